@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The levels of the tree.
+
+/// log2 of the number of entries of a table.
+const INDEX_BITS: u32 = 9;
+
+/// A level of the tree, held as log2 of the bytes that one entry of its tables translates. Ordered
+/// from the leaves to the root.
+///
+/// Shifts and sums wrap: a shift is one of five constants below 64, and the kernel compiles checked
+/// arithmetic with a branch and a panic that could never be taken.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Level(u32);
+
+impl Level {
+    /// Page table: entries map 4 KiB pages.
+    pub(crate) const PT: Self = Self(12);
+    /// Page directory: entries map 2 MiB or point to page tables.
+    pub(crate) const PD: Self = Self(21);
+    /// Page directory pointer table: entries map 1 GiB or point to page directories.
+    pub(crate) const PDPT: Self = Self(30);
+    /// Root of four levels.
+    pub(crate) const PML4: Self = Self(39);
+    /// Root of five levels.
+    pub(crate) const PML5: Self = Self(48);
+
+    /// Bytes that one entry translates.
+    #[inline(always)]
+    pub(crate) const fn size(self) -> u64 {
+        1u64.wrapping_shl(self.0)
+    }
+
+    /// log2 of [`Self::size`].
+    #[inline(always)]
+    pub(crate) const fn shift(self) -> u32 {
+        self.0
+    }
+
+    /// Number of the entry for an address, possibly above 511: [`Table::entry`] takes the low nine
+    /// bits.
+    ///
+    /// [`Table::entry`]: crate::Table
+    #[inline(always)]
+    pub(crate) const fn index(self, iova: u64) -> usize {
+        (iova.wrapping_shr(self.0) & 511) as usize
+    }
+
+    /// The level of the tables that entries of this level point to.
+    #[inline(always)]
+    pub(crate) const fn below(self) -> Self {
+        Self(self.0.wrapping_sub(INDEX_BITS))
+    }
+
+    /// Whether an entry at this level covers exactly from `iova`, within the `left` bytes after it.
+    #[inline(always)]
+    pub(crate) const fn covered(self, iova: u64, left: u64) -> bool {
+        iova & self.size().wrapping_sub(1) == 0 && left >= self.size()
+    }
+}

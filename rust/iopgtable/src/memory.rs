@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The memory of tables, as the caller provides it.
+
+use crate::format::ADDRESS;
+use core::sync::atomic::{AtomicU64, Ordering};
+use siov_types::{PhysAddr, PAGE_SIZE};
+use static_assertions::const_assert_eq;
+
+/// One table: 512 entries on 4 KiB of memory, the layout of the hardware (VT-d spec, 9.7 and 9.8).
+///
+/// Entries are atomic because hardware sets accessed and dirty bits in them, and because other
+/// processors install tables beside ours.
+#[repr(C, align(4096))]
+pub struct Table([AtomicU64; 512]);
+
+const_assert_eq!(core::mem::size_of::<Table>() as u64, PAGE_SIZE);
+
+impl Table {
+    /// A table without entries, for memory that is not made of raw pages.
+    pub const fn new() -> Self {
+        Self([const { AtomicU64::new(0) }; 512])
+    }
+
+    /// Raw value of the entry in the low nine bits of `index`.
+    #[inline]
+    pub fn load(&self, index: usize) -> u64 {
+        self.entry(index).load(Ordering::Relaxed)
+    }
+
+    /// The entry in the low nine bits of `index`, which no index can exceed.
+    #[inline(always)]
+    pub(crate) fn entry(&self, index: usize) -> &AtomicU64 {
+        &self.0[index & 511]
+    }
+
+    /// The entries from the one in the low nine bits of `index` on, at most `count`.
+    #[inline(always)]
+    pub(crate) fn run(&self, index: usize, count: u64) -> &[AtomicU64] {
+        let from = self.0.get(index & 511..).unwrap_or_default();
+        let count = count.min(from.len() as u64) as usize;
+        from.get(..count).unwrap_or_default()
+    }
+
+    #[inline(always)]
+    pub(crate) fn entries(&self) -> &[AtomicU64; 512] {
+        &self.0
+    }
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The physical address of a table.
+///
+/// Only this crate makes one: from what [`PageMemory::alloc`] returned, or from an entry that was
+/// made of such an address. Nobody can copy one. Whoever is handed one by value owns the table; one
+/// by reference is that of a table that has not been freed, as long as the users of the page table
+/// keep to the rule that a range has one user at a time.
+#[derive(PartialEq, Eq, Debug)]
+#[must_use = "a table that is dropped without being freed is leaked"]
+pub struct TableAddr(PhysAddr);
+
+impl TableAddr {
+    /// Takes over a page from [`PageMemory::alloc`], when an entry can hold its address.
+    #[inline]
+    pub(crate) fn new(phys: PhysAddr, output_mask: u64) -> Result<Self, Self> {
+        let addr = Self(phys);
+        if phys.raw() & !(ADDRESS & output_mask) == 0 {
+            Ok(addr)
+        } else {
+            Err(addr)
+        }
+    }
+
+    /// The table that `entry` points to.
+    #[inline(always)]
+    pub(crate) fn from_entry(entry: u64) -> Self {
+        Self(PhysAddr::new(entry & ADDRESS))
+    }
+
+    /// The physical address, a multiple of 4 KiB.
+    #[inline(always)]
+    pub fn phys(&self) -> PhysAddr {
+        self.0
+    }
+}
+
+/// Where the tables of one page table live. The implementation knows NUMA node and coherency.
+pub trait PageMemory {
+    /// What one call needs to allocate: in the kernel, gfp flags.
+    type Context: Copy;
+
+    /// A page of 4 KiB, zeroed; `None` when there is none. The hardware need not see the zeroes yet:
+    /// every table is passed to [`Self::publish`] before it is linked.
+    fn alloc(&self, context: Self::Context) -> Option<PhysAddr>;
+
+    /// The table at `addr`.
+    ///
+    /// Needs no check, because a [`TableAddr`] is always a page that [`Self::alloc`] of this memory
+    /// returned and that was not freed: see there.
+    fn table(&self, addr: &TableAddr) -> &Table;
+
+    /// Frees a table that no hardware can reach.
+    fn free(&self, addr: TableAddr);
+
+    /// Makes entries of one table visible to the walker: writes their cache lines back when it does
+    /// not snoop processor caches, and does nothing when it does. On return the walker sees the
+    /// values of before the call.
+    fn publish(&self, entries: &[AtomicU64]);
+
+    /// Whether the walker snoops processor caches (ECAP.SMPWC, or ECAP.C in legacy mode).
+    fn coherent(&self) -> bool;
+}
+
+/// Takes tables that were unlinked and that hardware may still walk.
+pub trait Gather {
+    /// Takes over `table`. Tables come one by one, a table after the tables below it; none of their
+    /// entries need be looked at. The caller frees them once the call that gathers has returned and
+    /// the range that it touched has been invalidated, paging-structure caches included (no
+    /// invalidation hint: VT-d spec, 6.5.2).
+    fn table(&mut self, table: TableAddr);
+}
