@@ -88,6 +88,9 @@ impl Pasid {
     /// Number of PASIDs that twenty bits can tell apart.
     pub const COUNT: u32 = 1 << 20;
 
+    /// log2 of the entries in a VT-d PASID table.
+    pub const TABLE_BITS: u32 = 6;
+
     /// `None` for more than twenty bits.
     #[inline]
     pub const fn new(raw: u32) -> Option<Self> {
@@ -102,6 +105,18 @@ impl Pasid {
     #[inline]
     pub const fn raw(self) -> u32 {
         self.0
+    }
+
+    /// Index of this PASID's table in a VT-d PASID directory: bits 19:6 (VT-d spec, 3.4.3).
+    #[inline]
+    pub const fn dir_index(self) -> usize {
+        (self.0 >> Self::TABLE_BITS) as usize
+    }
+
+    /// Index of this PASID's entry in its VT-d PASID table: bits 5:0 (VT-d spec, 3.4.3).
+    #[inline]
+    pub const fn table_index(self) -> usize {
+        (self.0 & ((1 << Self::TABLE_BITS) - 1)) as usize
     }
 }
 

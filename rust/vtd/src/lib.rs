@@ -1,3 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0
+
+//! VT-d in scalable mode: every format that hardware and firmware fix, and every algorithm that needs
+//! no kernel to run or to test.
+//!
+//! Section numbers refer to revision 4.1 of the *Intel Virtualization Technology for Directed I/O
+//! Architecture Specification*.
+
 #![no_std]
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
+
+#[cfg(test)]
+extern crate std;
+
+mod bits;
+pub mod capability;
+pub mod context;
+pub mod pasid;
+#[cfg(test)]
+mod proptest_config;
+pub mod regs;
+pub mod root;
+pub mod width;
+
+pub use capability::{Capability, ExtendedCapability};
+pub use context::{ContextEntry, ContextFlags};
+pub use pasid::{DirectoryEntry, DirectorySize, PasidEntry};
+pub use root::{RootEntry, RootHalf};
+pub use width::{AddressWidth, FirstStageMode};
