@@ -4,6 +4,7 @@
 //! and 11.4.3; Linux: `cap_*` and `ecap_*` in drivers/iommu/intel/iommu.h).
 
 use crate::bits::Field;
+use crate::invalidate::Drain;
 use crate::width::AddressWidth;
 
 macro_rules! flags {
@@ -118,6 +119,19 @@ impl Capability {
         } else {
             None
         }
+    }
+
+    /// DRD and DWD: the requests under way that an IOTLB invalidation can wait for.
+    #[inline]
+    pub const fn drain(self) -> Drain {
+        let mut bits = 0;
+        if self.drain_reads() {
+            bits |= Drain::READS.bits();
+        }
+        if self.drain_writes() {
+            bits |= Drain::WRITES.bits();
+        }
+        Drain::from_bits_truncate(bits)
     }
 
     /// NFR: number of fault recording registers, 1 to 256.
@@ -283,7 +297,8 @@ mod tests {
         assert_eq!(QEMU_CAP.fault_record_offset(0), Some(0x220));
         assert_eq!(QEMU_CAP.fault_record_offset(1), None);
         assert!(QEMU_CAP.second_stage_2m() && QEMU_CAP.second_stage_1g());
-        assert!(QEMU_CAP.drain_reads() && QEMU_CAP.drain_writes());
+        assert_eq!(QEMU_CAP.drain(), Drain::READS | Drain::WRITES);
+        assert_eq!(Capability::from_raw(1 << 54).drain(), Drain::WRITES);
         assert!(QEMU_CAP.first_stage_1g() && !QEMU_CAP.first_stage_5_level());
         assert!(!QEMU_CAP.caching_mode() && !QEMU_CAP.required_write_buffer_flush());
 

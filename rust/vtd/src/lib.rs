@@ -24,6 +24,7 @@ extern crate std;
 mod bits;
 pub mod capability;
 pub mod context;
+pub mod invalidate;
 pub mod pasid;
 #[cfg(test)]
 mod proptest_config;

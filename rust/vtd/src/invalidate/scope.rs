@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which page-selective invalidations cover a range of addresses.
+//!
+//! One descriptor covers a power of two of pages at an address aligned to that size. A range that
+//! lies badly needs a cover much larger than itself, at worst the whole address space for two pages,
+//! and every page too many costs the devices a table walk. Two blocks, one on each side of the
+//! range's most aligned point, always cover it with less than as much again.
+
+use siov_types::{Iova, IovaRange, PAGE_SHIFT};
+
+/// A power of two of 4 KiB pages, aligned to its size.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pages {
+    /// First byte.
+    pub addr: Iova,
+    /// log2 of the number of pages; 52 for the whole address space.
+    pub mask: u8,
+}
+
+impl Pages {
+    /// The whole address space.
+    pub const ALL: Self = Self {
+        addr: Iova::new(0),
+        mask: 52,
+    };
+
+    /// The block of 2^`mask` pages that holds page number `page`.
+    #[inline]
+    const fn around(page: u64, mask: u8) -> Self {
+        Self {
+            addr: Iova::new((page >> mask << mask) << PAGE_SHIFT),
+            mask,
+        }
+    }
+
+    /// The smallest block that covers `range`.
+    #[inline]
+    pub const fn enclosing(range: IovaRange) -> Self {
+        let first = range.first().raw() >> PAGE_SHIFT;
+        let last = range.last().raw() >> PAGE_SHIFT;
+        Self::around(first, bit_length(first ^ last))
+    }
+
+    /// The range of addresses in the block.
+    pub const fn range(self) -> IovaRange {
+        let first = self.addr.raw();
+        let last = match 1u64.checked_shl(PAGE_SHIFT + self.mask as u32) {
+            Some(bytes) => first | (bytes - 1),
+            None => u64::MAX,
+        };
+        match IovaRange::new(self.addr, Iova::new(last)) {
+            Some(range) => range,
+            None => IovaRange::ALL,
+        }
+    }
+}
+
+/// How much one invalidation covers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scope {
+    /// All that is cached for the domain, or for the PASID.
+    Domain,
+    /// Some pages.
+    Pages(Pages),
+}
+
+/// The invalidations that cover a range: an iterator over at most `N` scopes, which are either the
+/// domain alone or blocks of pages in rising order.
+#[derive(Clone, Debug)]
+pub struct Cover<const N: usize> {
+    /// What comes first; `None` once it has been taken.
+    next: Option<Scope>,
+    /// `count` blocks of 2^`mask` pages from this page number on come after that.
+    page: u64,
+    count: usize,
+    mask: u8,
+}
+
+impl<const N: usize> Cover<N> {
+    /// Covers `range` where one invalidation takes up to 2^`max_mask` pages, or none at all by page:
+    /// [`Capability::max_address_mask`](crate::Capability::max_address_mask).
+    ///
+    /// One block where that takes no more than as much again as the range; two where that is much
+    /// less; blocks of the largest size for a range larger than that; the domain when `N` blocks do
+    /// not suffice.
+    #[inline]
+    pub const fn new(range: IovaRange, max_mask: Option<u8>) -> Self {
+        const { assert!(N > 0, "at least one invalidation is needed") };
+        let first = range.first().raw() >> PAGE_SHIFT;
+        let last = range.last().raw() >> PAGE_SHIFT;
+        match max_mask {
+            // The hot path: one page unmapped, one invalidated.
+            Some(_) if first == last => Self::one(Scope::Pages(Pages::around(first, 0))),
+            Some(max_mask) => Self::several(first, last, max_mask),
+            None => Self::one(Scope::Domain),
+        }
+    }
+
+    const fn one(scope: Scope) -> Self {
+        Self {
+            next: Some(scope),
+            page: 0,
+            count: 0,
+            mask: 0,
+        }
+    }
+
+    /// Covers pages `first` to `last`, of which there are at least two.
+    #[inline(never)]
+    const fn several(first: u64, last: u64, max_mask: u8) -> Self {
+        let mask = bit_length(first ^ last);
+        // No overflow: page numbers have 52 bits.
+        let pages = last - first + 1;
+        if mask <= max_mask && (N < 2 || 1 << mask <= 2 * pages) {
+            return Self::one(Scope::Pages(Pages::around(first, mask)));
+        }
+
+        // The range's most aligned page number: the left block ends there, the right one starts.
+        let middle = last >> (mask - 1) << (mask - 1);
+        let left = bit_length(middle - 1 - first);
+        let right = bit_length(last - middle);
+        if N >= 2 && left <= max_mask && right <= max_mask {
+            return Self {
+                next: Some(Scope::Pages(Pages::around(first, left))),
+                page: middle,
+                count: 1,
+                mask: right,
+            };
+        }
+
+        // Here the range does not fit one block of the largest size, or two halves would have done.
+        let first_block = first >> max_mask;
+        let more = (last >> max_mask) - first_block;
+        if more < N as u64 {
+            return Self {
+                next: Some(Scope::Pages(Pages::around(first, max_mask))),
+                page: (first_block + 1) << max_mask,
+                count: more as usize,
+                mask: max_mask,
+            };
+        }
+        Self::one(Scope::Domain)
+    }
+}
+
+impl<const N: usize> Iterator for Cover<N> {
+    type Item = Scope;
+
+    #[inline]
+    fn next(&mut self) -> Option<Scope> {
+        if let Some(scope) = self.next.take() {
+            return Some(scope);
+        }
+        self.count = self.count.checked_sub(1)?;
+        let block = Pages::around(self.page, self.mask);
+        self.page += 1 << self.mask;
+        Some(Scope::Pages(block))
+    }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.count + self.next.is_some() as usize;
+        (left, Some(left))
+    }
+}
+
+impl<const N: usize> ExactSizeIterator for Cover<N> {}
+impl<const N: usize> core::iter::FusedIterator for Cover<N> {}
+
+/// Number of bits up to the highest one that is set.
+#[inline]
+const fn bit_length(x: u64) -> u8 {
+    (u64::BITS - x.leading_zeros()) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::vec;
+    use std::vec::Vec;
+
+    fn range(first: u64, pages: u64) -> IovaRange {
+        IovaRange::from_len(Iova::new(first << 12), pages << 12).unwrap()
+    }
+
+    fn block(page: u64, mask: u8) -> Scope {
+        let addr = Iova::new(page << 12);
+        Scope::Pages(Pages { addr, mask })
+    }
+
+    fn cover<const N: usize>(first: u64, pages: u64, max_mask: u8) -> Vec<Scope> {
+        Cover::<N>::new(range(first, pages), Some(max_mask)).collect()
+    }
+
+    #[test]
+    fn one_page_is_one_block() {
+        assert_eq!(cover::<4>(0x1234, 1, 18), [block(0x1234, 0)]);
+        assert_eq!(cover::<4>(0x1234, 1, 0), [block(0x1234, 0)]);
+        // A few bytes of a page are that page.
+        let bytes = IovaRange::from_len(Iova::new(0x1fff), 1).unwrap();
+        assert_eq!(
+            Cover::<1>::new(bytes, Some(9)).collect::<Vec<_>>(),
+            [block(1, 0)]
+        );
+        let bytes = IovaRange::from_len(Iova::new(0x1fff), 2).unwrap();
+        assert_eq!(
+            Cover::<2>::new(bytes, Some(9)).collect::<Vec<_>>(),
+            [block(0, 2)]
+        );
+    }
+
+    #[test]
+    fn little_waste_takes_one_block_and_much_takes_two() {
+        // Three pages of a block of four.
+        assert_eq!(cover::<2>(4, 3, 18), [block(4, 2)]);
+        // Two pages of a block of four.
+        assert_eq!(cover::<2>(5, 2, 18), [block(4, 2)]);
+        // Two pages of a block of sixteen.
+        assert_eq!(cover::<2>(7, 2, 18), [block(7, 0), block(8, 0)]);
+        assert_eq!(cover::<1>(7, 2, 18), [block(0, 4)]);
+        // Two megabytes and a page, around 4 GiB.
+        assert_eq!(
+            cover::<2>(0xfffff, 513, 20),
+            [block(0xfffff, 0), block(0x100000, 9)]
+        );
+    }
+
+    #[test]
+    fn what_no_block_covers_takes_several_or_the_domain() {
+        // 4 GiB where the largest block has 1 GiB.
+        let four: Vec<_> = (0..4).map(|i| block(i << 18, 18)).collect();
+        assert_eq!(cover::<4>(0, 4 << 18, 18), four);
+        assert_eq!(cover::<3>(0, 4 << 18, 18), [Scope::Domain]);
+        // Off by one page, it touches a fifth block.
+        assert_eq!(cover::<4>(1, 4 << 18, 18), [Scope::Domain]);
+        assert_eq!(cover::<5>(1, 4 << 18, 18).len(), 5);
+        assert_eq!(cover::<4>(0, 2, 0), [block(0, 0), block(1, 0)]);
+    }
+
+    #[test]
+    fn the_ends_of_the_address_space() {
+        let all = |max| Cover::<4>::new(IovaRange::ALL, max).collect::<Vec<_>>();
+        assert_eq!(all(Some(18)), [Scope::Domain]);
+        assert_eq!(all(Some(63)), [block(0, 52)]);
+        assert_eq!(all(Some(52)), [block(0, 52)]);
+        assert_eq!(all(Some(51)), [block(0, 51), block(1 << 51, 51)]);
+        assert_eq!(all(None), vec![Scope::Domain]);
+        assert_eq!(cover::<4>((1 << 52) - 1, 1, 18), [block((1 << 52) - 1, 0)]);
+        assert_eq!(Pages::enclosing(IovaRange::ALL).range(), IovaRange::ALL);
+    }
+
+    fn check<const N: usize>(range: IovaRange, max_mask: Option<u8>) -> Result<(), TestCaseError> {
+        let cover = Cover::<N>::new(range, max_mask);
+        let count = cover.len();
+        let scopes: Vec<_> = cover.collect();
+        prop_assert_eq!(scopes.len(), count);
+        prop_assert!((1..=N).contains(&count));
+        if scopes.contains(&Scope::Domain) {
+            prop_assert_eq!(count, 1);
+            // Only if blocks of the largest size would be too many.
+            if let Some(max) = max_mask {
+                let blocks =
+                    (range.last().raw() >> 12 >> max) - (range.first().raw() >> 12 >> max) + 1;
+                prop_assert!(blocks > N as u64);
+            }
+            return Ok(());
+        }
+        let mut covered = None;
+        let mut total = 0;
+        for scope in &scopes {
+            let Scope::Pages(pages) = scope else {
+                unreachable!()
+            };
+            prop_assert!(Some(pages.mask) <= max_mask);
+            prop_assert!(pages.mask == 52 || pages.addr.is_aligned(1 << 12 << pages.mask));
+            total += 1u64 << pages.mask;
+            let r = pages.range();
+            match covered {
+                None => prop_assert!(r.first() <= range.first()),
+                // No hole and no overlap.
+                Some(last) => prop_assert_eq!(r.first().raw(), last + 1),
+            }
+            covered = Some(r.last().raw());
+        }
+        prop_assert!(covered >= Some(range.last().raw()));
+        // Nothing needless: each block holds a part of the range.
+        let Scope::Pages(last) = scopes[count - 1] else {
+            unreachable!()
+        };
+        prop_assert!(last.addr <= range.last());
+        let pages = (range.last().raw() >> 12) - (range.first().raw() >> 12) + 1;
+        let exact = range.first().is_aligned(1 << 12)
+            && pages.is_power_of_two()
+            && (range.first().raw() >> 12) & (pages - 1) == 0;
+        if exact {
+            prop_assert_eq!(total, pages);
+        }
+        if N >= 2 && max_mask >= Some(52) {
+            prop_assert!(total <= 2 * pages);
+        }
+        Ok(())
+    }
+
+    fn ranges() -> impl Strategy<Value = IovaRange> {
+        // Sizes of every order, at addresses of every alignment.
+        (any::<u64>(), 0u32..64, any::<u64>(), 0u32..64).prop_filter_map("wraps", |(a, s, l, t)| {
+            IovaRange::from_len(Iova::new(a >> s << (s / 2)), (l >> t).max(1))
+        })
+    }
+
+    proptest! {
+        #![proptest_config(crate::proptest_config::cases(4096))]
+        #[test]
+        fn covers_exactly_what_is_needed(r in ranges(), max in prop::option::of(0u8..64)) {
+            check::<1>(r, max)?;
+            check::<2>(r, max)?;
+            check::<3>(r, max)?;
+            check::<16>(r, max)?;
+        }
+
+        #[test]
+        fn aligned_powers_of_two_are_exact(page in 0u64..1 << 40, order in 0u8..30, max in 0u8..64) {
+            let first = page >> order << order;
+            check::<2>(range(first, 1 << order), Some(max))?;
+            if order <= max {
+                prop_assert_eq!(cover::<2>(first, 1 << order, max), [block(first, order)]);
+            }
+        }
+
+        #[test]
+        fn enclosing_is_the_smallest(r in ranges()) {
+            let p = Pages::enclosing(r);
+            prop_assert!(p.range().first() <= r.first() && r.last() <= p.range().last());
+            if let Some(half) = p.mask.checked_sub(1) {
+                let middle = Iova::new(p.addr.raw() + (1 << (12 + half)));
+                prop_assert!(r.first() < middle && middle <= r.last());
+            }
+        }
+    }
+}
