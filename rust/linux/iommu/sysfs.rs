@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Attributes of a unit below `/sys/class/iommu/`.
+
+use super::unit::Unit;
+use super::Driver;
+use crate::bindings;
+use core::fmt::Write;
+use core::marker::PhantomData;
+use kernel::prelude::*;
+use siov_types::PAGE_SIZE;
+
+/// One read-only file.
+pub struct Attribute<D: Driver> {
+    /// File name.
+    pub name: &'static CStr,
+    /// Writes the file's text, which fits into a page.
+    pub show: fn(&D::Unit, &mut dyn Write) -> core::fmt::Result,
+}
+
+/// Most attributes that a driver may have.
+const MAX: usize = 8;
+
+/// [`Driver::ATTRIBUTES`] in C's form, constant so that it outlives every use.
+pub(super) struct Group<D: Driver>(PhantomData<D>);
+
+impl<D: Driver> Group<D> {
+    const ATTRIBUTES: &'static [bindings::device_attribute; MAX] = &[
+        attribute::<D, 0>(),
+        attribute::<D, 1>(),
+        attribute::<D, 2>(),
+        attribute::<D, 3>(),
+        attribute::<D, 4>(),
+        attribute::<D, 5>(),
+        attribute::<D, 6>(),
+        attribute::<D, 7>(),
+    ];
+
+    const LIST: &'static [*const bindings::attribute; MAX + 1] = &{
+        let mut list = [core::ptr::null(); MAX + 1];
+        let mut n = 0;
+        assert!(D::ATTRIBUTES.len() <= MAX);
+        while n < D::ATTRIBUTES.len() {
+            list[n] = &raw const Self::ATTRIBUTES[n].attr;
+            n += 1;
+        }
+        list
+    };
+
+    const GROUP: &'static bindings::attribute_group = &bindings::attribute_group {
+        name: D::ATTRIBUTE_GROUP.as_ptr().cast(),
+        __bindgen_anon_1: bindings::attribute_group__bindgen_ty_1 { is_visible: None },
+        is_bin_visible: None,
+        bin_size: None,
+        __bindgen_anon_2: bindings::attribute_group__bindgen_ty_2 {
+            attrs_const: Self::LIST.as_ptr(),
+        },
+        bin_attrs: core::ptr::null(),
+    };
+
+    /// A null-terminated list of this one group.
+    pub(super) const GROUPS: &'static [*const bindings::attribute_group; 2] =
+        &[&raw const *Self::GROUP, core::ptr::null()];
+}
+
+const fn attribute<D: Driver, const N: usize>() -> bindings::device_attribute {
+    bindings::device_attribute {
+        attr: bindings::attribute {
+            name: if N < D::ATTRIBUTES.len() {
+                D::ATTRIBUTES[N].name.as_ptr().cast()
+            } else {
+                core::ptr::null()
+            },
+            mode: 0o444,
+        },
+        __bindgen_anon_1: bindings::device_attribute__bindgen_ty_1 {
+            show: Some(show::<D, N>),
+        },
+        __bindgen_anon_2: bindings::device_attribute__bindgen_ty_2 { store: None },
+    }
+}
+
+/// # Safety
+///
+/// Called by sysfs for the device of a registered unit, with a buffer of one page.
+unsafe extern "C" fn show<D: Driver, const N: usize>(
+    dev: *mut bindings::device,
+    _attr: *mut bindings::device_attribute,
+    buf: *mut kernel::ffi::c_char,
+) -> isize {
+    // SAFETY: `iommu_device_sysfs_add()` stores the `iommu_device` there; as required of us, it is
+    // that of a unit of ours.
+    let unit = unsafe { Unit::<D>::from_raw((*dev).driver_data.cast()) };
+    // SAFETY: sysfs passes a buffer of one page.
+    let buf = unsafe { core::slice::from_raw_parts_mut(buf.cast::<u8>(), PAGE_SIZE as usize) };
+    let mut text = Text { buf, len: 0 };
+    match D::ATTRIBUTES.get(N).map(|a| (a.show)(unit, &mut text)) {
+        Some(Ok(())) => text.len as isize,
+        _ => EIO.to_errno() as isize,
+    }
+}
+
+/// Text in a buffer; an error when it is full.
+struct Text<'a> {
+    buf: &'a mut [u8],
+    len: usize,
+}
+
+impl Write for Text<'_> {
+    fn write_str(&mut self, s: &str) -> core::fmt::Result {
+        let end = self.len.checked_add(s.len()).ok_or(core::fmt::Error)?;
+        let room = self.buf.get_mut(self.len..end).ok_or(core::fmt::Error)?;
+        room.copy_from_slice(s.as_bytes());
+        self.len = end;
+        Ok(())
+    }
+}

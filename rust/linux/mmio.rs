@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A claimed and mapped page of device registers.
+//!
+//! C header: [`include/linux/ioport.h`](srctree/include/linux/ioport.h)
+
+use crate::bindings;
+use core::ptr::NonNull;
+use kernel::prelude::*;
+use siov_types::{PhysAddr, PAGE_SIZE};
+
+/// Exclusive use of a range of registers, mapped uncached.
+///
+/// # Invariants
+///
+/// `base` is the start of an `ioremap()` mapping of `len` bytes, and `len` is at least one page.
+pub struct Registers {
+    base: NonNull<u8>,
+    len: usize,
+    phys: PhysAddr,
+}
+
+// SAFETY: The mapping belongs to no thread, and each access is one volatile instruction.
+unsafe impl Send for Registers {}
+// SAFETY: As above.
+unsafe impl Sync for Registers {}
+
+impl Registers {
+    /// Claims `[phys, phys + len)` under `name`, as `/proc/iomem` shows it, and maps it.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` when somebody else has claimed any part of it, `EINVAL` for a range that is not made
+    /// of whole pages, `ENOMEM` when it cannot be mapped.
+    pub fn claim(phys: PhysAddr, len: u64, name: &'static CStr) -> Result<Self> {
+        if len == 0 || len % PAGE_SIZE != 0 || !phys.is_aligned(PAGE_SIZE) {
+            return Err(EINVAL);
+        }
+        let size = usize::try_from(len)?;
+
+        // SAFETY: `iomem_resource` is the root of all memory resources, and `name` lives for ever.
+        let claimed = unsafe {
+            bindings::__request_region(
+                &raw mut bindings::iomem_resource,
+                phys.raw(),
+                len,
+                name.as_char_ptr(),
+                0,
+            )
+        };
+        if claimed.is_null() {
+            return Err(EBUSY);
+        }
+
+        // SAFETY: The range has just been claimed for us.
+        let base = unsafe { bindings::ioremap(phys.raw(), size) };
+        match NonNull::new(base.cast()) {
+            // INVARIANT: `ioremap()` succeeded for `size` bytes, at least a page by the check above.
+            Some(base) => Ok(Self {
+                base,
+                len: size,
+                phys,
+            }),
+            None => {
+                release(phys, len);
+                Err(ENOMEM)
+            }
+        }
+    }
+
+    /// Where the registers lie in physical memory.
+    pub fn phys(&self) -> PhysAddr {
+        self.phys
+    }
+
+    /// Bytes mapped.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    #[inline(always)]
+    fn at<T>(&self, offset: usize) -> Option<*mut T> {
+        let fits = offset % size_of::<T>() == 0
+            && offset
+                .checked_add(size_of::<T>())
+                .is_some_and(|end| end <= PAGE_SIZE as usize || end <= self.len);
+        // The first comparison folds to a constant for a constant offset in the first page.
+        fits.then(|| self.base.as_ptr().wrapping_add(offset).cast())
+    }
+
+    /// Reads 32 bits; an offset outside of the mapping reads as all ones, as a missing device does.
+    #[inline(always)]
+    pub fn read32(&self, offset: usize) -> u32 {
+        match self.at::<u32>(offset) {
+            // SAFETY: `at` checked that this lies in the mapping and is aligned.
+            Some(p) => unsafe { p.read_volatile() },
+            None => u32::MAX,
+        }
+    }
+
+    /// Reads 64 bits; an offset outside of the mapping reads as all ones.
+    #[inline(always)]
+    pub fn read64(&self, offset: usize) -> u64 {
+        match self.at::<u64>(offset) {
+            // SAFETY: `at` checked that this lies in the mapping and is aligned.
+            Some(p) => unsafe { p.read_volatile() },
+            None => u64::MAX,
+        }
+    }
+
+    /// Writes 32 bits; nothing happens outside of the mapping.
+    ///
+    /// x86 keeps stores to memory before a later store to uncached memory, so tables written before
+    /// are visible when the device sees this.
+    #[inline(always)]
+    pub fn write32(&self, offset: usize, value: u32) {
+        if let Some(p) = self.at::<u32>(offset) {
+            compiler_fence();
+            // SAFETY: `at` checked that this lies in the mapping and is aligned.
+            unsafe { p.write_volatile(value) };
+        }
+    }
+
+    /// Writes 64 bits; nothing happens outside of the mapping. Ordered as [`Self::write32`].
+    #[inline(always)]
+    pub fn write64(&self, offset: usize, value: u64) {
+        if let Some(p) = self.at::<u64>(offset) {
+            compiler_fence();
+            // SAFETY: `at` checked that this lies in the mapping and is aligned.
+            unsafe { p.write_volatile(value) };
+        }
+    }
+}
+
+#[inline(always)]
+fn compiler_fence() {
+    core::sync::atomic::compiler_fence(core::sync::atomic::Ordering::SeqCst);
+}
+
+fn release(phys: PhysAddr, len: u64) {
+    // SAFETY: The caller owns the claim on exactly this range.
+    unsafe { bindings::__release_region(&raw mut bindings::iomem_resource, phys.raw(), len) };
+}
+
+impl Drop for Registers {
+    fn drop(&mut self) {
+        // SAFETY: By the invariant this is what `ioremap()` returned, and nobody else holds it.
+        unsafe { bindings::iounmap(self.base.as_ptr().cast()) };
+        release(self.phys, self.len as u64);
+    }
+}

@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! PCI functions as an IOMMU driver sees them: requester ids, bridges, ATS and PASID.
+//!
+//! C headers: [`include/linux/pci.h`](srctree/include/linux/pci.h),
+//! [`include/linux/pci-ats.h`](srctree/include/linux/pci-ats.h)
+
+use crate::bindings;
+use core::ops::{Deref, RangeInclusive};
+use core::ptr::NonNull;
+use kernel::error::to_result;
+use kernel::prelude::*;
+use kernel::types::Opaque;
+use siov_types::{Bdf, Segment, PAGE_SHIFT};
+
+/// A PCI function (`struct pci_dev`).
+#[repr(transparent)]
+pub struct Device(Opaque<bindings::pci_dev>);
+
+// SAFETY: What we read is fixed while the device exists, or is read once as C code reads it.
+unsafe impl Send for Device {}
+// SAFETY: As above.
+unsafe impl Sync for Device {}
+
+/// A reference to a [`Device`] that keeps it from being freed.
+pub struct DeviceRef(NonNull<Device>);
+
+// SAFETY: The reference count is atomic.
+unsafe impl Send for DeviceRef {}
+// SAFETY: As above.
+unsafe impl Sync for DeviceRef {}
+
+impl Deref for DeviceRef {
+    type Target = Device;
+
+    fn deref(&self) -> &Device {
+        // SAFETY: The reference keeps it alive.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Drop for DeviceRef {
+    fn drop(&mut self) {
+        // SAFETY: This gives back the reference that we hold.
+        unsafe { bindings::pci_dev_put(self.raw()) };
+    }
+}
+
+impl DeviceRef {
+    /// # Safety
+    ///
+    /// `ptr` is null or comes with a reference that the result takes over.
+    unsafe fn from_raw(ptr: *mut bindings::pci_dev) -> Option<Self> {
+        NonNull::new(ptr.cast()).map(Self)
+    }
+}
+
+/// Every PCI function of the machine, parents before children.
+pub fn devices() -> impl Iterator<Item = DeviceRef> {
+    let mut last: Option<DeviceRef> = None;
+    core::iter::from_fn(move || {
+        let from = last.take().map_or(core::ptr::null_mut(), |d| {
+            let raw = d.raw();
+            core::mem::forget(d);
+            raw
+        });
+        // SAFETY: The reference to `from` is given up, and one to the result received.
+        let next = unsafe { bindings::pci_get_device(ANY_ID, ANY_ID, from) };
+        // SAFETY: As above.
+        last = unsafe { DeviceRef::from_raw(next) };
+        last.as_ref().map(|d| d.get())
+    })
+}
+
+const ANY_ID: u32 = !0;
+
+/// The function at this address, if there is one.
+pub fn find(segment: Segment, bdf: Bdf) -> Option<DeviceRef> {
+    // SAFETY: Takes plain numbers and returns a reference or null.
+    unsafe {
+        DeviceRef::from_raw(bindings::pci_get_domain_bus_and_slot(
+            segment.0.into(),
+            bdf.bus().into(),
+            bdf.devfn().into(),
+        ))
+    }
+}
+
+/// The buses below the bridge at this address.
+pub fn buses_below(segment: Segment, bridge: Bdf) -> Option<RangeInclusive<u8>> {
+    find(segment, bridge)?.buses_below()
+}
+
+impl Device {
+    /// # Safety
+    ///
+    /// `dev` is a valid device for `'a`.
+    pub(crate) unsafe fn from_dev<'a>(dev: *mut bindings::device) -> Option<&'a Self> {
+        // SAFETY: As required of us.
+        let is_pci = unsafe { (*dev).bus == &raw const bindings::pci_bus_type };
+        is_pci.then(|| {
+            // SAFETY: Devices on the PCI bus are embedded in a `struct pci_dev`.
+            unsafe { &*kernel::container_of!(dev, bindings::pci_dev, dev).cast() }
+        })
+    }
+
+    fn raw(&self) -> *mut bindings::pci_dev {
+        self.0.get()
+    }
+
+    fn fields(&self) -> &bindings::pci_dev {
+        // SAFETY: The device is initialised, and we read what does not change any more.
+        unsafe { &*self.raw() }
+    }
+
+    fn dev(&self) -> *mut bindings::device {
+        // SAFETY: Only an address is made.
+        unsafe { &raw mut (*self.raw()).dev }
+    }
+
+    /// Another reference.
+    pub fn get(&self) -> DeviceRef {
+        // SAFETY: The device exists, so a reference may be taken.
+        unsafe { bindings::pci_dev_get(self.raw()) };
+        DeviceRef(NonNull::from(self))
+    }
+
+    /// The generic device, for messages.
+    pub fn as_dev(&self) -> &kernel::device::Device {
+        // SAFETY: It is part of this one.
+        unsafe { kernel::device::Device::from_raw(self.dev()) }
+    }
+
+    /// Segment group.
+    pub fn segment(&self) -> Segment {
+        // SAFETY: The bus of a device is valid while the device is.
+        Segment(unsafe { bindings::siov_helper_pci_domain_nr(self.fields().bus) } as u16)
+    }
+
+    /// Requester id.
+    pub fn bdf(&self) -> Bdf {
+        // SAFETY: The bus of a device is valid while the device is.
+        let bus = unsafe { (*self.fields().bus).number };
+        Bdf::new(bus, self.fields().devfn as u8)
+    }
+
+    /// NUMA node, or -1.
+    pub fn node(&self) -> i32 {
+        // SAFETY: Reads a number from this device.
+        unsafe { bindings::siov_helper_dev_to_node(self.dev()) }
+    }
+
+    /// Base class, subclass and programming interface, as in configuration space.
+    pub fn class(&self) -> u32 {
+        self.fields().class
+    }
+
+    /// Whether firmware marked the device, or the port it sits behind, as reachable from outside of
+    /// the machine.
+    pub fn is_untrusted(&self) -> bool {
+        self.fields().untrusted() != 0
+    }
+
+    /// Whether the device has a driver now.
+    pub fn is_bound(&self) -> bool {
+        !self.fields().dev.driver.is_null()
+    }
+
+    /// Whether the device's driver is called `name`.
+    pub fn is_bound_to(&self, name: &CStr) -> bool {
+        let driver = self.fields().dev.driver;
+        // SAFETY: A driver has a name as long as it is bound; the caller's context (probing, module
+        // load) keeps it from being unbound.
+        !driver.is_null() && unsafe { CStr::from_char_ptr((*driver).name) } == name
+    }
+
+    /// For a bridge, the buses below it.
+    pub fn buses_below(&self) -> Option<RangeInclusive<u8>> {
+        let bus = self.fields().subordinate;
+        if bus.is_null() {
+            return None;
+        }
+        // SAFETY: The secondary bus of a bridge lives as long as the bridge.
+        let res = unsafe { &(*bus).busn_res };
+        Some(res.start as u8..=res.end as u8)
+    }
+
+    /// The bridge above; `None` on a root bus.
+    pub fn upstream_bridge(&self) -> Option<&Device> {
+        // SAFETY: A device's bus and its parents live as long as the device.
+        unsafe {
+            let bridge = (*self.fields().bus).self_;
+            bridge.cast::<Device>().as_ref()
+        }
+    }
+
+    /// Whether this is `bridge` or lies below it.
+    pub fn is_below(&self, bridge: &Device) -> bool {
+        let mut at = Some(self);
+        while let Some(device) = at {
+            if core::ptr::eq(device, bridge) {
+                return true;
+            }
+            at = device.upstream_bridge();
+        }
+        false
+    }
+
+    /// Calls `f` for each requester id that this function's DMA may carry where the remapping unit
+    /// sees it: its own, those its quirks name, and those of conventional PCI bridges above it
+    /// (`pci_for_each_dma_alias()`, which is not exported).
+    pub fn for_each_alias(&self, mut f: impl FnMut(Bdf) -> Result) -> Result {
+        f(self.bdf())?;
+
+        let mask = self.fields().dma_alias_mask;
+        if !mask.is_null() {
+            for devfn in 0..=u8::MAX {
+                // SAFETY: The mask has one bit for each of 256 functions of the bus.
+                let word = unsafe { *mask.add(usize::from(devfn) / 64) };
+                if word >> (devfn % 64) & 1 != 0 {
+                    f(Bdf::new(self.bdf().bus(), devfn))?;
+                }
+            }
+        }
+
+        let mut at = self.upstream_bridge();
+        while let Some(bridge) = at {
+            if bridge.has_flag(bindings::pci_dev_flags_PCI_DEV_FLAGS_BRIDGE_XLATE_ROOT) {
+                break;
+            }
+            if let Some(alias) = bridge.alias_of_children() {
+                f(alias)?;
+            }
+            at = bridge.upstream_bridge();
+        }
+        Ok(())
+    }
+
+    /// The requester id that this bridge puts on what it forwards upstream, when it takes ownership
+    /// (PCI Express to PCI/PCI-X Bridge Specification 1.0, 2.3).
+    fn alias_of_children(&self) -> Option<Bdf> {
+        let of_secondary_bus = || Some(Bdf::new(*self.buses_below()?.start(), 0));
+        match self.pcie_type() {
+            Some(bindings::PCI_EXP_TYPE_PCI_BRIDGE) => {
+                if self.has_flag(bindings::pci_dev_flags_PCI_DEV_FLAGS_PCI_BRIDGE_NO_ALIAS) {
+                    None
+                } else {
+                    of_secondary_bus()
+                }
+            }
+            Some(bindings::PCI_EXP_TYPE_PCIE_BRIDGE) => Some(self.bdf()),
+            Some(_) => None,
+            None if self.has_flag(bindings::pci_dev_flags_PCI_DEV_FLAG_PCIE_BRIDGE_ALIAS) => {
+                of_secondary_bus()
+            }
+            None => Some(self.bdf()),
+        }
+    }
+
+    fn has_flag(&self, flag: bindings::pci_dev_flags) -> bool {
+        u32::from(self.fields().dev_flags) & flag != 0
+    }
+
+    /// Device/port type of the PCIe capability; `None` for conventional PCI.
+    fn pcie_type(&self) -> Option<u32> {
+        let fields = self.fields();
+        (fields.pcie_cap != 0).then(|| {
+            (u32::from(fields.pcie_flags_reg) & bindings::PCI_EXP_FLAGS_TYPE) >> 4
+        })
+    }
+
+    /// Switches on the access control services that keep peer-to-peer requests from bypassing the
+    /// IOMMU, as the kernel does at boot when an IOMMU driver has asked for it: source validation,
+    /// and redirection of requests and completions upstream (PCIe spec, 6.12).
+    pub fn enable_acs(&self) {
+        // SAFETY: Configuration space accesses to a device that exists.
+        unsafe {
+            let cap = bindings::pci_find_ext_capability(
+                self.raw(),
+                bindings::PCI_EXT_CAP_ID_ACS as i32,
+            );
+            if cap == 0 {
+                return;
+            }
+            let (mut have, mut control) = (0, 0);
+            let at = i32::from(cap);
+            if bindings::pci_read_config_word(
+                self.raw(),
+                at + bindings::PCI_ACS_CAP as i32,
+                &raw mut have,
+            ) != 0
+                || bindings::pci_read_config_word(
+                    self.raw(),
+                    at + bindings::PCI_ACS_CTRL as i32,
+                    &raw mut control,
+                ) != 0
+            {
+                return;
+            }
+            let wanted = (bindings::PCI_ACS_SV
+                | bindings::PCI_ACS_RR
+                | bindings::PCI_ACS_CR
+                | bindings::PCI_ACS_UF) as u16;
+            bindings::pci_write_config_word(
+                self.raw(),
+                at + bindings::PCI_ACS_CTRL as i32,
+                control | (have & wanted),
+            );
+        }
+    }
+
+    /// Whether the function has ATS and the kernel allows its use.
+    pub fn ats_supported(&self) -> bool {
+        // SAFETY: Reads fields of a valid device.
+        unsafe { bindings::pci_ats_supported(self.raw()) }
+    }
+
+    /// Tells the function the smallest translation unit it will be used with; before
+    /// [`Self::enable_ats`].
+    pub fn prepare_ats(&self) -> Result {
+        // SAFETY: A configuration space write to a device that exists.
+        to_result(unsafe { bindings::pci_prepare_ats(self.raw(), PAGE_SHIFT as i32) })
+    }
+
+    /// Lets the function ask for translations.
+    pub fn enable_ats(&self) -> Result {
+        // SAFETY: A configuration space write to a device that exists.
+        to_result(unsafe { bindings::pci_enable_ats(self.raw(), PAGE_SHIFT as i32) })
+    }
+
+    /// Ends what [`Self::enable_ats`] began.
+    pub fn disable_ats(&self) {
+        // SAFETY: A configuration space write to a device that exists.
+        unsafe { bindings::pci_disable_ats(self.raw()) };
+    }
+
+    /// Number of invalidation requests the function's ATS can hold, 1 to 32; a VF's is that of its
+    /// PF (PCIe spec, 10.5.1.2).
+    pub fn ats_queue_depth(&self) -> u8 {
+        // SAFETY: Configuration space reads of a device that exists.
+        unsafe { bindings::siov_helper_pci_ats_queue_depth(self.raw()) as u8 }
+    }
+
+    /// Requester id of the physical function: its own unless this is a VF.
+    pub fn physical_function(&self) -> Bdf {
+        // SAFETY: A VF keeps its PF alive.
+        let pf: &Device = unsafe { &*bindings::siov_helper_pci_physfn(self.raw()).cast() };
+        pf.bdf()
+    }
+
+    /// Number of PASIDs the function can use; 0 without PASID capability.
+    pub fn max_pasids(&self) -> u32 {
+        // SAFETY: Configuration space reads of a device that exists.
+        u32::try_from(unsafe { bindings::pci_max_pasids(self.raw()) }).unwrap_or(0)
+    }
+
+    /// Lets the function tag its requests with PASIDs.
+    pub fn enable_pasid(&self) -> Result {
+        // SAFETY: Configuration space accesses to a device that exists.
+        to_result(unsafe {
+            let features = bindings::pci_pasid_features(self.raw());
+            if features < 0 {
+                features
+            } else {
+                bindings::pci_enable_pasid(self.raw(), features)
+            }
+        })
+    }
+
+    /// Ends what [`Self::enable_pasid`] began.
+    pub fn disable_pasid(&self) {
+        // SAFETY: A configuration space write to a device that exists.
+        unsafe { bindings::pci_disable_pasid(self.raw()) };
+    }
+
+    /// Unbinds the device's driver, as writing to `unbind` in sysfs does.
+    pub fn unbind(&self) {
+        // SAFETY: The device exists, and we hold no lock of it.
+        unsafe { bindings::device_release_driver(self.dev()) };
+    }
+
+    /// Looks for a driver again, as writing to `bind` in sysfs does.
+    pub fn rebind(&self) -> Result {
+        // SAFETY: The device exists, and we hold no lock of it.
+        to_result(unsafe { bindings::device_attach(self.dev()) })
+    }
+}
+
+/// Prints as the kernel names the device: `0000:00:03.0`.
+impl core::fmt::Display for Device {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{:04x}:{}", self.segment().0, self.bdf())
+    }
+}
