@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# Sourced first by every script: strict mode, exit codes, the checkout and the cache, and the other parts.
+
+set -euo pipefail
+shopt -s inherit_errexit
+
+# Exit codes, the same for every script; Documentation/harness.rst explains them to users.
+readonly E_FAIL=1 E_USAGE=2 E_TOOL=3 E_SPACE=4 E_MIRROR=5 E_ARCH=6 E_VERSION=7 E_TIMEOUT=8 E_PANIC=9 E_GUEST=10
+
+SRC=$(cd "${BASH_SOURCE[0]%/*}/../.." && pwd -P)
+CACHE=${SIOV_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/siov-rs}
+KERNEL=${SIOV_KERNEL:-7.3}
+DEBUG=${SIOV_DEBUG:-}
+
+for part in log args cache host root crates tree setup build guest scenario; do
+	# shellcheck source=/dev/null
+	. "$SRC/scripts/lib/$part.sh"
+done
+unset part

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# Booting a guest. A caller sets the GUEST_* variables, then calls guest_prepare and guest_run.
+
+guest_defaults() {
+	GUEST_IOMMU=intel		# intel[,PROPERTY=VALUE...], amd[,...], none, or a whole -device argument
+	GUEST_SMP=2
+	GUEST_MEM=1G
+	GUEST_APPEND=()			# further words of the kernel command line
+	GUEST_DEVICES=()		# arguments of -device
+	GUEST_QEMU=()			# further arguments of QEMU
+	GUEST_DISKS=()			# ID=SIZE: an empty image behind -drive id=ID
+	GUEST_MODULES=()		# loaded in this order, each with its parameters
+	GUEST_EXTRA_MODULES=()		# in the initramfs, not loaded
+	GUEST_COPY=()			# FILE[:PATH], PATH in the guest, default /siov/NAME
+	GUEST_COMMANDS=()
+	GUEST_TIMEOUT=120		# seconds
+	GUEST_ICOUNT=
+	GUEST_KVM=
+	GUEST_PLUGINS=()
+	GUEST_SHELL=
+	GUEST_DIR=			# directory for logs and images, made if empty
+}
+
+guest_programs_dir() { printf '%s\n' "$BUILD/target/$RUST_TARGET/release"; }
+
+# The first word of a command names one of our programs, or something that the guest has by itself.
+guest_add_programs() {
+	local command name
+	for command in "${GUEST_COMMANDS[@]}"; do
+		name=${command%% *}
+		if [[ $name != */* ]] && [ -x "$(guest_programs_dir)/$name" ]; then
+			GUEST_COPY+=("$(guest_programs_dir)/$name:/siov/bin/$name")
+		fi
+	done
+}
+
+# Sets INITRAMFS: busybox and modules, cached by content.
+guest_initramfs() {
+	local names=() module key ours=$BUILD/modules
+	for module in ${GUEST_MODULES[@]+"${GUEST_MODULES[@]}"} ${GUEST_EXTRA_MODULES[@]+"${GUEST_EXTRA_MODULES[@]}"}; do
+		names+=("${module%% *}")
+	done
+	key=$(hash_of "$ROOT" "$TREE" "$(cat "$SRC/scripts/guest/init" "$SRC/scripts/lib/make-initramfs" | sha256sum)" \
+		"$(cd "$ours" 2>/dev/null && find . -name '*.ko' -print0 | sort -z | xargs -0r sha256sum)" \
+		"$(printf '%s\n' ${names[@]+"${names[@]}"} | sort -u)")
+	INITRAMFS=$CACHE/initramfs-$key/initramfs
+	cache_lock_open "initramfs-$key"
+	flock -s "$LOCK_FD"
+	if [ -e "$INITRAMFS" ]; then
+		exec {LOCK_FD}>&-
+		return
+	fi
+	exec {LOCK_FD}>&-
+	cache_ensure "initramfs" "$key" 1 "initramfs" guest_make_initramfs ${names[@]+"${names[@]}"}
+}
+
+guest_make_initramfs() {
+	local out=${!#}
+	set -- "${@:1:$#-1}"
+	in_root "$SRC/scripts/lib/make-initramfs" "$out/initramfs" "$MODDIR" "$BUILD/modules" "$SRC/scripts/guest/init" "$@"
+}
+
+# What differs from run to run: a second archive that the kernel unpacks over the first.
+guest_make_overlay() {
+	local stage=$GUEST_DIR/overlay item file to
+	mkdir -p "$stage/siov/bin"
+	printf '%s\n' ${GUEST_MODULES[@]+"${GUEST_MODULES[@]}"} | sed '/^$/d' >"$stage/siov/modules"
+	printf '%s\n' ${GUEST_COMMANDS[@]+"${GUEST_COMMANDS[@]}"} | sed '/^$/d' >"$stage/siov/commands"
+	if [ -n "$GUEST_SHELL" ]; then : >"$stage/siov/shell"; fi
+	for item in ${GUEST_COPY[@]+"${GUEST_COPY[@]}"}; do
+		file=${item%%:*}
+		to=/siov/${file##*/}
+		if [[ $item = *:* ]]; then to=${item#*:}; fi
+		mkdir -p "$stage${to%/*}"
+		cp -L -- "$file" "$stage$to"
+	done
+	in_root -C "$stage" sh -c 'find . -print0 | cpio --quiet -0 -o -H newc -R 0:0 >../overlay.cpio'
+	cat "$INITRAMFS" "$GUEST_DIR/overlay.cpio" >"$GUEST_DIR/initramfs"
+	rm -rf "$stage" "$GUEST_DIR/overlay.cpio"
+}
+
+# Sets QEMU to the whole command.
+guest_command() {
+	local disk device accel machine=q35,kernel-irqchip=split iommu=() serial append
+	case $GUEST_IOMMU in
+	none) ;;
+	intel) iommu=(-device "intel-iommu,scalable-mode=on,pasid-bits=20") ;;
+	intel,*) iommu=(-device "intel-iommu,scalable-mode=on,pasid-bits=20,${GUEST_IOMMU#intel,}") ;;
+	amd) iommu=(-device amd-iommu) ;;
+	amd,*) iommu=(-device "amd-iommu,${GUEST_IOMMU#amd,}") ;;
+	*) iommu=(-device "$GUEST_IOMMU") ;;
+	esac
+	accel=(-accel tcg -cpu max)
+	if [ -n "$GUEST_KVM" ]; then accel=(-accel kvm -cpu host); fi
+	if [ -n "$GUEST_ICOUNT" ]; then
+		# One virtual nanosecond is one instruction, on one processor.
+		accel+=(-icount "shift=0,sleep=off")
+		GUEST_SMP=1
+	fi
+	append="console=ttyS0 panic=-1${GUEST_APPEND[*]+ ${GUEST_APPEND[*]}}"
+	serial=(-serial "file:$GUEST_DIR/output.log")
+	if [ -n "$GUEST_SHELL" ]; then serial=(-serial mon:stdio); fi
+	QEMU=(qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot
+		-M "$machine" "${accel[@]}" -smp "$GUEST_SMP" -m "$GUEST_MEM"
+		-kernel "$VMLINUZ" -initrd "$GUEST_DIR/initramfs" -append "$append"
+		-serial "file:$GUEST_DIR/console.log" "${serial[@]}")
+	for device in ${GUEST_PLUGINS[@]+"${GUEST_PLUGINS[@]}"}; do QEMU+=(-plugin "$device"); done
+	QEMU+=(${iommu[@]+"${iommu[@]}"})
+	for disk in ${GUEST_DISKS[@]+"${GUEST_DISKS[@]}"}; do
+		truncate -s "${disk#*=}" "$GUEST_DIR/${disk%%=*}.img"
+		QEMU+=(-drive "if=none,id=${disk%%=*},file=$GUEST_DIR/${disk%%=*}.img,format=raw,cache=unsafe")
+	done
+	QEMU+=(${GUEST_QEMU[@]+"${GUEST_QEMU[@]}"})
+	for device in ${GUEST_DEVICES[@]+"${GUEST_DEVICES[@]}"}; do QEMU+=(-device "$device"); done
+}
+
+guest_prepare() {
+	local item
+	if [ -z "$GUEST_DIR" ]; then GUEST_DIR=$CACHE/logs/${0##*/}-$(date +%Y%m%d-%H%M%S)-$$; fi
+	mkdir -p "$GUEST_DIR"
+	GUEST_DIR=$(readlink -e "$GUEST_DIR")
+	expose "$GUEST_DIR"
+	rm -f "$GUEST_DIR"/{console,output,qemu}.log "$GUEST_DIR/end"
+	: >"$GUEST_DIR/console.log"
+	: >"$GUEST_DIR/output.log"
+	for item in ${GUEST_PLUGINS[@]+"${GUEST_PLUGINS[@]}"}; do expose "${item%%,*}"; done
+	guest_add_programs
+	guest_initramfs
+	guest_make_overlay
+	guest_command
+	printf '%q ' "${QEMU[@]}" >"$GUEST_DIR/command"
+}
+
+# Shows the commands' output until guest_run has returned.
+guest_follow() {
+	local tail
+	tail -n +1 -s 0.2 -f "$GUEST_DIR/output.log" > >(sed -u '/^siov-guest: /d') &
+	tail=$!
+	until [ -e "$GUEST_DIR/end" ]; do sleep 0.2; done
+	sleep 0.3
+	kill "$tail"
+	wait "$tail" 2>/dev/null || true
+}
+
+# Runs the guest. Sets GUEST_END (finished, timeout, panic, lost) and, if finished, GUEST_STATUS, the status
+# of the first command that failed.
+guest_run() {
+	local rc=0
+	if [ -n "$GUEST_SHELL" ]; then
+		in_root "${QEMU[@]}" || rc=$?
+	else
+		in_root timeout -k 5 "$GUEST_TIMEOUT" "${QEMU[@]}" >"$GUEST_DIR/qemu.log" 2>&1 </dev/null || rc=$?
+	fi
+	rm -f "$GUEST_DIR/initramfs"
+	GUEST_STATUS=$(sed -n 's/^siov-guest: done \([0-9]*\)$/\1/p' "$GUEST_DIR/output.log" | tail -n 1)
+	if [ -n "$GUEST_STATUS" ]; then
+		GUEST_END=finished
+	elif grep -q 'Kernel panic - not syncing' "$GUEST_DIR/console.log"; then
+		GUEST_END=panic
+	elif [ "$rc" = 124 ] || [ "$rc" = 137 ]; then
+		GUEST_END=timeout
+	else
+		GUEST_END=lost		# QEMU did not start, or the guest was reset
+	fi
+	printf '%s %s\n' "$GUEST_END" "${GUEST_STATUS:-$rc}" >"$GUEST_DIR/end"
+}
