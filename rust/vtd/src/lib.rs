@@ -28,6 +28,7 @@ pub mod invalidate;
 pub mod pasid;
 #[cfg(test)]
 mod proptest_config;
+pub mod queue;
 pub mod regs;
 pub mod root;
 pub mod width;

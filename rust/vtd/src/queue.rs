@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Positions in the invalidation queue: a ring of 256-bit descriptors between a head that hardware
+//! moves and a tail that software moves (VT-d spec, 6.5.2 and 11.4.9).
+
+use core::fmt;
+
+use siov_types::{Bdf, PhysAddr, PAGE_SIZE};
+
+use crate::bits::{Field, PAGE_ADDRESS};
+use crate::invalidate::Descriptor;
+use crate::regs::FaultStatus;
+
+/// log2 of a descriptor's size in bytes, which is where the slot number starts in IQH and IQT.
+const SLOT_SHIFT: u32 = size_of::<Descriptor>().trailing_zeros();
+
+/// A slot number in a queue of some [`QueueSize`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+#[repr(transparent)]
+pub struct Slot(u16);
+
+impl Slot {
+    /// Where an empty queue starts.
+    pub const FIRST: Self = Self(0);
+
+    /// Index of the slot in an array of descriptors.
+    #[inline]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// What IQH or IQT reads as at this slot: its offset in bytes.
+    #[inline]
+    pub const fn register(self) -> u64 {
+        (self.0 as u64) << SLOT_SHIFT
+    }
+}
+
+/// Size of the queue: QS in the queue address register. There are 2^(QS+7) descriptors.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct QueueSize(u8);
+
+impl QueueSize {
+    /// 128 descriptors in one page.
+    pub const MIN: Self = Self(0);
+    /// 16384 descriptors in 128 pages.
+    pub const MAX: Self = Self(7);
+
+    const DW: Field = Field::bit(11);
+    const QS: Field = Field::new(2, 0);
+
+    /// 2^`order` pages of descriptors; `None` for more than the 7 that QS can say.
+    pub const fn from_order(order: u8) -> Option<Self> {
+        if order <= Self::MAX.0 {
+            Some(Self(order))
+        } else {
+            None
+        }
+    }
+
+    /// log2 of the number of pages.
+    #[inline]
+    pub const fn order(self) -> u8 {
+        self.0
+    }
+
+    /// Bytes of the queue.
+    #[inline]
+    pub const fn bytes(self) -> usize {
+        (PAGE_SIZE as usize) << self.0
+    }
+
+    /// Number of slots, a power of two.
+    #[inline]
+    pub const fn slots(self) -> u16 {
+        1 << (self.0 + (PAGE_SIZE.trailing_zeros() - SLOT_SHIFT) as u8)
+    }
+
+    const fn mask(self) -> u16 {
+        self.slots() - 1
+    }
+
+    /// The queue address register: a queue of this size at `base`, which is aligned to 4 KiB, with
+    /// 256-bit descriptors (VT-d spec, 11.4.9.3).
+    pub const fn address_register(self, base: PhysAddr) -> u64 {
+        PAGE_ADDRESS.keep(base.raw()) | Self::DW.put(1) | Self::QS.put(self.0 as u64)
+    }
+
+    /// The slot that a value of IQH or IQT means; `None` when it means none in this queue.
+    #[inline]
+    pub const fn slot(self, register: u64) -> Option<Slot> {
+        let number = register >> SLOT_SHIFT;
+        if number < self.slots() as u64 && register == number << SLOT_SHIFT {
+            Some(Slot(number as u16))
+        } else {
+            None
+        }
+    }
+
+    /// The slot `count` after `slot`, around the end.
+    #[inline]
+    pub const fn after(self, slot: Slot, count: u16) -> Slot {
+        Slot(slot.0.wrapping_add(count) & self.mask())
+    }
+
+    /// The slot before `slot`, around the start.
+    #[inline]
+    pub const fn before(self, slot: Slot) -> Slot {
+        Slot(slot.0.wrapping_sub(1) & self.mask())
+    }
+
+    /// Number of slots from `from` up to, not including, `to`.
+    #[inline]
+    pub const fn distance(self, from: Slot, to: Slot) -> u16 {
+        to.0.wrapping_sub(from.0) & self.mask()
+    }
+
+    /// How many descriptors may be added at `tail` while the oldest one still needed is at `head`.
+    /// One slot stays unused, since equal head and tail mean an empty queue.
+    #[inline]
+    pub const fn free(self, head: Slot, tail: Slot) -> u16 {
+        self.mask() - self.distance(head, tail)
+    }
+
+    /// The slots from `from` up to, not including, `to`, oldest first.
+    pub fn range(self, from: Slot, to: Slot) -> impl Iterator<Item = Slot> {
+        (0..self.distance(from, to)).map(move |count| self.after(from, count))
+    }
+}
+
+/// Where the queue has stopped, by the flag that FSTS shows (VT-d spec, 6.5.2.10).
+///
+/// After an invalidation queue error (IQE), the head stays at the descriptor that was refused. After
+/// a time-out (ITE), the head has moved past what was fetched: the descriptors from the oldest one
+/// that is still unfinished up to the head are lost, waits included, and have to be queued again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stop {
+    /// IQE.
+    Refused {
+        /// The descriptor.
+        slot: Slot,
+    },
+    /// ITE.
+    TimedOut {
+        /// The last descriptor that was fetched.
+        last: Slot,
+    },
+}
+
+impl Stop {
+    /// Reads FSTS and IQH; `None` when the queue has not stopped, or when IQH points outside it.
+    pub const fn new(size: QueueSize, status: FaultStatus, head_register: u64) -> Option<Self> {
+        let Some(head) = size.slot(head_register) else {
+            return None;
+        };
+        if status.contains(FaultStatus::IQE) {
+            Some(Self::Refused { slot: head })
+        } else if status.contains(FaultStatus::ITE) {
+            Some(Self::TimedOut {
+                last: size.before(head),
+            })
+        } else {
+            None
+        }
+    }
+}
+
+/// Invalidation queue error record register (VT-d spec, 11.4.9.9): details of what FSTS reports.
+/// Units older than version 4 of the specification leave it 0.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(transparent)]
+pub struct QueueErrorRecord(u64);
+
+impl QueueErrorRecord {
+    const IQEI: Field = Field::new(3, 0);
+    const ITESID: Field = Field::new(47, 32);
+    const ICESID: Field = Field::new(63, 48);
+
+    /// Wraps what the register reads as.
+    #[inline]
+    pub const fn from_raw(raw: u64) -> Self {
+        Self(raw)
+    }
+
+    /// IQEI: why a descriptor was refused. Valid while FSTS shows IQE.
+    pub const fn reason(self) -> QueueErrorReason {
+        QueueErrorReason(Self::IQEI.get(self.0) as u8)
+    }
+
+    /// ITESID: the function that did not answer. Valid while FSTS shows ITE; `None` where the unit
+    /// does not say.
+    pub const fn timed_out(self) -> Option<Bdf> {
+        Self::source(Self::ITESID.get(self.0))
+    }
+
+    /// ICESID: the function that sent an unexpected completion. Valid while FSTS shows ICE; `None`
+    /// where the unit does not say.
+    pub const fn unexpected_completion(self) -> Option<Bdf> {
+        Self::source(Self::ICESID.get(self.0))
+    }
+
+    const fn source(raw: u64) -> Option<Bdf> {
+        match raw {
+            0 => None,
+            _ => Some(Bdf::from_raw(raw as u16)),
+        }
+    }
+}
+
+/// IQEI: why the queue refused a descriptor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct QueueErrorReason(u8);
+
+impl QueueErrorReason {
+    /// The encoding.
+    pub const fn raw(self) -> u8 {
+        self.0
+    }
+}
+
+impl fmt::Display for QueueErrorReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            0 => "no details available",
+            1 => "the tail lies outside the queue",
+            2 => "the descriptor could not be read",
+            3 => "unknown descriptor type or granularity",
+            4 => "reserved bits set in the descriptor",
+            5 => "descriptor width does not fit the translation mode",
+            6 => "the tail is not aligned to the descriptor width",
+            7 => "the root table has an invalid translation table mode",
+            other => return write!(f, "unknown reason {other:#x}"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::format;
+    use std::vec::Vec;
+
+    #[test]
+    fn registers() {
+        // Two pages: 256 descriptors, as Linux has it.
+        let size = QueueSize::from_order(1).unwrap();
+        assert_eq!((size.slots(), size.bytes()), (256, 8192));
+        assert_eq!(
+            size.address_register(PhysAddr::new(0x1_2345_6000)),
+            0x1_2345_6801
+        );
+        assert_eq!(size.slot(0x1fe0), Some(Slot(255)));
+        assert_eq!(size.slot(0x2000), None);
+        assert_eq!(size.slot(0x10), None);
+        assert_eq!(size.slot(u64::MAX), None);
+        assert_eq!(Slot(255).register(), 0x1fe0);
+        assert_eq!(QueueSize::MAX.slots(), 16384);
+        assert_eq!(QueueSize::MIN.slots(), 128);
+        assert_eq!(QueueSize::from_order(8), None);
+    }
+
+    #[test]
+    fn around_the_end() {
+        let size = QueueSize::MIN;
+        assert_eq!(size.after(Slot(127), 1), Slot::FIRST);
+        assert_eq!(size.before(Slot::FIRST), Slot(127));
+        assert_eq!(size.distance(Slot(126), Slot(2)), 4);
+        assert_eq!(
+            size.range(Slot(126), Slot(1)).collect::<Vec<_>>(),
+            [Slot(126), Slot(127), Slot(0)]
+        );
+        assert_eq!(size.free(Slot(5), Slot(5)), 127);
+        assert_eq!(size.free(Slot(5), Slot(4)), 0);
+    }
+
+    #[test]
+    fn stops() {
+        let size = QueueSize::MIN;
+        let stop = |status, head| Stop::new(size, FaultStatus::from_bits_retain(status), head);
+        assert_eq!(stop(0x10, 0x60), Some(Stop::Refused { slot: Slot(3) }));
+        assert_eq!(stop(0x40, 0x60), Some(Stop::TimedOut { last: Slot(2) }));
+        assert_eq!(stop(0x40, 0), Some(Stop::TimedOut { last: Slot(127) }));
+        assert_eq!(stop(0x20, 0x60), None);
+        assert_eq!(stop(0x10, 0x7_ffff), None);
+    }
+
+    #[test]
+    fn error_records() {
+        let r = QueueErrorRecord::from_raw(0x1234_3a1d_0000_0004);
+        assert_eq!(
+            format!("{}", r.reason()),
+            "reserved bits set in the descriptor"
+        );
+        assert_eq!(r.timed_out(), Some(Bdf::from_raw(0x3a1d)));
+        assert_eq!(r.unexpected_completion(), Some(Bdf::from_raw(0x1234)));
+        let r = QueueErrorRecord::from_raw(0x9);
+        assert_eq!((r.timed_out(), r.unexpected_completion()), (None, None));
+        assert_eq!(format!("{}", r.reason()), "unknown reason 0x9");
+    }
+
+    proptest! {
+        #![proptest_config(crate::proptest_config::cases(1024))]
+        #[test]
+        fn a_ring_never_fills_up(order in 0u8..=7, start: u16, steps in prop::collection::vec((any::<u16>(), any::<u16>()), 0..40)) {
+            let size = QueueSize::from_order(order).unwrap();
+            let slots = size.slots();
+            let mut head = Slot(start % slots);
+            let mut tail = head;
+            // The model: how many descriptors are in the queue.
+            let mut used = 0;
+            for (add, take) in steps {
+                prop_assert_eq!(size.free(head, tail), slots - 1 - used);
+                let add = add % (size.free(head, tail) + 1);
+                prop_assert_eq!(size.range(tail, size.after(tail, add)).count(), usize::from(add));
+                tail = size.after(tail, add);
+                used += add;
+                prop_assert_eq!(head == tail, used == 0);
+                let take = take % (used + 1);
+                head = size.after(head, take);
+                used -= take;
+                prop_assert_eq!(size.distance(head, tail), used);
+                prop_assert_eq!(size.slot(head.register()), Some(head));
+                prop_assert!(tail.index() < usize::from(slots));
+                prop_assert_eq!(size.after(size.before(tail), 1), tail);
+            }
+        }
+    }
+}
