@@ -24,7 +24,9 @@ extern crate std;
 mod bits;
 pub mod capability;
 pub mod context;
+pub mod fault;
 pub mod invalidate;
+mod layout;
 pub mod pasid;
 #[cfg(test)]
 mod proptest_config;
