@@ -23,7 +23,7 @@ impl Bdf {
     /// From a bus number and the kernel's `devfn`.
     #[inline]
     pub const fn new(bus: u8, devfn: u8) -> Self {
-        Self((bus as u16) << 8 | devfn as u16)
+        Self(((bus as u16) << 8) | devfn as u16)
     }
 
     /// The sixteen bits that travel with a request.
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn bdf_parts() {
-        let b = Bdf::new(0x3a, 0x1f << 3 | 5);
+        let b = Bdf::new(0x3a, 0xfd);
         assert_eq!((b.bus(), b.device(), b.function()), (0x3a, 0x1f, 5));
         assert_eq!(format!("{b}"), "3a:1f.5");
         assert_eq!(Bdf::from_raw(b.raw()), b);

@@ -93,7 +93,7 @@ impl Capability {
     /// SAGAW: whether second-stage tables may have this width.
     #[inline]
     pub const fn supports(self, width: AddressWidth) -> bool {
-        Self::SAGAW.get(self.0) >> width.encoding() & 1 != 0
+        (Self::SAGAW.get(self.0) >> width.encoding()) & 1 != 0
     }
 
     /// The widest second-stage table that the unit walks; `None` when it walks none.
@@ -278,12 +278,8 @@ mod tests {
 
     // QEMU's intel-iommu as the guests see it: 16-bit domain ids, 48 bits, MAMV 18, one fault
     // recording register at 0x220, IOTLB registers at 0xf0, 20 PASID bits.
-    const QEMU_CAP: Capability = Capability::from_raw(
-        0x6 | 0x6 << 8 | 47 << 16 | 0x22 << 24 | 3 << 34 | 1 << 39 | 18 << 48 | 3 << 54 | 1 << 56,
-    );
-    const QEMU_ECAP: ExtendedCapability = ExtendedCapability::from_raw(
-        1 << 1 | 1 << 6 | 0xf << 8 | 15 << 20 | 1 << 31 | 19 << 35 | 1 << 40 | 1 << 43 | 1 << 46,
-    );
+    const QEMU_CAP: Capability = Capability::from_raw(0x01d2_008c_222f_0606);
+    const QEMU_ECAP: ExtendedCapability = ExtendedCapability::from_raw(0x0000_4998_80f0_0f42);
 
     #[test]
     fn fields_of_an_emulated_unit() {

@@ -11,8 +11,6 @@ use crate::invalidate::Descriptor;
 use crate::pasid::{DirectoryEntry, DirectorySize, PasidEntry};
 use crate::root::{RootEntry, RootHalf};
 
-const TABLE: usize = PAGE_SIZE as usize;
-
 // VT-d spec, 9.2, 9.4, 9.5, 9.6, 6.5.2 and 11.4.14.
 const_assert_eq!(size_of::<RootHalf>(), 8);
 const_assert_eq!(size_of::<RootEntry>(), 16);
@@ -25,10 +23,19 @@ const_assert_eq!(size_of::<Descriptor>(), 32);
 const_assert_eq!(size_of::<FaultRecord>(), 16);
 
 // Tables of one page.
-const_assert_eq!(size_of::<RootEntry>() * RootEntry::COUNT, TABLE);
-const_assert_eq!(size_of::<ContextEntry>() * ContextEntry::COUNT, TABLE);
-const_assert_eq!(size_of::<PasidEntry>() * PasidEntry::COUNT, TABLE);
-const_assert_eq!(DirectorySize::MAX.bytes(), 32 * TABLE);
+const_assert_eq!(
+    size_of::<RootEntry>() * RootEntry::COUNT,
+    PAGE_SIZE as usize
+);
+const_assert_eq!(
+    size_of::<ContextEntry>() * ContextEntry::COUNT,
+    PAGE_SIZE as usize
+);
+const_assert_eq!(
+    size_of::<PasidEntry>() * PasidEntry::COUNT,
+    PAGE_SIZE as usize
+);
+const_assert_eq!(DirectorySize::MAX.bytes(), 32 * PAGE_SIZE as usize);
 
 // Every word of them is read and written as a whole.
 assert_eq_align!(

@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn requests_of_every_type() {
         let access = |high| FaultRecord::from_raw([0, high]).access();
-        assert_eq!(access(1 << 62 | 1 << 28), Access::AtomicOp);
+        assert_eq!(access(0x4000_0000_1000_0000), Access::AtomicOp);
         assert_eq!(access(1 << 28), Access::PageRequest);
         let text = |high| FaultRecord::from_raw([0x1000, high]).to_string();
         assert_eq!(
@@ -290,10 +290,10 @@ mod tests {
         #![proptest_config(crate::proptest_config::cases(4096))]
         #[test]
         fn what_goes_in_comes_out(page: u64, sid: u16, reason: u8, pv in 0u64..1 << 20, bits in 0u64..128) {
-            let bit = |n: u32| bits >> n & 1;
+            let bit = |n: u32| (bits >> n) & 1;
             let at = bits >> 5;
-            let high = 1 << 63 | bit(0) << 62 | at << 60 | pv << 40 | u64::from(reason) << 32
-                | bit(1) << 31 | bit(2) << 30 | bit(3) << 29 | bit(4) << 28 | u64::from(sid);
+            let high = (1 << 63) | (bit(0) << 62) | (at << 60) | (pv << 40) | (u64::from(reason) << 32)
+                | (bit(1) << 31) | (bit(2) << 30) | (bit(3) << 29) | (bit(4) << 28) | u64::from(sid);
             let r = FaultRecord::from_raw([page, high]);
             prop_assert!(r.is_fault());
             prop_assert_eq!(r.source().raw(), sid);
@@ -301,7 +301,7 @@ mod tests {
             prop_assert_eq!(r.pasid().map(|p| u64::from(p.raw())), (bit(1) != 0).then_some(pv));
             prop_assert_eq!(r.execute(), bit(2) != 0);
             prop_assert_eq!(r.privileged(), bit(3) != 0);
-            prop_assert_eq!(r.access() as u64, bit(0) << 1 | bit(4));
+            prop_assert_eq!(r.access() as u64, 2 * bit(0) + bit(4));
             prop_assert_eq!(r.address_type().map_or(3, |t| t as u64), at);
             prop_assert_eq!(r.page().raw(), page & !0xfff);
             prop_assert_eq!(u64::from(r.interrupt_index()), page >> 48);

@@ -366,7 +366,7 @@ impl Descriptor {
     #[inline]
     pub const fn kind(self) -> Option<Kind> {
         let [low, ..] = self.0;
-        Kind::from_encoding(Self::TYPE.get(low) | Self::TYPE_HIGH.get(low) << 4)
+        Kind::from_encoding(Self::TYPE.get(low) | (Self::TYPE_HIGH.get(low) << 4))
     }
 }
 

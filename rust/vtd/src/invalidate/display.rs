@@ -159,7 +159,7 @@ mod tests {
     fn one_line_each() {
         let did = DomainId::new(5);
         let pasid = Pasid::new(0x2a).unwrap();
-        let source = Bdf::new(1, 2 << 3 | 3);
+        let source = Bdf::new(1, 0x13);
         let device = DeviceTlb {
             source,
             physical_function: source,
@@ -262,7 +262,7 @@ mod tests {
         #[test]
         fn any_bits_have_words(raw: [u64; 4], kind in 0u64..16) {
             let [low, a, b, c] = raw;
-            for raw in [raw, [low & !0xe0f | kind, a, b, c]] {
+            for raw in [raw, [(low & !0xe0f) | kind, a, b, c]] {
                 let text = Descriptor::from_raw(raw).to_string();
                 prop_assert!(!text.is_empty() && !text.contains('\n'));
             }

@@ -167,7 +167,7 @@ impl PasidEntry {
     #[inline]
     pub const fn with_first_stage_flags(self, flags: FirstStageFlags) -> Self {
         let mut raw = self.0;
-        raw[2] = raw[2] & !FirstStageFlags::all().bits() | flags.bits();
+        raw[2] = (raw[2] & !FirstStageFlags::all().bits()) | flags.bits();
         Self(raw)
     }
 
