@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-use siov_types::{Bdf, PhysAddr, PAGE_SIZE};
+use siov_types::{Bdf, PhysAddr, PAGE_SHIFT};
 
 use crate::bits::{Field, PAGE_ADDRESS};
 use crate::invalidate::Descriptor;
@@ -38,21 +38,33 @@ impl Slot {
 
 /// Size of the queue: QS in the queue address register. There are 2^(QS+7) descriptors.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct QueueSize(u8);
+pub struct QueueSize {
+    /// The largest slot number, all ones: what each step around the ring needs.
+    last: u16,
+}
+
+/// log2 of the descriptors in one page.
+const SLOTS_PER_PAGE_SHIFT: u32 = PAGE_SHIFT - SLOT_SHIFT;
 
 impl QueueSize {
     /// 128 descriptors in one page.
-    pub const MIN: Self = Self(0);
+    pub const MIN: Self = Self {
+        last: (1 << SLOTS_PER_PAGE_SHIFT) - 1,
+    };
     /// 16384 descriptors in 128 pages.
-    pub const MAX: Self = Self(7);
+    pub const MAX: Self = Self {
+        last: (1 << (SLOTS_PER_PAGE_SHIFT + 7)) - 1,
+    };
 
     const DW: Field = Field::bit(11);
     const QS: Field = Field::new(2, 0);
 
     /// 2^`order` pages of descriptors; `None` for more than the 7 that QS can say.
     pub const fn from_order(order: u8) -> Option<Self> {
-        if order <= Self::MAX.0 {
-            Some(Self(order))
+        if order <= 7 {
+            Some(Self {
+                last: (1 << (SLOTS_PER_PAGE_SHIFT + order as u32)) - 1,
+            })
         } else {
             None
         }
@@ -61,36 +73,33 @@ impl QueueSize {
     /// log2 of the number of pages.
     #[inline]
     pub const fn order(self) -> u8 {
-        self.0
+        (self.last >> SLOTS_PER_PAGE_SHIFT).count_ones() as u8
     }
 
     /// Bytes of the queue.
     #[inline]
     pub const fn bytes(self) -> usize {
-        (PAGE_SIZE as usize) << self.0
+        (self.last as usize + 1) << SLOT_SHIFT
     }
 
     /// Number of slots, a power of two.
     #[inline]
     pub const fn slots(self) -> u16 {
-        1 << (self.0 + (PAGE_SIZE.trailing_zeros() - SLOT_SHIFT) as u8)
-    }
-
-    const fn mask(self) -> u16 {
-        self.slots() - 1
+        // The last slot is 16383 at most.
+        self.last.wrapping_add(1)
     }
 
     /// The queue address register: a queue of this size at `base`, which is aligned to 4 KiB, with
     /// 256-bit descriptors (VT-d spec, 11.4.9.3).
     pub const fn address_register(self, base: PhysAddr) -> u64 {
-        PAGE_ADDRESS.keep(base.raw()) | Self::DW.put(1) | Self::QS.put(self.0 as u64)
+        PAGE_ADDRESS.keep(base.raw()) | Self::DW.put(1) | Self::QS.put(self.order() as u64)
     }
 
     /// The slot that a value of IQH or IQT means; `None` when it means none in this queue.
     #[inline]
     pub const fn slot(self, register: u64) -> Option<Slot> {
         let number = register >> SLOT_SHIFT;
-        if number < self.slots() as u64 && register == number << SLOT_SHIFT {
+        if number <= self.last as u64 && register == number << SLOT_SHIFT {
             Some(Slot(number as u16))
         } else {
             None
@@ -100,26 +109,26 @@ impl QueueSize {
     /// The slot `count` after `slot`, around the end.
     #[inline]
     pub const fn after(self, slot: Slot, count: u16) -> Slot {
-        Slot(slot.0.wrapping_add(count) & self.mask())
+        Slot(slot.0.wrapping_add(count) & self.last)
     }
 
     /// The slot before `slot`, around the start.
     #[inline]
     pub const fn before(self, slot: Slot) -> Slot {
-        Slot(slot.0.wrapping_sub(1) & self.mask())
+        Slot(slot.0.wrapping_sub(1) & self.last)
     }
 
     /// Number of slots from `from` up to, not including, `to`.
     #[inline]
     pub const fn distance(self, from: Slot, to: Slot) -> u16 {
-        to.0.wrapping_sub(from.0) & self.mask()
+        to.0.wrapping_sub(from.0) & self.last
     }
 
     /// How many descriptors may be added at `tail` while the oldest one still needed is at `head`.
     /// One slot stays unused, since equal head and tail mean an empty queue.
     #[inline]
     pub const fn free(self, head: Slot, tail: Slot) -> u16 {
-        self.mask() - self.distance(head, tail)
+        self.last.wrapping_sub(self.distance(head, tail))
     }
 
     /// The slots from `from` up to, not including, `to`, oldest first.
@@ -258,6 +267,8 @@ mod tests {
         assert_eq!(QueueSize::MAX.slots(), 16384);
         assert_eq!(QueueSize::MIN.slots(), 128);
         assert_eq!(QueueSize::from_order(8), None);
+        assert_eq!(QueueSize::from_order(7), Some(QueueSize::MAX));
+        assert_eq!((size.order(), QueueSize::MIN.order()), (1, 0));
     }
 
     #[test]
