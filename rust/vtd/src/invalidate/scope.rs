@@ -25,12 +25,19 @@ impl Pages {
         mask: 52,
     };
 
-    /// The block of 2^`mask` pages that holds page number `page`.
+    /// The block of 2^`mask` pages, at most 2^52, that holds page number `page`.
     #[inline]
     const fn around(page: u64, mask: u8) -> Self {
-        Self {
-            addr: Iova::new((page >> mask << mask) << PAGE_SHIFT),
-            mask,
+        let addr = Iova::new(page << PAGE_SHIFT).align_down(Self::bytes(mask));
+        Self { addr, mask }
+    }
+
+    /// Size of 2^`mask` pages; 0 stands for the whole address space, as in wrapping arithmetic.
+    #[inline]
+    const fn bytes(mask: u8) -> u64 {
+        match 1u64.checked_shl(PAGE_SHIFT + mask as u32) {
+            Some(bytes) => bytes,
+            None => 0,
         }
     }
 
@@ -42,13 +49,33 @@ impl Pages {
         Self::around(first, bit_length(first ^ last))
     }
 
+    /// The page that `range` lies in; `None` when it lies in several.
+    #[inline]
+    const fn enclosing_one(range: IovaRange) -> Option<Self> {
+        let (first, last) = (range.first().raw(), range.last().raw());
+        if first >> PAGE_SHIFT == last >> PAGE_SHIFT {
+            Some(Self::around(first >> PAGE_SHIFT, 0))
+        } else {
+            None
+        }
+    }
+
+    /// The block of the same size after this one; after the last, the first.
+    #[inline]
+    const fn following(self) -> Self {
+        Self {
+            addr: Iova::new(self.addr.raw().wrapping_add(Self::bytes(self.mask))),
+            mask: self.mask,
+        }
+    }
+
     /// The range of addresses in the block.
     pub const fn range(self) -> IovaRange {
-        let first = self.addr.raw();
-        let last = match 1u64.checked_shl(PAGE_SHIFT + self.mask as u32) {
-            Some(bytes) => first | (bytes - 1),
-            None => u64::MAX,
-        };
+        let last = self
+            .addr
+            .raw()
+            .wrapping_add(Self::bytes(self.mask))
+            .wrapping_sub(1);
         match IovaRange::new(self.addr, Iova::new(last)) {
             Some(range) => range,
             None => IovaRange::ALL,
@@ -70,11 +97,10 @@ pub enum Scope {
 #[derive(Clone, Debug)]
 pub struct Cover<const N: usize> {
     /// What comes first; `None` once it has been taken.
-    next: Option<Scope>,
-    /// `count` blocks of 2^`mask` pages from this page number on come after that.
-    page: u64,
+    head: Option<Scope>,
+    /// What follows: blocks of one size, side by side.
+    run: Pages,
     count: usize,
-    mask: u8,
 }
 
 impl<const N: usize> Cover<N> {
@@ -87,57 +113,72 @@ impl<const N: usize> Cover<N> {
     #[inline]
     pub const fn new(range: IovaRange, max_mask: Option<u8>) -> Self {
         const { assert!(N > 0, "at least one invalidation is needed") };
-        let first = range.first().raw() >> PAGE_SHIFT;
-        let last = range.last().raw() >> PAGE_SHIFT;
-        match max_mask {
-            // The hot path: one page unmapped, one invalidated.
-            Some(_) if first == last => Self::one(Scope::Pages(Pages::around(first, 0))),
-            Some(max_mask) => Self::several(first, last, max_mask),
-            None => Self::one(Scope::Domain),
+        match (Pages::enclosing_one(range), max_mask) {
+            (_, None) => Self::one(Scope::Domain),
+            (Some(page), Some(_)) => Self::one(Scope::Pages(page)),
+            (None, Some(max_mask)) => Self::several(range, max_mask),
         }
     }
 
+    /// Calls `f` for each scope of [`new`](Self::new): the same, with the shortest way for the range of
+    /// one page, which is what most unmaps are.
+    #[inline]
+    pub fn for_each_scope(range: IovaRange, max_mask: Option<u8>, mut f: impl FnMut(Scope)) {
+        match (Pages::enclosing_one(range), max_mask) {
+            (_, None) => f(Scope::Domain),
+            (Some(page), Some(_)) => f(Scope::Pages(page)),
+            (None, Some(max_mask)) => Self::several(range, max_mask).for_each(f),
+        }
+    }
+
+    #[inline]
     const fn one(scope: Scope) -> Self {
         Self {
-            next: Some(scope),
-            page: 0,
+            head: Some(scope),
+            run: Pages::ALL,
             count: 0,
-            mask: 0,
         }
     }
 
-    /// Covers pages `first` to `last`, of which there are at least two.
+    /// Covers a range of at least two pages.
     #[inline(never)]
-    const fn several(first: u64, last: u64, max_mask: u8) -> Self {
+    const fn several(range: IovaRange, max_mask: u8) -> Self {
+        let first = range.first().raw() >> PAGE_SHIFT;
+        let last = range.last().raw() >> PAGE_SHIFT;
         let mask = bit_length(first ^ last);
         // No overflow: page numbers have 52 bits.
         let pages = last - first + 1;
-        if mask <= max_mask && (N < 2 || 1 << mask <= 2 * pages) {
+        // At least half of the block is in the range.
+        let little_waste = bit_length(pages) >= mask;
+        if mask <= max_mask && (N < 2 || little_waste) {
             return Self::one(Scope::Pages(Pages::around(first, mask)));
         }
 
         // The range's most aligned page number: the left block ends there, the right one starts.
-        let middle = last >> (mask - 1) << (mask - 1);
-        let left = bit_length(middle - 1 - first);
-        let right = bit_length(last - middle);
+        let middle = Pages::around(last, mask - 1);
+        let middle_page = middle.addr.raw() >> PAGE_SHIFT;
+        let left = bit_length(middle_page - 1 - first);
+        let right = bit_length(last - middle_page);
         if N >= 2 && left <= max_mask && right <= max_mask {
             return Self {
-                next: Some(Scope::Pages(Pages::around(first, left))),
-                page: middle,
+                head: Some(Scope::Pages(Pages::around(first, left))),
+                run: Pages {
+                    addr: middle.addr,
+                    mask: right,
+                },
                 count: 1,
-                mask: right,
             };
         }
 
         // Here the range does not fit one block of the largest size, or two halves would have done.
-        let first_block = first >> max_mask;
-        let more = (last >> max_mask) - first_block;
+        let head = Pages::around(first, max_mask);
+        let tail = Pages::around(last, max_mask);
+        let more = (tail.addr.raw() - head.addr.raw()) >> (PAGE_SHIFT + max_mask as u32);
         if more < N as u64 {
             return Self {
-                next: Some(Scope::Pages(Pages::around(first, max_mask))),
-                page: (first_block + 1) << max_mask,
+                head: Some(Scope::Pages(head)),
+                run: head.following(),
                 count: more as usize,
-                mask: max_mask,
             };
         }
         Self::one(Scope::Domain)
@@ -149,18 +190,19 @@ impl<const N: usize> Iterator for Cover<N> {
 
     #[inline]
     fn next(&mut self) -> Option<Scope> {
-        if let Some(scope) = self.next.take() {
+        if let Some(scope) = self.head.take() {
             return Some(scope);
         }
         self.count = self.count.checked_sub(1)?;
-        let block = Pages::around(self.page, self.mask);
-        self.page += 1 << self.mask;
+        let block = self.run;
+        self.run = block.following();
         Some(Scope::Pages(block))
     }
 
     #[inline]
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.count + self.next.is_some() as usize;
+        // Only once `head` has been taken does `count` go down, from less than `N`.
+        let left = self.count.saturating_add(self.head.is_some() as usize);
         (left, Some(left))
     }
 }
@@ -255,6 +297,9 @@ mod tests {
         let cover = Cover::<N>::new(range, max_mask);
         let count = cover.len();
         let scopes: Vec<_> = cover.collect();
+        let mut same = Vec::new();
+        Cover::<N>::for_each_scope(range, max_mask, |scope| same.push(scope));
+        prop_assert_eq!(&scopes, &same);
         prop_assert_eq!(scopes.len(), count);
         prop_assert!((1..=N).contains(&count));
         if scopes.contains(&Scope::Domain) {
