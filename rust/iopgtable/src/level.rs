@@ -31,10 +31,16 @@ impl Level {
         1u64.wrapping_shl(self.0)
     }
 
-    /// log2 of [`Self::size`].
+    /// Number of whole entries that `len` bytes take.
     #[inline(always)]
-    pub(crate) const fn shift(self) -> u32 {
-        self.0
+    pub(crate) const fn count(self, len: u64) -> u64 {
+        len.wrapping_shr(self.0)
+    }
+
+    /// Number of bytes that `count` entries translate.
+    #[inline(always)]
+    pub(crate) const fn bytes(self, count: usize) -> u64 {
+        (count as u64).wrapping_shl(self.0)
     }
 
     /// Number of the entry for an address, possibly above 511: [`Table::entry`] takes the low nine

@@ -3,23 +3,13 @@
 //! Entering translations.
 
 use crate::error::Error;
-use crate::format::{is_leaf, size_bit, Format, Prot};
+use crate::format::{is_leaf, Format, Prot, ADDRESS, PAGE_SIZE_BIT};
 use crate::level::Level;
-use crate::memory::{Gather, PageMemory, Table, TableAddr};
+use crate::memory::{Gather, PageMemory, Table, TableAddr, CHUNK, WHOLE_CHUNK};
 use crate::page_table::PageTable;
+use core::slice;
 use core::sync::atomic::{AtomicU64, Ordering};
 use siov_types::{Iova, PhysAddr, PAGE_SIZE};
-
-/// Entries that are looked at or written at once in a run.
-const CHUNK: usize = 8;
-
-/// What is left of a call of `map`.
-#[derive(Clone, Copy)]
-struct Span {
-    iova: u64,
-    phys: u64,
-    left: u64,
-}
 
 impl<F: Format, M: PageMemory> PageTable<F, M> {
     /// Maps `len` bytes from `iova` on to physical memory from `phys` on.
@@ -48,121 +38,163 @@ impl<F: Format, M: PageMemory> PageTable<F, M> {
         context: M::Context,
         gather: &mut impl Gather,
     ) -> (u64, Result<(), Error>) {
-        let span = Span {
-            iova: iova.raw(),
-            phys: phys.raw(),
-            left: len,
+        let (iova, phys) = (iova.raw(), phys.raw());
+        let Some(rest) = len.checked_sub(1) else {
+            return (0, Err(Error::Empty));
         };
-        if let Err(error) = self.check(span, prot) {
-            return (0, Err(error));
+        if !prot.intersects(Prot::READ | Prot::WRITE) {
+            return (0, Err(Error::Prot));
         }
-        let bits = F::leaf(prot);
-        let last = span.iova.wrapping_add(len.wrapping_sub(1));
-        if (span.iova ^ last) < Level::PD.size() && len < Level::PD.size() {
-            // Within one page table, and hence of 4 KiB pages. When the table is there, and it
-            // mostly is, this is all.
-            if let Some(table) = self.linked_table(span.iova, Level::PT) {
-                let run = table.run(Level::PT.index(span.iova), len.wrapping_shr(12));
-                let filled = fill(run, bits | span.phys);
-                self.memory.publish(run.get(..filled).unwrap_or_default());
-                if filled == run.len() {
-                    return (len, Ok(()));
+        if (iova | phys | len) & (PAGE_SIZE - 1) != 0 {
+            return (0, Err(Error::Misaligned));
+        }
+        // Sums cannot wrap once their terms are known to be below 2^57.
+        let last = iova.wrapping_add(rest);
+        if (iova | rest | last) & self.beyond_iova != 0 {
+            return (0, Err(Error::InputRange));
+        }
+        if (phys | phys.wrapping_add(rest)) & self.beyond_phys != 0 {
+            return (0, Err(Error::OutputRange));
+        }
+        let first = F::leaf(prot) | phys;
+        // Within one page table, and less than all of it: 4 KiB pages. When the table is there, and
+        // it mostly is, there is nothing more to it.
+        if (iova ^ last) | len < Level::PD.size() {
+            let entry = self.linked_entry(iova);
+            if entry & F::LINKED != 0 {
+                let table = self.table(entry);
+                if len == PAGE_SIZE {
+                    return self.map_page(table.entry(Level::PT.index(iova)), first);
                 }
-                return ((filled as u64).wrapping_shl(12), Err(Error::Exists));
+                return self.map_pages(table, iova, first, len);
             }
         }
-        self.map_runs(span, bits, context, gather)
+        self.map_runs(iova, first, len, context, gather)
     }
 
     #[inline(always)]
-    fn check(&self, span: Span, prot: Prot) -> Result<(), Error> {
-        let Some(rest) = span.left.checked_sub(1) else {
-            return Err(Error::Empty);
-        };
-        if !prot.intersects(Prot::READ | Prot::WRITE) {
-            return Err(Error::Prot);
+    fn map_page(&self, slot: &AtomicU64, leaf: u64) -> (u64, Result<(), Error>) {
+        if slot.load(Ordering::Relaxed) != 0 {
+            return (0, Err(Error::Exists));
         }
-        if (span.iova | span.phys | span.left) & (PAGE_SIZE - 1) != 0 {
-            return Err(Error::Misaligned);
-        }
-        if !within(span.iova, rest, self.last_iova) {
-            return Err(Error::InputRange);
-        }
-        if !within(span.phys, rest, self.last_phys) {
-            return Err(Error::OutputRange);
-        }
-        Ok(())
+        slot.store(leaf, Ordering::Relaxed);
+        self.memory.publish(slice::from_ref(slot));
+        (PAGE_SIZE, Ok(()))
     }
 
+    /// Maps 4 KiB pages, as far as they lie in `table`. `first` is the first one's leaf.
+    #[inline(never)]
+    fn map_pages(
+        &self,
+        table: &Table,
+        iova: u64,
+        first: u64,
+        len: u64,
+    ) -> (u64, Result<(), Error>) {
+        let run = table.run(Level::PT.index(iova), Level::PT.count(len));
+        self.finish(run, fill(run, first), Level::PT)
+    }
+
+    /// Publishes what was written of `run`, and puts it into bytes.
+    #[inline(always)]
+    fn finish(&self, run: &[AtomicU64], filled: usize, level: Level) -> (u64, Result<(), Error>) {
+        if filled == run.len() {
+            self.memory.publish(run);
+            return (level.bytes(filled), Ok(()));
+        }
+        self.memory.publish(run.get(..filled).unwrap_or_default());
+        (level.bytes(filled), Err(Error::Exists))
+    }
+
+    /// Maps run after run of pages of equal size in one table.
     #[inline(never)]
     fn map_runs(
         &self,
-        mut span: Span,
-        bits: u64,
+        iova: u64,
+        first: u64,
+        len: u64,
         context: M::Context,
         gather: &mut impl Gather,
     ) -> (u64, Result<(), Error>) {
-        let len = span.left;
-        while span.left != 0 {
-            let (bytes, result) = self.map_run(span, bits, context, gather);
-            // None of these leaves the ranges that were checked.
-            span.iova = span.iova.wrapping_add(bytes);
-            span.phys = span.phys.wrapping_add(bytes);
-            span.left = span.left.wrapping_sub(bytes);
+        let mut done = 0u64;
+        while done < len {
+            // All of these stay within the ranges that were checked.
+            let at = iova.wrapping_add(done);
+            let leaf = first.wrapping_add(done);
+            let left = len.wrapping_sub(done);
+            let level = self.leaf_level(at | leaf & ADDRESS, left);
+            let (bytes, result) = if level == Level::PT {
+                self.map_small(at, leaf, left, context)
+            } else {
+                self.map_large(at, leaf | PAGE_SIZE_BIT, left, level, context, gather)
+            };
+            done = done.wrapping_add(bytes);
             if result.is_err() {
-                return (len.wrapping_sub(span.left), result);
+                return (done, result);
             }
         }
-        (len, Ok(()))
+        (done, Ok(()))
     }
 
-    /// Maps a run of pages of equal size, as far as they lie in one table.
-    fn map_run(
+    /// Maps 4 KiB pages, as far as they lie in one page table.
+    fn map_small(
         &self,
-        span: Span,
-        bits: u64,
+        iova: u64,
+        first: u64,
+        len: u64,
         context: M::Context,
-        gather: &mut impl Gather,
     ) -> (u64, Result<(), Error>) {
-        let level = self.leaf_level(span);
-        if level == Level::PT && Level::PD.covered(span.iova, span.left) {
-            match self.map_whole_table(span, bits, context) {
+        if Level::PD.covered(iova, len) {
+            match self.map_whole_table(iova, first, context) {
                 Ok(false) => {}
                 Ok(true) => return (Level::PD.size(), Ok(())),
                 Err(error) => return (0, Err(error)),
             }
         }
-        let table = match self.table_at(span.iova, level, context) {
+        match self.table_at(iova, Level::PT, context) {
+            Ok(table) => self.map_pages(table, iova, first, len),
+            Err(error) => (0, Err(error)),
+        }
+    }
+
+    /// Maps pages of the size that entries of `level` have, as far as they lie in one table.
+    #[inline]
+    fn map_large(
+        &self,
+        iova: u64,
+        first: u64,
+        len: u64,
+        level: Level,
+        context: M::Context,
+        gather: &mut impl Gather,
+    ) -> (u64, Result<(), Error>) {
+        let table = match self.table_at(iova, level, context) {
             Ok(table) => table,
             Err(error) => return (0, Err(error)),
         };
-        let run = table.run(
-            level.index(span.iova),
-            span.left.wrapping_shr(level.shift()),
-        );
-        let first = bits | size_bit(level) | span.phys;
-        let filled = if level == Level::PT {
-            fill(run, first)
-        } else {
-            self.fill_large(run, first, level, gather)
-        };
-        self.memory.publish(run.get(..filled).unwrap_or_default());
-        let result = if filled == run.len() {
-            Ok(())
-        } else {
-            Err(Error::Exists)
-        };
-        ((filled as u64).wrapping_shl(level.shift()), result)
+        let run = table.run(level.index(iova), level.count(len));
+        let mut leaf = first;
+        let mut filled = 0usize;
+        for slot in run {
+            let old = slot.load(Ordering::Acquire);
+            if old == 0 {
+                slot.store(leaf, Ordering::Relaxed);
+            } else if !self.replace_table(slot, old, leaf, level, gather) {
+                break;
+            }
+            leaf = leaf.wrapping_add(level.size());
+            filled = filled.wrapping_add(1);
+        }
+        self.finish(run, filled, level)
     }
 
-    /// The level of the largest page that can start here.
+    /// The level of the largest page that can start at addresses whose union is `both`.
     #[inline]
-    fn leaf_level(&self, span: Span) -> Level {
+    fn leaf_level(&self, both: u64, len: u64) -> Level {
         let max = self.config().max_leaf.level();
-        let both = span.iova | span.phys;
-        if max >= Level::PDPT && Level::PDPT.covered(both, span.left) {
+        if max >= Level::PDPT && Level::PDPT.covered(both, len) {
             Level::PDPT
-        } else if max >= Level::PD && Level::PD.covered(both, span.left) {
+        } else if max >= Level::PD && Level::PD.covered(both, len) {
             Level::PD
         } else {
             Level::PT
@@ -171,17 +203,22 @@ impl<F: Format, M: PageMemory> PageTable<F, M> {
 
     /// Maps 2 MiB as 4 KiB pages by a table that is filled before it is linked: nobody else sees
     /// it, so there is nothing to check. `false` when there is something already.
-    fn map_whole_table(&self, span: Span, bits: u64, context: M::Context) -> Result<bool, Error> {
-        let directory = self.table_at(span.iova, Level::PD, context)?;
-        let slot = directory.entry(Level::PD.index(span.iova));
+    #[inline(never)]
+    fn map_whole_table(&self, iova: u64, first: u64, context: M::Context) -> Result<bool, Error> {
+        let directory = self.table_at(iova, Level::PD, context)?;
+        let slot = directory.entry(Level::PD.index(iova));
         if slot.load(Ordering::Relaxed) != 0 {
             return Ok(false);
         }
         let addr = self.alloc(context)?;
-        let mut entry = bits | span.phys;
-        for slot in self.memory.table(&addr).entries() {
-            slot.store(entry, Ordering::Relaxed);
-            entry = entry.wrapping_add(PAGE_SIZE);
+        let mut leaf = first;
+        let mut left: &[AtomicU64] = self.memory.table(&addr).entries();
+        while let Some((chunk, rest)) = left.split_first_chunk::<WHOLE_CHUNK>() {
+            for slot in chunk {
+                slot.store(leaf, Ordering::Relaxed);
+                leaf = leaf.wrapping_add(PAGE_SIZE);
+            }
+            left = rest;
         }
         match self.link(slot, 0, &addr) {
             Ok(_) => Ok(true),
@@ -192,47 +229,30 @@ impl<F: Format, M: PageMemory> PageTable<F, M> {
         }
     }
 
-    /// [`fill`] for 2 MiB and 1 GiB pages: replaces empty tables that are in the way.
-    fn fill_large(
+    /// Replaces `old` in `slot` by a large leaf, if `old` points to a table that maps nothing.
+    #[cold]
+    fn replace_table(
         &self,
-        run: &[AtomicU64],
-        first: u64,
+        slot: &AtomicU64,
+        old: u64,
+        leaf: u64,
         level: Level,
         gather: &mut impl Gather,
-    ) -> usize {
-        let mut entry = first;
-        let mut filled = 0usize;
-        for slot in run {
-            let old = slot.load(Ordering::Acquire);
-            if old == 0 {
-                slot.store(entry, Ordering::Relaxed);
-            } else if is_leaf(level, old) {
-                break;
-            } else {
-                let addr = TableAddr::from_entry(old);
-                if !self.is_empty(self.memory.table(&addr), level.below()) {
-                    break;
-                }
-                // The table covers nothing but this call's range, so nobody is about to use it.
-                slot.store(entry, Ordering::Relaxed);
-                self.detach(addr, level.below(), gather);
-            }
-            entry = entry.wrapping_add(level.size());
-            filled = filled.wrapping_add(1);
+    ) -> bool {
+        if is_leaf(level, old) || !self.is_empty(self.table(old), level.below()) {
+            return false;
         }
-        filled
+        // All that the table could map is the range of this call: nobody is about to use it.
+        slot.store(leaf, Ordering::Relaxed);
+        self.detach(TableAddr::from_entry(old), level.below(), gather);
+        true
     }
 
     /// Whether neither `table` nor the tables below it hold a leaf.
     fn is_empty(&self, table: &Table, level: Level) -> bool {
         table.entries().iter().all(|slot| {
             let entry = slot.load(Ordering::Acquire);
-            entry == 0
-                || !is_leaf(level, entry)
-                    && self.is_empty(
-                        self.memory.table(&TableAddr::from_entry(entry)),
-                        level.below(),
-                    )
+            entry == 0 || !is_leaf(level, entry) && self.is_empty(self.table(entry), level.below())
         })
     }
 
@@ -250,15 +270,6 @@ impl<F: Format, M: PageMemory> PageTable<F, M> {
     }
 }
 
-/// Whether the `rest` bytes after the first at `start` end at or below `last`.
-#[inline(always)]
-pub(crate) fn within(start: u64, rest: u64, last: u64) -> bool {
-    match last.checked_sub(start) {
-        Some(room) => rest <= room,
-        None => false,
-    }
-}
-
 /// Writes leaves for consecutive 4 KiB pages, the first of them `first`, to a run of empty entries.
 /// Returns how many were written: less than the run where one was not empty.
 ///
@@ -266,8 +277,8 @@ pub(crate) fn within(start: u64, rest: u64, last: u64) -> bool {
 #[inline]
 fn fill(run: &[AtomicU64], first: u64) -> usize {
     let mut entry = first;
-    let mut filled = 0usize;
-    for chunk in run.chunks_exact(CHUNK) {
+    let mut left = run;
+    while let Some((chunk, rest)) = left.split_first_chunk::<CHUNK>() {
         let used = chunk
             .iter()
             .fold(0, |used, slot| used | slot.load(Ordering::Relaxed));
@@ -278,15 +289,15 @@ fn fill(run: &[AtomicU64], first: u64) -> usize {
             slot.store(entry, Ordering::Relaxed);
             entry = entry.wrapping_add(PAGE_SIZE);
         }
-        filled = filled.wrapping_add(CHUNK);
+        left = rest;
     }
-    for slot in run.get(filled..).unwrap_or_default() {
+    while let Some((slot, rest)) = left.split_first() {
         if slot.load(Ordering::Relaxed) != 0 {
             break;
         }
         slot.store(entry, Ordering::Relaxed);
         entry = entry.wrapping_add(PAGE_SIZE);
-        filled = filled.wrapping_add(1);
+        left = rest;
     }
-    filled
+    run.len().wrapping_sub(left.len())
 }

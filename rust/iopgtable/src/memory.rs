@@ -3,7 +3,7 @@
 //! The memory of tables, as the caller provides it.
 
 use crate::format::ADDRESS;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::AtomicU64;
 use siov_types::{PhysAddr, PAGE_SIZE};
 use static_assertions::const_assert_eq;
 
@@ -16,16 +16,25 @@ pub struct Table([AtomicU64; 512]);
 
 const_assert_eq!(core::mem::size_of::<Table>() as u64, PAGE_SIZE);
 
+/// Entries of a run that are looked at, or written, at once.
+pub(crate) const CHUNK: usize = 8;
+
+/// The same for all entries of a table, of which this is a divisor.
+pub(crate) const WHOLE_CHUNK: usize = 32;
+
+const_assert_eq!(512 % WHOLE_CHUNK, 0);
+
 impl Table {
     /// A table without entries, for memory that is not made of raw pages.
     pub const fn new() -> Self {
         Self([const { AtomicU64::new(0) }; 512])
     }
 
-    /// Raw value of the entry in the low nine bits of `index`.
-    #[inline]
-    pub fn load(&self, index: usize) -> u64 {
-        self.entry(index).load(Ordering::Relaxed)
+    /// The entries, for those who have the table anyway: the memory that it lies in, and a model of
+    /// hardware in a test.
+    #[inline(always)]
+    pub fn entries(&self) -> &[AtomicU64; 512] {
+        &self.0
     }
 
     /// The entry in the low nine bits of `index`, which no index can exceed.
@@ -40,11 +49,6 @@ impl Table {
         let from = self.0.get(index & 511..).unwrap_or_default();
         let count = count.min(from.len() as u64) as usize;
         from.get(..count).unwrap_or_default()
-    }
-
-    #[inline(always)]
-    pub(crate) fn entries(&self) -> &[AtomicU64; 512] {
-        &self.0
     }
 }
 
@@ -65,11 +69,12 @@ impl Default for Table {
 pub struct TableAddr(PhysAddr);
 
 impl TableAddr {
-    /// Takes over a page from [`PageMemory::alloc`], when an entry can hold its address.
+    /// Takes over a page from [`PageMemory::alloc`], when an entry can hold its address and it
+    /// has none of the bits `beyond`.
     #[inline]
-    pub(crate) fn new(phys: PhysAddr, output_mask: u64) -> Result<Self, Self> {
+    pub(crate) fn new(phys: PhysAddr, beyond: u64) -> Result<Self, Self> {
         let addr = Self(phys);
-        if phys.raw() & !(ADDRESS & output_mask) == 0 {
+        if phys.raw() & (beyond | !ADDRESS) == 0 {
             Ok(addr)
         } else {
             Err(addr)

@@ -19,10 +19,10 @@ pub struct PageTable<F: Format, M: PageMemory> {
     config: Config,
     /// Level of the root.
     pub(crate) top: Level,
-    /// Highest IOVA: `input_bits` ones.
-    pub(crate) last_iova: u64,
-    /// Highest physical address: `output_bits` ones.
-    pub(crate) last_phys: u64,
+    /// The bits that no IOVA has: all from `input_bits` on.
+    pub(crate) beyond_iova: u64,
+    /// The bits that no physical address has: all from `output_bits` on.
+    pub(crate) beyond_phys: u64,
     format: PhantomData<F>,
 }
 
@@ -35,17 +35,17 @@ impl<F: Format, M: PageMemory> PageTable<F, M> {
     /// [`Error::NoMemory`] and [`Error::TableAddress`] from the allocation of the root.
     pub fn new(memory: M, config: Config, context: M::Context) -> Result<Self, Error> {
         let input_bits = F::input_bits(config.levels).ok_or(Error::Levels)?;
-        let last_iova = low_bits(config.input_bits, input_bits)?;
-        let last_phys = low_bits(config.output_bits, 52)?;
-        let root = alloc(&memory, last_phys, context)?;
+        let beyond_iova = bits_from(config.input_bits, input_bits)?;
+        let beyond_phys = bits_from(config.output_bits, 52)?;
+        let root = alloc(&memory, beyond_phys, context)?;
         memory.publish(memory.table(&root).entries());
         Ok(Self {
             memory,
             root,
             config,
             top: config.levels.top(),
-            last_iova,
-            last_phys,
+            beyond_iova,
+            beyond_phys,
             format: PhantomData,
         })
     }
@@ -73,93 +73,98 @@ impl<F: Format, M: PageMemory> PageTable<F, M> {
         self.memory.table(&self.root)
     }
 
-    /// The table of `level` for `iova`, when all tables on the way are there and the walker sees
-    /// them. Unrolled, because this is most of what mapping or unmapping one page takes.
+    /// The entry of the page directory for `iova`, when it and all entries on the way point to
+    /// tables that the walker sees, which [`Encoding::LINKED`] in it says; 0 otherwise.
+    ///
+    /// Unrolled, because this is most of what mapping or unmapping one page takes.
+    ///
+    /// [`Encoding::LINKED`]: crate::format::sealed::Encoding::LINKED
     #[inline(always)]
-    pub(crate) fn linked_table(&self, iova: u64, level: Level) -> Option<&Table> {
+    pub(crate) fn linked_entry(&self, iova: u64) -> u64 {
         let mut table = self.root_table();
         if self.top == Level::PML5 {
-            table = self.step(table, iova, Level::PML5)?;
+            let entry = load(table, Level::PML5, iova);
+            if entry & F::LINKED == 0 {
+                return 0;
+            }
+            table = self.table(entry);
         }
         if self.top >= Level::PML4 {
-            table = self.step(table, iova, Level::PML4)?;
+            let entry = load(table, Level::PML4, iova);
+            if entry & F::LINKED == 0 {
+                return 0;
+            }
+            table = self.table(entry);
         }
-        if level >= Level::PDPT {
-            return Some(table);
+        let entry = load(table, Level::PDPT, iova);
+        if entry & F::LINKED == 0 {
+            return 0;
         }
-        table = self.step(table, iova, Level::PDPT)?;
-        if level == Level::PD {
-            return Some(table);
-        }
-        self.step(table, iova, Level::PD)
+        load(self.table(entry), Level::PD, iova)
     }
 
+    /// The table that `entry` points to.
     #[inline(always)]
-    fn step(&self, table: &Table, iova: u64, level: Level) -> Option<&Table> {
-        // Acquire: pairs with the release in `link`, so that the table is seen as it was linked.
-        let entry = table.entry(level.index(iova)).load(Ordering::Acquire);
-        if entry & F::LINKED == 0 {
-            return None;
-        }
-        Some(self.memory.table(&TableAddr::from_entry(entry)))
+    pub(crate) fn table(&self, entry: u64) -> &Table {
+        self.memory.table(&TableAddr::from_entry(entry))
     }
 
     /// The table of `level` for `iova`, with tables added where they are missing.
-    #[inline]
     pub(crate) fn table_at(
         &self,
         iova: u64,
         level: Level,
         context: M::Context,
     ) -> Result<&Table, Error> {
-        match self.linked_table(iova, level) {
-            Some(table) => Ok(table),
-            None => self.add_tables(iova, level, context),
-        }
-    }
-
-    #[cold]
-    fn add_tables(&self, iova: u64, level: Level, context: M::Context) -> Result<&Table, Error> {
         let mut table = self.root_table();
         let mut at = self.top;
         while at > level {
             let slot = table.entry(at.index(iova));
-            let mut entry = slot.load(Ordering::Acquire);
-            if entry == 0 {
-                let new = self.alloc(context)?;
-                entry = match self.link(slot, 0, &new) {
-                    Ok(entry) => entry,
-                    Err(other) => {
-                        // Somebody else needed the same table and was faster.
-                        self.memory.free(new);
-                        other
-                    }
-                };
+            let mut entry = load(table, at, iova);
+            if entry & F::LINKED == 0 {
+                entry = self.add_table(slot, entry, at, context)?;
             }
-            if is_leaf(at, entry) {
-                return Err(Error::Exists);
-            }
-            table = self.follow(slot, entry);
+            table = self.table(entry);
             at = at.below();
         }
         Ok(table)
     }
 
-    /// The table that `entry`, loaded from `slot`, points to.
-    ///
-    /// Whoever linked it may not have published the entry yet; then it is published here, because
-    /// the walker has to see all that is mapped before the call that mapped it returns.
-    #[inline]
-    pub(crate) fn follow(&self, slot: &AtomicU64, entry: u64) -> &Table {
+    /// Makes `entry`, loaded from `slot` in a table of `level`, point to a table that the walker
+    /// sees. Returns the entry that does.
+    #[cold]
+    fn add_table(
+        &self,
+        slot: &AtomicU64,
+        mut entry: u64,
+        level: Level,
+        context: M::Context,
+    ) -> Result<u64, Error> {
+        if entry == 0 {
+            let new = self.alloc(context)?;
+            match self.link(slot, 0, &new) {
+                Ok(entry) => return Ok(entry),
+                Err(other) => {
+                    // Somebody else needed the same table and was faster.
+                    self.memory.free(new);
+                    entry = other;
+                }
+            }
+        }
+        if is_leaf(level, entry) {
+            return Err(Error::Exists);
+        }
         if entry & F::LINKED == 0 {
+            // Whoever linked it may not have published the entry yet, and the walker has to see
+            // all that was mapped when the call that mapped it returns.
             self.memory.publish(core::slice::from_ref(slot));
         }
-        self.memory.table(&TableAddr::from_entry(entry))
+        Ok(entry)
     }
 
     #[inline]
     pub(crate) fn alloc(&self, context: M::Context) -> Result<TableAddr, Error> {
-        alloc(&self.memory, self.last_phys, context)
+        alloc(&self.memory, self.beyond_phys, context)
     }
 
     /// Replaces `old` in `slot` by a pointer to `table`. Returns the new entry, or the one that is
@@ -207,22 +212,29 @@ impl<F: Format, M: PageMemory> Drop for PageTable<F, M> {
     }
 }
 
+/// The entry for `iova` in `table`, which is of `level`.
+#[inline(always)]
+pub(crate) fn load(table: &Table, level: Level, iova: u64) -> u64 {
+    // Acquire: pairs with the release in `link`, so that a table is seen as it was linked.
+    table.entry(level.index(iova)).load(Ordering::Acquire)
+}
+
 fn alloc<M: PageMemory>(
     memory: &M,
-    last_phys: u64,
+    beyond_phys: u64,
     context: M::Context,
 ) -> Result<TableAddr, Error> {
     let phys = memory.alloc(context).ok_or(Error::NoMemory)?;
-    TableAddr::new(phys, last_phys).map_err(|unusable| {
+    TableAddr::new(phys, beyond_phys).map_err(|unusable| {
         memory.free(unusable);
         Error::TableAddress
     })
 }
 
-/// `bits` ones, for a number of bits between a page and `max`.
-fn low_bits(bits: u8, max: u8) -> Result<u64, Error> {
+/// All bits from number `bits` on, which lies between a page and `max`.
+fn bits_from(bits: u8, max: u8) -> Result<u64, Error> {
     if u32::from(bits) < PAGE_SHIFT || bits > max {
         return Err(Error::Width);
     }
-    Ok(1u64.wrapping_shl(u32::from(bits)).wrapping_sub(1))
+    Ok(u64::MAX.wrapping_shl(u32::from(bits)))
 }

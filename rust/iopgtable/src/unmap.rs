@@ -5,14 +5,11 @@
 use crate::error::Error;
 use crate::format::{is_leaf, leaf_address, size_bit, Format, ADDRESS, PAGE_SIZE_BIT};
 use crate::level::Level;
-use crate::map::within;
-use crate::memory::{Gather, PageMemory, Table, TableAddr};
+use crate::memory::{Gather, PageMemory, Table, TableAddr, CHUNK, WHOLE_CHUNK};
 use crate::page_table::PageTable;
+use core::slice;
 use core::sync::atomic::{AtomicU64, Ordering};
 use siov_types::{Iova, IovaRange, PAGE_SIZE};
-
-/// Entries that are looked at or written at once in a run.
-const CHUNK: usize = 8;
 
 /// What [`PageTable::unmap`] did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,14 +52,25 @@ impl<F: Format, M: PageMemory> PageTable<F, M> {
         let Some(rest) = len.checked_sub(1) else {
             return Unmapped::NOTHING;
         };
-        if (start | len) & (PAGE_SIZE - 1) != 0 || !within(start, rest, self.last_iova) {
+        if (start | len) & (PAGE_SIZE - 1) != 0 {
             return Unmapped::NOTHING;
         }
-        if (start ^ start.wrapping_add(rest)) < Level::PD.size() && len < Level::PD.size() {
-            // Within one page table that stays. When there is one, this is all.
-            if let Some(table) = self.linked_table(start, Level::PT) {
-                let run = table.run(Level::PT.index(start), len.wrapping_shr(12));
-                let bytes = (self.clear(run) as u64).wrapping_shl(12);
+        // The sum cannot wrap once its terms are known to be below 2^57.
+        let last = start.wrapping_add(rest);
+        if (start | rest | last) & self.beyond_iova != 0 {
+            return Unmapped::NOTHING;
+        }
+        // Within one page table, which stays. When there is one, there is nothing more to it.
+        if (start ^ last) | len < Level::PD.size() {
+            let entry = self.linked_entry(start);
+            if entry & F::LINKED != 0 {
+                let table = self.table(entry);
+                let index = Level::PT.index(start);
+                let bytes = if len == PAGE_SIZE {
+                    self.clear_page(table.entry(index))
+                } else {
+                    self.clear_pages(table.run(index, Level::PT.count(len)))
+                };
                 return Unmapped {
                     bytes,
                     touched: IovaRange::from_len(iova, bytes),
@@ -100,6 +108,7 @@ impl<F: Format, M: PageMemory> PageTable<F, M> {
 
     /// Unmaps as far as one table goes, at the highest level whose entries the range covers.
     /// Returns the number of bytes, and whether the run had no hole.
+    #[inline]
     fn unmap_run(
         &self,
         iova: u64,
@@ -113,97 +122,123 @@ impl<F: Format, M: PageMemory> PageTable<F, M> {
         while !level.covered(iova, left) {
             let slot = table.entry(level.index(iova));
             let mut entry = slot.load(Ordering::Acquire);
-            if entry != 0 && is_leaf(level, entry) {
-                let page =
-                    IovaRange::from_len(Iova::new(iova).align_down(level.size()), level.size());
-                match self.split(slot, entry, level, context) {
-                    Ok(now) => entry = now,
-                    Err(_) => return (0, false),
+            if entry & F::LINKED == 0 {
+                entry = self.partly(slot, entry, iova, level, context, split);
+                if entry == 0 {
+                    return (0, false);
                 }
-                *split = hull(*split, page);
             }
-            if entry == 0 {
-                return (0, false);
-            }
-            table = self.follow(slot, entry);
+            table = self.table(entry);
             level = level.below();
         }
-        let run = table.run(level.index(iova), left.wrapping_shr(level.shift()));
+        let run = table.run(level.index(iova), level.count(left));
         let bytes = self.clear_covered(run, level, gather);
-        let all = (run.len() as u64).wrapping_shl(level.shift());
-        (bytes, bytes == all)
+        (bytes, bytes == level.bytes(run.len()))
+    }
+
+    /// Makes `entry`, of which only a part is to be unmapped, point to a table: splits a large page.
+    /// Returns the new entry, or 0 when nothing is mapped, or no memory to split with.
+    #[cold]
+    fn partly(
+        &self,
+        slot: &AtomicU64,
+        entry: u64,
+        iova: u64,
+        level: Level,
+        context: M::Context,
+        split: &mut Option<IovaRange>,
+    ) -> u64 {
+        if entry == 0 || !is_leaf(level, entry) {
+            return entry;
+        }
+        let Ok(now) = self.split(slot, entry, level, context) else {
+            return 0;
+        };
+        let start = Iova::new(iova).align_down(level.size());
+        *split = hull(*split, IovaRange::from_len(start, level.size()));
+        now
     }
 
     /// Clears entries of a table of `level` until one is not present or has a hole below it.
     /// Returns the number of bytes they mapped.
     fn clear_covered(&self, run: &[AtomicU64], level: Level, gather: &mut impl Gather) -> u64 {
         if level == Level::PT {
-            return (self.clear(run) as u64).wrapping_shl(level.shift());
+            return self.clear_pages(run);
         }
-        let mut bytes = 0u64;
-        let mut cleared = 0usize;
-        for slot in run {
+        let mut partly = 0u64;
+        let mut left = run;
+        while let Some((slot, rest)) = left.split_first() {
             let entry = slot.load(Ordering::Acquire);
             if entry == 0 {
                 break;
             }
             if !is_leaf(level, entry) {
                 let addr = TableAddr::from_entry(entry);
-                let below = self.clear_table(self.memory.table(&addr), level.below(), gather);
-                if below != level.size() {
-                    bytes = bytes.wrapping_add(below);
+                let bytes = self.clear_table(self.memory.table(&addr), level.below(), gather);
+                if bytes != level.size() {
+                    partly = bytes;
                     break;
                 }
                 gather.table(addr);
             }
             slot.store(0, Ordering::Relaxed);
-            cleared = cleared.wrapping_add(1);
-            bytes = bytes.wrapping_add(level.size());
+            left = rest;
         }
+        let cleared = run.len().wrapping_sub(left.len());
         self.memory.publish(run.get(..cleared).unwrap_or_default());
-        bytes
+        level.bytes(cleared).wrapping_add(partly)
     }
 
     /// Clears `table`, of `level`, up to the first hole. Returns the number of bytes it mapped; the
     /// caller unlinks it when these are all.
     fn clear_table(&self, table: &Table, level: Level, gather: &mut impl Gather) -> u64 {
-        if level == Level::PT && all_present::<F>(table) {
+        if level == Level::PT && is_full::<F>(table) {
             // Unlinking it takes all its pages away at once.
             return Level::PD.size();
         }
         self.clear_covered(table.entries(), level, gather)
     }
 
-    /// Clears leaves of a page table until one is not present. Returns how many.
+    /// Clears one leaf of a page table. Returns the number of bytes it mapped.
     ///
     /// A plain store is enough: nobody but the hardware writes to entries of this range, and what
     /// it writes are accessed and dirty bits, by an atomic operation on an entry that it found
-    /// present (VT-d spec, 3.6.2 and 3.7.2). Where that comes first the bits are lost with the entry, where
-    /// it comes second the operation fails and the walk starts over.
-    #[inline]
-    fn clear(&self, run: &[AtomicU64]) -> usize {
-        let mut cleared = 0usize;
-        for chunk in run.chunks_exact(CHUNK) {
-            let common = chunk.iter().fold(F::PRESENT, |common, slot| {
-                common & slot.load(Ordering::Relaxed)
-            });
-            if common == 0 {
+    /// present (VT-d spec, 3.6.2 and 3.7.2). Where that comes first the bits are lost with the
+    /// entry, where it comes second the operation fails and the walk starts over.
+    #[inline(always)]
+    fn clear_page(&self, slot: &AtomicU64) -> u64 {
+        if slot.load(Ordering::Relaxed) == 0 {
+            return 0;
+        }
+        slot.store(0, Ordering::Relaxed);
+        self.memory.publish(slice::from_ref(slot));
+        PAGE_SIZE
+    }
+
+    /// Clears leaves of a page table until one is not present. Returns the number of bytes they
+    /// mapped.
+    #[inline(never)]
+    fn clear_pages(&self, run: &[AtomicU64]) -> u64 {
+        let mut left = run;
+        while let Some((chunk, rest)) = left.split_first_chunk::<CHUNK>() {
+            if !all_present::<F>(chunk) {
                 break;
             }
             for slot in chunk {
                 slot.store(0, Ordering::Relaxed);
             }
-            cleared = cleared.wrapping_add(CHUNK);
+            left = rest;
         }
-        for slot in run.get(cleared..).unwrap_or_default() {
+        while let Some((slot, rest)) = left.split_first() {
             if slot.load(Ordering::Relaxed) == 0 {
                 break;
             }
             slot.store(0, Ordering::Relaxed);
-            cleared = cleared.wrapping_add(1);
+            left = rest;
         }
+        let cleared = run.len().wrapping_sub(left.len());
         self.memory.publish(run.get(..cleared).unwrap_or_default());
-        cleared
+        Level::PT.bytes(cleared)
     }
 
     /// Replaces a leaf of `level` by a table of leaves of the level below that map the same.
@@ -239,15 +274,26 @@ impl<F: Format, M: PageMemory> PageTable<F, M> {
     }
 }
 
-/// Whether no entry of a page table is empty.
+/// Whether all of these entries of a page table are leaves.
+#[inline(always)]
+fn all_present<F: Format>(slots: &[AtomicU64]) -> bool {
+    let common = slots.iter().fold(F::PRESENT, |common, slot| {
+        common & slot.load(Ordering::Relaxed)
+    });
+    common != 0
+}
+
+/// Whether a page table has a leaf in each entry.
 #[inline]
-fn all_present<F: Format>(table: &Table) -> bool {
-    table.entries().chunks_exact(CHUNK).all(|chunk| {
-        let common = chunk.iter().fold(F::PRESENT, |common, slot| {
-            common & slot.load(Ordering::Relaxed)
-        });
-        common != 0
-    })
+fn is_full<F: Format>(table: &Table) -> bool {
+    let mut left: &[AtomicU64] = table.entries();
+    while let Some((chunk, rest)) = left.split_first_chunk::<WHOLE_CHUNK>() {
+        if !all_present::<F>(chunk) {
+            return false;
+        }
+        left = rest;
+    }
+    true
 }
 
 /// The smallest range that holds both.

@@ -5,8 +5,8 @@
 use crate::config::LeafSize;
 use crate::format::{is_leaf, leaf_address, Format, Prot};
 use crate::level::Level;
-use crate::memory::{PageMemory, Table, TableAddr};
-use crate::page_table::PageTable;
+use crate::memory::{PageMemory, Table};
+use crate::page_table::{load, PageTable};
 use core::ops::ControlFlow;
 use core::sync::atomic::Ordering;
 use siov_types::{Iova, IovaRange, PhysAddr};
@@ -82,17 +82,17 @@ impl<F: Format, M: PageMemory> PageTable<F, M> {
     /// address beyond the input width.
     #[inline]
     fn find(&self, iova: u64) -> Option<(Level, u64)> {
-        if iova > self.last_iova {
+        if iova & self.beyond_iova != 0 {
             return None;
         }
         let mut table = self.root_table();
         let mut level = self.top;
         loop {
-            let entry = table.entry(level.index(iova)).load(Ordering::Acquire);
+            let entry = load(table, level, iova);
             if entry == 0 || is_leaf(level, entry) {
                 return Some((level, entry));
             }
-            table = self.memory.table(&TableAddr::from_entry(entry));
+            table = self.table(entry);
             level = level.below();
         }
     }
@@ -103,7 +103,7 @@ impl<F: Format, M: PageMemory> PageTable<F, M> {
             for slot in table.entries() {
                 let entry = slot.load(Ordering::Acquire);
                 if entry != 0 && !is_leaf(level, entry) {
-                    let below = self.memory.table(&TableAddr::from_entry(entry));
+                    let below = self.table(entry);
                     tables = tables.wrapping_add(self.count_tables(below, level.below()));
                 }
             }
