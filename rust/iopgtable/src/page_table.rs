@@ -23,7 +23,8 @@ pub struct PageTable<F: Format, M: PageMemory> {
     pub(crate) beyond_iova: u64,
     /// The bits that no physical address has: all from `output_bits` on.
     pub(crate) beyond_phys: u64,
-    format: PhantomData<F>,
+    /// No value of `F` is held: `Send` and `Sync` depend on `M` alone.
+    format: PhantomData<fn() -> F>,
 }
 
 impl<F: Format, M: PageMemory> PageTable<F, M> {

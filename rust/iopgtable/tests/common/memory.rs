@@ -133,15 +133,19 @@ impl Memory {
         }
     }
 
-    /// What the walker reads at entry `index` of the table at `phys`.
-    pub fn walker_reads(&self, phys: u64, index: usize) -> u64 {
+    /// The table at `phys` as the walker sees it.
+    pub fn walker_sees(&self, phys: u64) -> &'static Table {
         let page = self.page(phys);
-        let table = if self.0.coherent {
+        if self.0.coherent {
             page.table
         } else {
             page.published
-        };
-        let entry = table.entries()[index].load(Ordering::SeqCst);
+        }
+    }
+
+    /// What the walker reads at entry `index` of the table at `phys`.
+    pub fn walker_reads(&self, phys: u64, index: usize) -> u64 {
+        let entry = self.walker_sees(phys).entries()[index].load(Ordering::SeqCst);
         assert_ne!(
             entry, GARBAGE,
             "the walker reads what was never published: {phys:#x}[{index}]"

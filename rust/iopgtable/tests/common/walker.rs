@@ -3,9 +3,10 @@
 //! Hardware that translates an address by walking tables, written from the VT-d specification's
 //! entry layouts alone.
 
-use super::memory::Memory;
+use super::memory::{Memory, GARBAGE};
 use siov_iopgtable::{FirstStage, Format, Levels, SecondStage};
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 
 /// What the hardware makes of an address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,7 +26,7 @@ fn bits(high: u32, low: u32) -> u64 {
 }
 
 /// How a format grants access and what it reserves.
-pub trait Stage: Format {
+pub trait Stage: Format + 'static {
     const NAME: &'static str;
 
     /// Whether the hardware has tables of this format and these levels.
@@ -185,8 +186,9 @@ impl Walker {
     }
 
     fn collect<F: Stage>(&self, table: u64, level: u32, found: &mut BTreeSet<u64>) {
-        for index in 0..512 {
-            let entry = self.memory.walker_reads(table, index);
+        for entry in self.memory.walker_sees(table).entries() {
+            let entry = entry.load(Ordering::SeqCst);
+            assert_ne!(entry, GARBAGE, "{table:#x} was not published in full");
             let leaf = level == 1 || level <= 3 && entry >> 7 & 1 == 1;
             if F::access(entry).is_none() || leaf {
                 continue;
