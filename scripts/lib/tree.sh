@@ -6,16 +6,17 @@
 
 tree_key() { hash_of "$(root_key)" "$KREL" "$LOCALVERSION" "$CC" "$(hash_recipe tree_make tree_check_crates)"; }
 
-# localversion-debian gives the release string of the shipped kernel, which vermagic compares.
+# localversion-debian gives the release string of the shipped kernel, which vermagic compares. An environment
+# variable LOCALVERSION would be appended to it.
 tree_make() {
-	in_root -C "$1" -e KERNEL="$KERNEL" -e KREL="$KREL" -e LOCALVERSION="$LOCALVERSION" -e CC="$CC" bash -euxc '
+	in_root -C "$1" -e KERNEL="$KERNEL" -e KREL="$KREL" -e SUFFIX="$LOCALVERSION" -e CC="$CC" bash -euxc '
 		tar --strip-components=1 -xf "/usr/src/linux-source-$KERNEL.tar.xz"
 		xzcat "/usr/src/linux-config-$KERNEL/config.amd64_none_amd64.xz" >.config
-		printf %s "$LOCALVERSION" >localversion-debian
+		printf %s "$SUFFIX" >localversion-debian
 		make -j"$(nproc)" CC="$CC" HOSTCC="$CC" olddefconfig
 		make -j"$(nproc)" CC="$CC" HOSTCC="$CC" modules_prepare
 		cp "/usr/src/linux-headers-$KREL/Module.symvers" .
-		[ "$(make -s CC="$CC" kernelrelease)" = "$KREL" ] || { echo "this tree is not $KREL"; exit 1; }
+		grep -xF "#define UTS_RELEASE \"$KREL\"" include/generated/utsrelease.h
 	'
 	tree_check_crates "$1"
 }
