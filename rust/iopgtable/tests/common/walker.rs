@@ -21,6 +21,9 @@ pub struct Translation {
 /// Bits of the host address that tests use.
 const HAW: u32 = 46;
 
+/// Page size, bit 7: a leaf, in tables of level 2 and 3.
+const PS: u64 = 1 << 7;
+
 fn bits(high: u32, low: u32) -> u64 {
     (u64::MAX >> (63 - high)) & (u64::MAX << low)
 }
@@ -58,7 +61,7 @@ impl Stage for SecondStage {
     }
 
     fn access(entry: u64) -> Option<(bool, bool)> {
-        let (read, write) = (entry & 1 != 0, entry >> 1 & 1 != 0);
+        let (read, write) = (entry & 1 != 0, entry & 2 != 0);
         (read || write).then_some((read, write))
     }
 
@@ -102,7 +105,7 @@ impl Stage for FirstStage {
     // 9.7: bit 7 is reserved in PML5E and PML4E; the others are XD, PWT, PCD and PAT, none of which
     // was asked for.
     fn reserved(level: u32, leaf: bool) -> u64 {
-        let mut reserved = 1 << 63 | 1 << 3 | 1 << 4;
+        let mut reserved = (1 << 63) | (1 << 3) | (1 << 4);
         if level >= 4 || level == 1 {
             reserved |= 1 << 7;
         }
@@ -150,7 +153,7 @@ impl Walker {
             let access = F::access(entry)?;
             read &= access.0;
             write &= access.1;
-            let leaf = level == 1 || level <= 3 && entry >> 7 & 1 == 1;
+            let leaf = level == 1 || level <= 3 && entry & PS != 0;
             self.check::<F>(entry, level, leaf);
             if leaf {
                 let offset = bits(shift - 1, 0);
@@ -189,7 +192,7 @@ impl Walker {
         for entry in self.memory.walker_sees(table).entries() {
             let entry = entry.load(Ordering::SeqCst);
             assert_ne!(entry, GARBAGE, "{table:#x} was not published in full");
-            let leaf = level == 1 || level <= 3 && entry >> 7 & 1 == 1;
+            let leaf = level == 1 || level <= 3 && entry & PS != 0;
             if F::access(entry).is_none() || leaf {
                 continue;
             }
