@@ -14,7 +14,7 @@ guest_defaults() {
 	GUEST_MODULES=()		# loaded in this order, each with its parameters
 	GUEST_EXTRA_MODULES=()		# in the initramfs, not loaded
 	GUEST_COPY=()			# FILE[:PATH], PATH in the guest, default /siov/NAME
-	GUEST_COMMANDS=()
+	GUEST_COMMANDS=()		# shell lines, each after the kind of its output, ktap or plain
 	GUEST_TIMEOUT=120		# seconds
 	GUEST_ICOUNT=
 	GUEST_KVM=
@@ -29,7 +29,8 @@ guest_programs_dir() { printf '%s\n' "$BUILD/target/$RUST_TARGET/release"; }
 guest_add_programs() {
 	local command name
 	for command in "${GUEST_COMMANDS[@]}"; do
-		name=${command%% *}
+		name=${command#* }
+		name=${name%% *}
 		if [[ $name != */* ]] && [ -x "$(guest_programs_dir)/$name" ]; then
 			GUEST_COPY+=("$(guest_programs_dir)/$name:/siov/bin/$name")
 		fi
