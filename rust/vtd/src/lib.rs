@@ -24,6 +24,7 @@ extern crate std;
 mod bits;
 pub mod capability;
 pub mod context;
+pub mod dmar;
 pub mod fault;
 pub mod invalidate;
 mod layout;

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! DMAR tables made by hand and at random.
+
+mod build;
+mod matching;
+mod parse;
+#[path = "../../src/proptest_config.rs"]
+mod proptest_config;
+mod random;
