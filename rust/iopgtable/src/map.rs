@@ -3,7 +3,7 @@
 //! Entering translations.
 
 use crate::error::Error;
-use crate::format::{is_leaf, Format, Prot, ADDRESS, PAGE_SIZE_BIT};
+use crate::format::{is_leaf, size_bit, Format, Prot, ADDRESS, PAGE_SIZE_BIT};
 use crate::level::Level;
 use crate::memory::{Gather, PageMemory, Table, TableAddr, CHUNK, WHOLE_CHUNK};
 use crate::page_table::PageTable;
@@ -69,7 +69,33 @@ impl<F: Format, M: PageMemory> PageTable<F, M> {
                 return self.map_pages(table, iova, first, len);
             }
         }
+        let level = self.leaf_level(iova | phys, len);
+        if len == level.size() {
+            return self.map_one(iova, first, level, context, gather);
+        }
         self.map_runs(iova, first, len, context, gather)
+    }
+
+    /// Maps one page, with the tables it needs.
+    #[inline(never)]
+    fn map_one(
+        &self,
+        iova: u64,
+        first: u64,
+        level: Level,
+        context: M::Context,
+        gather: &mut impl Gather,
+    ) -> (u64, Result<(), Error>) {
+        let table = match self.table_at(iova, level, context) {
+            Ok(table) => table,
+            Err(error) => return (0, Err(error)),
+        };
+        let slot = table.entry(level.index(iova));
+        if !self.put(slot, first | size_bit(level), level, gather) {
+            return (0, Err(Error::Exists));
+        }
+        self.memory.publish(slice::from_ref(slot));
+        (level.size(), Ok(()))
     }
 
     #[inline(always)]
@@ -176,10 +202,7 @@ impl<F: Format, M: PageMemory> PageTable<F, M> {
         let mut leaf = first;
         let mut filled = 0usize;
         for slot in run {
-            let old = slot.load(Ordering::Acquire);
-            if old == 0 {
-                slot.store(leaf, Ordering::Relaxed);
-            } else if !self.replace_table(slot, old, leaf, level, gather) {
+            if !self.put(slot, leaf, level, gather) {
                 break;
             }
             leaf = leaf.wrapping_add(level.size());
@@ -227,6 +250,17 @@ impl<F: Format, M: PageMemory> PageTable<F, M> {
                 Ok(false)
             }
         }
+    }
+
+    /// Writes `leaf` to `slot`, unless something is mapped there.
+    #[inline(always)]
+    fn put(&self, slot: &AtomicU64, leaf: u64, level: Level, gather: &mut impl Gather) -> bool {
+        let old = slot.load(Ordering::Acquire);
+        if old == 0 {
+            slot.store(leaf, Ordering::Relaxed);
+            return true;
+        }
+        self.replace_table(slot, old, leaf, level, gather)
     }
 
     /// Replaces `old` in `slot` by a large leaf, if `old` points to a table that maps nothing.

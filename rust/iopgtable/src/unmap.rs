@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::format::{is_leaf, leaf_address, size_bit, Format, ADDRESS, PAGE_SIZE_BIT};
 use crate::level::Level;
 use crate::memory::{Gather, PageMemory, Table, TableAddr, CHUNK, WHOLE_CHUNK};
-use crate::page_table::PageTable;
+use crate::page_table::{load, PageTable};
 use core::slice;
 use core::sync::atomic::{AtomicU64, Ordering};
 use siov_types::{Iova, IovaRange, PAGE_SIZE};
@@ -77,7 +77,49 @@ impl<F: Format, M: PageMemory> PageTable<F, M> {
                 };
             }
         }
+        self.unmap_large(iova, len, context, gather)
+    }
+
+    /// Unmaps one large page, or else whatever there is.
+    #[inline(never)]
+    fn unmap_large(
+        &self,
+        iova: Iova,
+        len: u64,
+        context: M::Context,
+        gather: &mut impl Gather,
+    ) -> Unmapped {
+        for level in [Level::PD, Level::PDPT] {
+            if len == level.size() && iova.is_aligned(len) && self.clear_large(iova.raw(), level) {
+                return Unmapped {
+                    bytes: len,
+                    touched: IovaRange::from_len(iova, len),
+                };
+            }
+        }
         self.unmap_runs(iova, len, context, gather)
+    }
+
+    /// Clears the leaf of `level` at `iova`, if there is one.
+    #[inline(always)]
+    fn clear_large(&self, iova: u64, level: Level) -> bool {
+        let mut table = self.root_table();
+        let mut at = self.top;
+        while at > level {
+            let entry = load(table, at, iova);
+            if entry & F::LINKED == 0 {
+                return false;
+            }
+            table = self.table(entry);
+            at = at.below();
+        }
+        let slot = table.entry(level.index(iova));
+        if slot.load(Ordering::Relaxed) & PAGE_SIZE_BIT == 0 {
+            return false;
+        }
+        slot.store(0, Ordering::Relaxed);
+        self.memory.publish(slice::from_ref(slot));
+        true
     }
 
     #[inline(never)]
@@ -100,9 +142,13 @@ impl<F: Format, M: PageMemory> PageTable<F, M> {
                 break;
             }
         }
+        let unmapped = IovaRange::from_len(iova, bytes);
         Unmapped {
             bytes,
-            touched: hull(IovaRange::from_len(iova, bytes), split),
+            touched: match split {
+                None => unmapped,
+                split => hull(unmapped, split),
+            },
         }
     }
 
@@ -148,14 +194,20 @@ impl<F: Format, M: PageMemory> PageTable<F, M> {
         context: M::Context,
         split: &mut Option<IovaRange>,
     ) -> u64 {
-        if entry == 0 || !is_leaf(level, entry) {
-            return entry;
+        let mut now = entry;
+        if entry != 0 && is_leaf(level, entry) {
+            match self.split(slot, entry, level, context) {
+                Ok(table) => now = table,
+                Err(_) => return 0,
+            }
+            let start = Iova::new(iova).align_down(level.size());
+            *split = hull(*split, IovaRange::from_len(start, level.size()));
         }
-        let Ok(now) = self.split(slot, entry, level, context) else {
-            return 0;
-        };
-        let start = Iova::new(iova).align_down(level.size());
-        *split = hull(*split, IovaRange::from_len(start, level.size()));
+        if now != 0 && now & F::LINKED == 0 {
+            // Whoever split it may not have published the entry yet. The walker has to get to what
+            // is about to be cleared, or it would go on to use the large page.
+            self.memory.publish(slice::from_ref(slot));
+        }
         now
     }
 
@@ -172,16 +224,18 @@ impl<F: Format, M: PageMemory> PageTable<F, M> {
             if entry == 0 {
                 break;
             }
-            if !is_leaf(level, entry) {
+            if is_leaf(level, entry) {
+                slot.store(0, Ordering::Relaxed);
+            } else {
                 let addr = TableAddr::from_entry(entry);
                 let bytes = self.clear_table(self.memory.table(&addr), level.below(), gather);
                 if bytes != level.size() {
                     partly = bytes;
                     break;
                 }
+                slot.store(0, Ordering::Relaxed);
                 gather.table(addr);
             }
-            slot.store(0, Ordering::Relaxed);
             left = rest;
         }
         let cleared = run.len().wrapping_sub(left.len());

@@ -10,7 +10,7 @@ use common::walker::{Stage, Walker};
 use common::{gather, table, G1, K4, M2};
 use siov_iopgtable::{FirstStage, LeafSize, Levels, PageTable, Prot, SecondStage};
 use siov_types::{Iova, IovaRange, PhysAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 
 type Shared<F> = Arc<PageTable<F, Memory>>;
 
@@ -169,6 +169,73 @@ fn one_of_two_splits_is_used() {
         split_twice::<SecondStage>(coherent);
         split_twice::<FirstStage>(coherent);
     }
+}
+
+/// A large page is split and the walker does not know yet, when the user of another part unmaps. That
+/// one must not return before the walker has lost the page.
+fn unmap_below_unpublished_split<F: Stage>() {
+    let (table, memory, walker) = shared::<F>(LeafSize::Size2M, false);
+    map(&table, M2, M2);
+    let other = table.clone();
+    let eyes = Walker::new(&memory, table.root().raw(), Levels::Four);
+    memory.hook(Event::Publish(1), move || {
+        assert_eq!(eyes.translate::<F>(M2).map(|t| t.size), Some(M2));
+        unmap(&other, M2 + 8 * K4, 2 * K4);
+        assert_eq!(seen::<F>(&eyes, M2 + 8 * K4), None);
+        assert_eq!(seen::<F>(&eyes, M2 + 9 * K4), None);
+    });
+    unmap(&table, M2, K4);
+    assert_eq!(seen::<F>(&walker, M2), None);
+    assert_eq!(seen::<F>(&walker, M2 + K4), Some(M2 + K4));
+    finish(table, &memory);
+}
+
+#[test]
+fn who_unmaps_below_an_unpublished_split_publishes_it() {
+    unmap_below_unpublished_split::<SecondStage>();
+    unmap_below_unpublished_split::<FirstStage>();
+}
+
+/// The same, for one who saw the large page and came late with a split of his own.
+fn lose_to_unpublished_split<F: Stage>() {
+    let (table, memory, walker) = shared::<F>(LeafSize::Size2M, false);
+    map(&table, M2, M2);
+    // First: splits. Second: has looked already, splits while the first has not published.
+    let first = table.clone();
+    let (mem, eyes) = (
+        memory.clone(),
+        Walker::new(&memory, table.root().raw(), Levels::Four),
+    );
+    let (done, before) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+    let (done_too, before_too) = (done.clone(), before.clone());
+    memory.hook(Event::Alloc, move || {
+        // Leaves the first waiting between the change of the entry and its publication.
+        mem.hook(Event::Publish(1), move || {
+            before_too.wait();
+            done_too.wait();
+        });
+        std::thread::spawn(move || {
+            unmap(&first, M2, K4);
+        });
+        before.wait();
+    });
+    unmap(&table, M2 + 8 * K4, K4);
+    assert_eq!(seen::<F>(&eyes, M2 + 8 * K4), None);
+    assert_eq!(seen::<F>(&eyes, M2 + 7 * K4), Some(M2 + 7 * K4));
+    done.wait();
+    // The thread gives its share of the table back when it is through.
+    while Arc::strong_count(&table) > 1 {
+        std::thread::yield_now();
+    }
+    assert_eq!(seen::<F>(&walker, M2), None);
+    assert_eq!(memory.live(), 4);
+    finish(table, &memory);
+}
+
+#[test]
+fn who_loses_to_an_unpublished_split_publishes_it() {
+    lose_to_unpublished_split::<SecondStage>();
+    lose_to_unpublished_split::<FirstStage>();
 }
 
 /// Hardware sets accessed and dirty while a page is being split.
