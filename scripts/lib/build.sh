@@ -8,7 +8,7 @@
 
 RUST_TARGET=x86_64-unknown-linux-gnu
 
-# Sets BUILD and keeps other runs off it until this script ends: two makes in one directory break each other.
+# Sets BUILD.
 build_enter() {
 	[ -n "${BUILD:-}" ] && return
 	local name
@@ -21,10 +21,11 @@ build_enter() {
 	printf '%s\n' "${TREE##*/}" >"$BUILD/tree"
 }
 
+# Two makes in one directory break each other, and a guest must not take half-written modules.
 build_locked() {
 	flock -x "$BUILD_LOCK"
 	"$@"
-	flock -s "$BUILD_LOCK"
+	flock -u "$BUILD_LOCK"
 }
 
 # Warnings are errors. Those that no compiler flag turns into errors (modpost, objtool) are found in the log;

@@ -14,6 +14,7 @@ guest_defaults() {
 	GUEST_MODULES=()		# loaded in this order, each with its parameters
 	GUEST_EXTRA_MODULES=()		# in the initramfs, not loaded
 	GUEST_COPY=()			# FILE[:PATH], PATH in the guest, default /siov/NAME
+	GUEST_PROGRAMS=()		# programs of the root, brought along with their libraries
 	GUEST_COMMANDS=()		# shell lines, each after the kind of its output, ktap or plain
 	GUEST_TIMEOUT=120		# seconds
 	GUEST_ICOUNT=
@@ -37,6 +38,18 @@ guest_add_programs() {
 	done
 }
 
+# A plugin is a file or the name of one that the workspace builds, either with ",KEY=VALUE" behind it.
+guest_find_plugins() {
+	local index item file
+	for index in "${!GUEST_PLUGINS[@]}"; do
+		item=${GUEST_PLUGINS[index]}
+		file=${item%%,*}
+		if [ ! -e "$file" ]; then file=$BUILD/target/plugins/release/lib${file//-/_}.so; fi
+		expose "$file"
+		GUEST_PLUGINS[index]=$EXPOSED${item#"${item%%,*}"}
+	done
+}
+
 # Sets INITRAMFS: busybox and modules, cached by content.
 guest_initramfs() {
 	local names=() module key ours=$BUILD/modules
@@ -47,13 +60,6 @@ guest_initramfs() {
 		"$(cd "$ours" 2>/dev/null && find . -name '*.ko' -print0 | sort -z | xargs -0r sha256sum)" \
 		"$(printf '%s\n' ${names[@]+"${names[@]}"} | sort -u)")
 	INITRAMFS=$CACHE/initramfs-$key/initramfs
-	cache_lock_open "initramfs-$key"
-	flock -s "$LOCK_FD"
-	if [ -e "$INITRAMFS" ]; then
-		exec {LOCK_FD}>&-
-		return
-	fi
-	exec {LOCK_FD}>&-
 	cache_ensure "initramfs" "$key" 1 "initramfs" guest_make_initramfs ${names[@]+"${names[@]}"}
 }
 
@@ -77,6 +83,14 @@ guest_make_overlay() {
 		mkdir -p "$stage${to%/*}"
 		cp -L -- "$file" "$stage$to"
 	done
+	if [ ${#GUEST_PROGRAMS[@]} -gt 0 ]; then
+		in_root -C "$stage" bash -euc '
+			for name; do
+				program=$(command -v "$name") || { echo "no program $name in the root"; exit 1; }
+				cp -L --parents "$program" .
+				ldd "$program" | grep -o "/[^ ]*" | xargs -r cp -L --parents -t .
+			done' _ "${GUEST_PROGRAMS[@]}"
+	fi
 	in_root -C "$stage" sh -c 'find . -print0 | cpio --quiet -0 -o -H newc -R 0:0 >../overlay.cpio'
 	cat "$INITRAMFS" "$GUEST_DIR/overlay.cpio" >"$GUEST_DIR/initramfs"
 	rm -rf "$stage" "$GUEST_DIR/overlay.cpio"
@@ -117,19 +131,23 @@ guest_command() {
 	for device in ${GUEST_DEVICES[@]+"${GUEST_DEVICES[@]}"}; do QEMU+=(-device "$device"); done
 }
 
+guest_collect() {
+	guest_add_programs
+	guest_initramfs
+	guest_make_overlay
+}
+
 guest_prepare() {
 	local item
 	if [ -z "$GUEST_DIR" ]; then GUEST_DIR=$CACHE/logs/${0##*/}-$(date +%Y%m%d-%H%M%S)-$$; fi
 	mkdir -p "$GUEST_DIR"
 	GUEST_DIR=$(readlink -e "$GUEST_DIR")
 	expose "$GUEST_DIR"
-	rm -f "$GUEST_DIR"/{console,output,qemu}.log "$GUEST_DIR/end"
+	rm -f "$GUEST_DIR/end"
 	: >"$GUEST_DIR/console.log"
-	: >"$GUEST_DIR/output.log"
-	for item in ${GUEST_PLUGINS[@]+"${GUEST_PLUGINS[@]}"}; do expose "${item%%,*}"; done
-	guest_add_programs
-	guest_initramfs
-	guest_make_overlay
+	: >"$GUEST_DIR/output.log"	# kept if it is there: guest_follow may have it open
+	guest_find_plugins
+	build_locked guest_collect
 	guest_command
 	printf '%q ' "${QEMU[@]}" >"$GUEST_DIR/command"
 }
