@@ -3,9 +3,16 @@
  * C functions for what is inline or a macro in the kernel's headers and absent from the kernel
  * crate's own helpers.
  */
+#include <linux/delay.h>
+#include <linux/irq.h>
 #include <linux/irqdomain.h>
 #include <linux/list.h>
+#include <linux/msi.h>
 #include <linux/pci.h>
+#include <linux/pci-ats.h>
+#include <linux/ratelimit.h>
+#include <asm/apic.h>
+#include <asm/hw_irq.h>
 #include <../drivers/iommu/iommu-pages.h>
 
 #include "helpers.h"
@@ -45,4 +52,37 @@ int siov_helper_pci_ats_queue_depth(struct pci_dev *pdev)
 	if (!pdev->ats_cap || pci_read_config_word(pdev, pdev->ats_cap + PCI_ATS_CAP, &cap))
 		return 1;
 	return PCI_ATS_CAP_QDEP(cap) ? PCI_ATS_CAP_QDEP(cap) : PCI_ATS_MAX_QDEP;
+}
+
+/* What a device writes, and where, to raise this interrupt; 32-bit destinations as DMAR units have. */
+void siov_helper_compose_dmar_msg(struct irq_data *data, u32 *address_lo, u32 *address_hi, u32 *value)
+{
+	struct irq_cfg *cfg = irqd_cfg(data);
+	struct msi_msg msg = {};
+
+	msg.arch_data.vector = cfg->vector;
+	msg.arch_addr_lo.base_address = X86_MSI_BASE_ADDRESS_LOW;
+	msg.arch_addr_lo.dest_mode_logical = apic->dest_mode_logical;
+	msg.arch_addr_lo.destid_0_7 = cfg->dest_apicid & 0xff;
+	msg.arch_addr_hi.destid_8_31 = cfg->dest_apicid >> 8;
+
+	*address_lo = msg.address_lo;
+	*address_hi = msg.address_hi;
+	*value = msg.data;
+}
+
+void siov_helper_ratelimit_init(struct ratelimit_state *rs, int interval, int burst)
+{
+	ratelimit_state_init(rs, interval, burst);
+	ratelimit_set_flags(rs, RATELIMIT_MSG_ON_RELEASE);
+}
+
+void siov_helper_udelay(unsigned long usecs)
+{
+	udelay(usecs);
+}
+
+struct fwnode_handle *siov_helper_irq_domain_alloc_fwnode(const char *name)
+{
+	return irq_domain_alloc_named_fwnode(name);
 }

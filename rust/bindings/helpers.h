@@ -5,11 +5,12 @@
 #include <linux/types.h>
 
 struct device;
+struct fwnode_handle;
 struct iommu_pages_list;
 struct irq_data;
-struct msi_msg;
 struct pci_bus;
 struct pci_dev;
+struct ratelimit_state;
 
 void siov_helper_iommu_pages_list_add(struct iommu_pages_list *list, void *virt);
 void siov_helper_list_add_tail(struct list_head *new, struct list_head *head);
@@ -17,5 +18,10 @@ int siov_helper_pci_domain_nr(struct pci_bus *bus);
 int siov_helper_dev_to_node(struct device *dev);
 struct pci_dev *siov_helper_pci_physfn(struct pci_dev *pdev);
 int siov_helper_pci_ats_queue_depth(struct pci_dev *pdev);
+void siov_helper_compose_dmar_msg(struct irq_data *data, u32 *address_lo, u32 *address_hi,
+				  u32 *value);
+struct fwnode_handle *siov_helper_irq_domain_alloc_fwnode(const char *name);
+void siov_helper_ratelimit_init(struct ratelimit_state *rs, int interval, int burst);
+void siov_helper_udelay(unsigned long usecs);
 
 #endif

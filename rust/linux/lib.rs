@@ -2,9 +2,18 @@
 
 //! Safe abstractions over the kernel's C interfaces, for what the `kernel` crate does not have.
 
+pub mod acpi;
 mod bindings;
 pub mod error;
 pub mod iommu;
-pub mod mm;
+pub mod irq;
+mod mm;
 pub mod mmio;
 pub mod pci;
+pub mod poll;
+pub mod ratelimit;
+mod show;
+pub mod syscore;
+pub mod vec;
+
+pub use show::Show;

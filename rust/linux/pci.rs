@@ -55,6 +55,17 @@ impl DeviceRef {
     }
 }
 
+/// What lies between a function and the root complex.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PathToRoot {
+    /// Nothing: it is part of the root complex.
+    Integrated,
+    /// This root port, and PCI Express all the way.
+    Port(Bdf),
+    /// Conventional PCI somewhere.
+    Conventional,
+}
+
 /// Every PCI function of the machine, parents before children.
 pub fn devices() -> impl Iterator<Item = DeviceRef> {
     let mut last: Option<DeviceRef> = None;
@@ -194,6 +205,21 @@ impl Device {
         }
     }
 
+    /// What carries the function's requests to the root complex.
+    pub fn path_to_root(&self) -> PathToRoot {
+        let mut path = PathToRoot::Integrated;
+        let mut at = self.upstream_bridge();
+        while let Some(bridge) = at {
+            match bridge.pcie_type() {
+                Some(bindings::PCI_EXP_TYPE_ROOT_PORT) => path = PathToRoot::Port(bridge.bdf()),
+                Some(bindings::PCI_EXP_TYPE_UPSTREAM | bindings::PCI_EXP_TYPE_DOWNSTREAM) => {}
+                _ => return PathToRoot::Conventional,
+            }
+            at = bridge.upstream_bridge();
+        }
+        path
+    }
+
     /// Whether this is `bridge` or lies below it.
     pub fn is_below(&self, bridge: &Device) -> bool {
         let mut at = Some(self);
@@ -264,9 +290,8 @@ impl Device {
     /// Device/port type of the PCIe capability; `None` for conventional PCI.
     fn pcie_type(&self) -> Option<u32> {
         let fields = self.fields();
-        (fields.pcie_cap != 0).then(|| {
-            (u32::from(fields.pcie_flags_reg) & bindings::PCI_EXP_FLAGS_TYPE) >> 4
-        })
+        (fields.pcie_cap != 0)
+            .then(|| (u32::from(fields.pcie_flags_reg) & bindings::PCI_EXP_FLAGS_TYPE) >> 4)
     }
 
     /// Switches on the access control services that keep peer-to-peer requests from bypassing the
@@ -275,10 +300,8 @@ impl Device {
     pub fn enable_acs(&self) {
         // SAFETY: Configuration space accesses to a device that exists.
         unsafe {
-            let cap = bindings::pci_find_ext_capability(
-                self.raw(),
-                bindings::PCI_EXT_CAP_ID_ACS as i32,
-            );
+            let cap =
+                bindings::pci_find_ext_capability(self.raw(), bindings::PCI_EXT_CAP_ID_ACS as i32);
             if cap == 0 {
                 return;
             }

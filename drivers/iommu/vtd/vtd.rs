@@ -1,21 +1,229 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! vtd
+//! A driver for Intel VT-d remapping units in scalable mode, for machines where the kernel's own
+//! driver is switched off (`intel_iommu=off intremap=off`).
+//!
+//! How to read it, from the outside in:
+//!
+//! - [`firmware`] finds the units in the DMAR table, and [`unit`] brings one up;
+//! - [`driver`] is what the IOMMU core calls, and [`device`] what becomes of one PCI function: its
+//!   requests find a context entry ([`root`]), which points to its PASID table ([`pasid_table`]),
+//!   whose entries point to the page tables of a [`domain`];
+//! - [`queue`] makes the hardware forget, and [`faults`] tells what it blocked.
+//!
+//! Locks, outermost first: the IOMMU core's (probe, group), `Domain::attach`, tables' mutexes
+//! (`RootTable::contexts`, `PasidTable::leaves`, `Unit::domain_ids`), `Domain::tags`, and
+//! `Queue::ring`. `Faults::devices` is taken with none of the spinlocks held.
+
 use kernel::prelude::*;
+use kernel::str::CString;
+use kernel::sync::Arc;
+use linux::iommu::{Core, Registration};
+use linux::{pci, syscore, Show};
+
+mod device;
+mod domain;
+mod driver;
+mod error;
+mod faults;
+mod firmware;
+mod pasid_table;
+mod queue;
+mod registers;
+mod root;
+mod unit;
+
+use crate::domain::Stage;
+use crate::driver::{StageChoice, Vtd};
+use crate::firmware::Firmware;
+use crate::unit::{Unit, UnitRef};
 
 module! {
-    type: Vtd,
+    type: Module,
     name: "vtd",
     authors: ["siov-rs developers"],
     description: "Intel VT-d in scalable mode",
     license: "GPL",
+    params: {
+        stage: u8 {
+            default: 0,
+            description: "Translation stage of paging domains: 0 chooses, 1 first, 2 second",
+        },
+    },
 }
 
-struct Vtd;
+/// The loaded driver. Fields are dropped in this order: devices are given back before the hardware
+/// is switched off.
+struct Module {
+    registrations: KVec<Registration<Vtd>>,
+    _power: Pin<KBox<syscore::Registration<Power>>>,
+    _units: Started,
+}
 
-impl kernel::Module for Vtd {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
-        pr_info!("hello\n");
-        Ok(Vtd)
+impl kernel::Module for Module {
+    fn init(module: &'static ThisModule) -> Result<Self> {
+        let stage = match module_parameters::stage.value() {
+            0 => StageChoice::Auto,
+            1 => StageChoice::Only(Stage::First),
+            2 => StageChoice::Only(Stage::Second),
+            other => {
+                pr_err!("stage={other}: must be 0, 1 or 2\n");
+                return Err(EINVAL);
+            }
+        };
+        let firmware = Arc::new(Firmware::new()?, GFP_KERNEL)?;
+
+        let mut units = KVec::new();
+        for description in firmware.units()? {
+            let name = CString::try_from_fmt(fmt!("dmar{}", description.index))?;
+            let unit = Unit::new(firmware.clone(), description, name).map_err(|failure| {
+                pr_err!(
+                    "dmar{} at {}: {}\n",
+                    description.index,
+                    Show(description.base),
+                    failure
+                );
+                Error::from(failure)
+            })?;
+            units.push(unit, GFP_KERNEL)?;
+        }
+        if units.is_empty() {
+            pr_err!("the DMAR table lists no remapping unit\n");
+            return Err(ENODEV);
+        }
+
+        let started = Started::new(&units)?;
+        let mut shared = KVec::new();
+        for unit in &units {
+            unit.listen()?;
+            shared.push(unit.clone(), GFP_KERNEL)?;
+        }
+        let power = syscore::Registration::new(Power { units: shared })?;
+
+        let ports = quiesce_ports()?;
+        let core = Core::new(
+            Vtd {
+                firmware,
+                units,
+                stage,
+            },
+            module,
+        )?;
+        let mut registrations = KVec::new();
+        for unit in &core.driver().units {
+            unit.set_open(true);
+            let registration = Registration::new(unit.clone(), core.clone(), unit.name());
+            if registration.is_err() {
+                unit.set_open(false);
+            }
+            registrations.push(registration?, GFP_KERNEL)?;
+            unit.set_settled();
+            unit.announce();
+        }
+        for port in &ports {
+            if let Err(e) = port.rebind() {
+                dev_warn!(port.as_dev(), "port driver not bound again: {:?}\n", e);
+            }
+        }
+
+        Ok(Self {
+            registrations,
+            _power: power,
+            _units: started,
+        })
+    }
+}
+
+impl Drop for Module {
+    fn drop(&mut self) {
+        pr_info!("giving back {} units\n", self.registrations.len());
+    }
+}
+
+/// Unbinds the drivers of ports below which nothing is at work, until the units are registered.
+///
+/// The port driver is built into the kernel and bound before any module can be loaded; the IOMMU
+/// core warns of every device that it finds bound when it first sees an IOMMU. Ports with a working
+/// device below are left alone, and warned of.
+fn quiesce_ports() -> Result<KVec<pci::DeviceRef>> {
+    let mut ports = KVec::new();
+    for port in pci::devices() {
+        if port.is_bound_to(c"pcieport")
+            && !pci::devices()
+                .any(|d| d.is_bound() && !d.is_bound_to(c"pcieport") && d.is_below(&port))
+        {
+            ports.push(port, GFP_KERNEL)?;
+        }
+    }
+    for port in &ports {
+        port.unbind();
+    }
+    Ok(ports)
+}
+
+/// Units that translate. Dropping this switches them off.
+struct Started(KVec<UnitRef>);
+
+impl Started {
+    fn new(units: &[UnitRef]) -> Result<Self> {
+        let mut started = Self(KVec::with_capacity(units.len(), GFP_KERNEL)?);
+        for unit in units {
+            let result = unit.start();
+            // Also after a failure: whatever was switched on is switched off.
+            started.0.push(unit.clone(), GFP_KERNEL)?;
+            result.map_err(|failure| {
+                pr_err!("{}: {}\n", unit.name(), failure);
+                Error::from(failure)
+            })?;
+        }
+        Ok(started)
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        for unit in &self.0 {
+            unit.stop_listening();
+            if let Err(failure) = unit.disable() {
+                pr_emerg!("{}: not switched off: {}\n", unit.name(), failure);
+            }
+        }
+    }
+}
+
+/// Sleep and the end of the system.
+struct Power {
+    units: KVec<UnitRef>,
+}
+
+impl syscore::SystemCore for Power {
+    fn suspend(&self) -> Result {
+        for unit in &self.units {
+            unit.disable().map_err(|failure| {
+                pr_err!("{}: cannot sleep: {}\n", unit.name(), failure);
+                Error::from(failure)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn resume(&self) {
+        for unit in &self.units {
+            match unit.enable() {
+                Ok(()) => unit.listen_again(),
+                Err(failure) => {
+                    pr_emerg!("{}: does not wake up: {}\n", unit.name(), failure);
+                }
+            }
+        }
+    }
+
+    fn shutdown(&self) {
+        // What comes next, firmware or another kernel, expects the hardware switched off.
+        for unit in &self.units {
+            if let Err(failure) = unit.disable() {
+                pr_emerg!("{}: not switched off: {}\n", unit.name(), failure);
+            }
+        }
     }
 }

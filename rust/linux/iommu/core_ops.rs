@@ -6,7 +6,7 @@ use super::sysfs::Group;
 use super::unit::Unit;
 use super::{Capability, DefaultDomain, Domain, Driver, ReservedRegions};
 use crate::{bindings, pci};
-use core::marker::PhantomData;
+use core::sync::atomic::{AtomicPtr, Ordering};
 use kernel::error::from_result;
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -20,7 +20,23 @@ struct Private<D: Driver> {
     state: Arc<D::Device>,
 }
 
-/// The operations of a driver and its two static domains.
+/// Where C code, which brings a device and nothing else, finds the driver's instance.
+pub struct Slot<D: Driver>(AtomicPtr<D>);
+
+impl<D: Driver> Slot<D> {
+    /// No instance.
+    pub const fn new() -> Self {
+        Self(AtomicPtr::new(core::ptr::null_mut()))
+    }
+}
+
+impl<D: Driver> Default for Slot<D> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A driver's instance, its operations, and its two static domains.
 ///
 /// They live on the heap and not in a `static`, because there is one set for each type `D`, and
 /// because the identity and the blocked domain belong to it. The set must outlive every device that
@@ -29,7 +45,7 @@ pub struct Core<D: Driver> {
     ops: Opaque<bindings::iommu_ops>,
     identity: Opaque<bindings::iommu_domain>,
     blocked: Opaque<bindings::iommu_domain>,
-    _driver: PhantomData<D>,
+    driver: D,
 }
 
 // SAFETY: Written in `new()` only, before anybody else can see it.
@@ -38,8 +54,12 @@ unsafe impl<D: Driver> Send for Core<D> {}
 unsafe impl<D: Driver> Sync for Core<D> {}
 
 impl<D: Driver> Core<D> {
-    /// The operations of `D`, which is code of `module`.
-    pub fn new(module: &'static ThisModule) -> Result<Arc<Self>> {
+    /// Makes `driver`, which is code of `module`, the instance of its type.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` when there is another one.
+    pub fn new(driver: D, module: &'static ThisModule) -> Result<Arc<Self>> {
         let core = Arc::new(
             Self {
                 ops: Opaque::new(bindings::iommu_ops::default()),
@@ -53,7 +73,7 @@ impl<D: Driver> Core<D> {
                     ops: Self::BLOCKED_OPS,
                     ..Default::default()
                 }),
-                _driver: PhantomData,
+                driver,
             },
             GFP_KERNEL,
         )?;
@@ -75,7 +95,22 @@ impl<D: Driver> Core<D> {
                 ..Default::default()
             };
         }
+        let instance = (&raw const core.driver).cast_mut();
+        D::slot()
+            .0
+            .compare_exchange(
+                core::ptr::null_mut(),
+                instance,
+                Ordering::Release,
+                Ordering::Relaxed,
+            )
+            .map_err(|_| EBUSY)?;
         Ok(core)
+    }
+
+    /// The instance.
+    pub fn driver(&self) -> &D {
+        &self.driver
     }
 
     pub(super) fn ops(&self) -> *const bindings::iommu_ops {
@@ -90,28 +125,13 @@ impl<D: Driver> Core<D> {
     const IDENTITY_OPS: &'static bindings::iommu_domain_ops = &bindings::iommu_domain_ops {
         attach_dev: Some(Self::identity_attach_dev),
         set_dev_pasid: Some(Self::identity_set_dev_pasid),
-        ..Self::NO_OPS
+        ..pin_init::zeroed()
     };
 
     const BLOCKED_OPS: &'static bindings::iommu_domain_ops = &bindings::iommu_domain_ops {
         attach_dev: Some(Self::blocked_attach_dev),
         set_dev_pasid: Some(Self::blocked_set_dev_pasid),
-        ..Self::NO_OPS
-    };
-
-    const NO_OPS: bindings::iommu_domain_ops = bindings::iommu_domain_ops {
-        attach_dev: None,
-        set_dev_pasid: None,
-        map_pages: None,
-        unmap_pages: None,
-        flush_iotlb_all: None,
-        iotlb_sync_map: None,
-        iotlb_sync: None,
-        cache_invalidate_user: None,
-        iova_to_phys: None,
-        enforce_cache_coherency: None,
-        set_pgtable_quirks: None,
-        free: None,
+        ..pin_init::zeroed()
     };
 
     /// The driver's data for `dev`; `None` before probe.
@@ -134,7 +154,12 @@ impl<D: Driver> Core<D> {
         let Some(pdev) = (unsafe { pci::Device::from_dev(dev) }) else {
             return ENODEV.to_ptr();
         };
-        let private = D::probe(pdev).and_then(|(unit, state)| {
+        // SAFETY: Devices are probed while a unit is registered, and a registration keeps the
+        // instance; it is taken from the slot when it is dropped.
+        let Some(driver) = (unsafe { D::slot().0.load(Ordering::Acquire).as_ref() }) else {
+            return ENODEV.to_ptr();
+        };
+        let private = driver.probe(pdev).and_then(|(unit, state)| {
             let raw = unit.raw();
             Ok((raw, KBox::new(Private { _unit: unit, state }, GFP_KERNEL)?))
         });
@@ -154,8 +179,7 @@ impl<D: Driver> Core<D> {
     /// Called by the core for a probed device.
     unsafe extern "C" fn probe_finalize(dev: *mut bindings::device) {
         // SAFETY: As required of us.
-        if let (Some(pdev), Some(state)) =
-            unsafe { (pci::Device::from_dev(dev), Self::state(dev)) }
+        if let (Some(pdev), Some(state)) = unsafe { (pci::Device::from_dev(dev), Self::state(dev)) }
         {
             D::probe_finalize(pdev, state);
         }
@@ -166,8 +190,7 @@ impl<D: Driver> Core<D> {
     /// Called by the core, once, for a probed device.
     unsafe extern "C" fn release_device(dev: *mut bindings::device) {
         // SAFETY: As required of us.
-        if let (Some(pdev), Some(state)) =
-            unsafe { (pci::Device::from_dev(dev), Self::state(dev)) }
+        if let (Some(pdev), Some(state)) = unsafe { (pci::Device::from_dev(dev), Self::state(dev)) }
         {
             D::release(pdev, state);
         }
@@ -217,8 +240,7 @@ impl<D: Driver> Core<D> {
         list: *mut bindings::list_head,
     ) {
         // SAFETY: As required of us.
-        if let (Some(pdev), Some(state)) =
-            unsafe { (pci::Device::from_dev(dev), Self::state(dev)) }
+        if let (Some(pdev), Some(state)) = unsafe { (pci::Device::from_dev(dev), Self::state(dev)) }
         {
             // SAFETY: As required of us.
             D::reserved_regions(pdev, state, &mut unsafe { ReservedRegions::from_raw(list) });
@@ -322,5 +344,17 @@ impl<D: Driver> Core<D> {
             D::attach_blocked(state, pasid, old);
             Ok(0)
         })
+    }
+}
+
+impl<D: Driver> Drop for Core<D> {
+    fn drop(&mut self) {
+        // Another instance may be in the slot, if this one found it taken.
+        let _ = D::slot().0.compare_exchange(
+            (&raw const self.driver).cast_mut(),
+            core::ptr::null_mut(),
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
     }
 }

@@ -133,24 +133,19 @@ impl<T: PagingDomain> Table<T> {
     const PT_OPS: &'static bindings::pt_iommu_ops = &bindings::pt_iommu_ops {
         map_range: Some(Self::map_range),
         unmap_range: Some(Self::unmap_range),
-        set_dirty: None,
         get_info: Some(Self::get_info),
-        deinit: None,
+        ..pin_init::zeroed()
     };
 
     const BASE: bindings::iommu_domain_ops = bindings::iommu_domain_ops {
         attach_dev: Some(Self::attach_dev),
         set_dev_pasid: Some(Self::set_dev_pasid),
-        map_pages: None,
-        unmap_pages: None,
         flush_iotlb_all: Some(Self::flush_iotlb_all),
-        iotlb_sync_map: None,
         iotlb_sync: Some(Self::iotlb_sync),
-        cache_invalidate_user: None,
         iova_to_phys: Some(Self::iova_to_phys),
         enforce_cache_coherency: Some(Self::enforce_cache_coherency),
-        set_pgtable_quirks: None,
         free: Some(Self::free),
+        ..pin_init::zeroed()
     };
 
     const OPS: &'static bindings::iommu_domain_ops = &Self::BASE;
@@ -266,10 +261,7 @@ impl<T: PagingDomain> Table<T> {
     /// # Safety
     ///
     /// Called by the core with a domain of ours and `info` valid for writes.
-    unsafe extern "C" fn get_info(
-        pt: *mut bindings::pt_iommu,
-        info: *mut bindings::pt_iommu_info,
-    ) {
+    unsafe extern "C" fn get_info(pt: *mut bindings::pt_iommu, info: *mut bindings::pt_iommu_info) {
         // SAFETY: As required of us.
         unsafe { (*info).pgsize_bitmap = (*pt).domain.pgsize_bitmap as u64 };
     }

@@ -23,7 +23,7 @@ mod resv;
 mod sysfs;
 mod unit;
 
-pub use core_ops::Core;
+pub use core_ops::{Core, Slot};
 pub use domain::{Domain, Geometry};
 pub use gather::{Gather, GatheredPages};
 pub use pages::{Gfp, IommuPages, TablePages};
@@ -95,20 +95,23 @@ pub trait Driver: Sized + Send + Sync + 'static {
     /// Name of the folder that holds [`Self::ATTRIBUTES`].
     const ATTRIBUTE_GROUP: &'static CStr;
 
+    /// Where the one instance of this driver can be found: a `static` of the driver's.
+    fn slot() -> &'static Slot<Self>;
+
     /// A device appeared: says which unit translates it and makes its data. On return its DMA is in
     /// the state in which the hardware came, blocked or pass-through.
     ///
     /// # Errors
     ///
     /// `ENODEV` for a device that no unit of this driver translates.
-    fn probe(dev: &pci::Device) -> Result<(Arc<Unit<Self>>, Arc<Self::Device>)>;
+    fn probe(&self, dev: &pci::Device) -> Result<(Arc<Unit<Self>>, Arc<Self::Device>)>;
 
     /// The default domain is attached; PASID and ATS may be switched on.
     fn probe_finalize(_dev: &pci::Device, _state: &Self::Device) {}
 
     /// The device goes. It is attached to the blocked domain, or to the identity domain if its
     /// reserved regions ask for it, and will be attached to none again.
-    fn release(dev: &pci::Device, state: &Self::Device);
+    fn release(dev: &pci::Device, state: &Arc<Self::Device>);
 
     /// Whether `state`'s device has `capability`.
     fn capable(state: &Self::Device, capability: Capability) -> bool;
@@ -130,10 +133,10 @@ pub trait Driver: Sized + Send + Sync + 'static {
     fn alloc_paging(state: &Self::Device, flags: u32) -> Result<Pin<KBox<Domain<Self::Paging>>>>;
 
     /// Lets requests of `pasid` through untranslated.
-    fn attach_identity(state: &Self::Device, pasid: Pasid, old: Old<'_, Self>) -> Result;
+    fn attach_identity(state: &Arc<Self::Device>, pasid: Pasid, old: Old<'_, Self>) -> Result;
 
     /// Blocks requests of `pasid`. Must succeed.
-    fn attach_blocked(state: &Self::Device, pasid: Pasid, old: Old<'_, Self>);
+    fn attach_blocked(state: &Arc<Self::Device>, pasid: Pasid, old: Old<'_, Self>);
 
     /// Translates requests of `pasid` by `domain`.
     ///
@@ -143,7 +146,7 @@ pub trait Driver: Sized + Send + Sync + 'static {
     /// on every other error.
     fn attach_paging(
         domain: &Self::Paging,
-        state: &Self::Device,
+        state: &Arc<Self::Device>,
         pasid: Pasid,
         old: Old<'_, Self>,
     ) -> Result;

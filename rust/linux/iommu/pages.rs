@@ -134,6 +134,13 @@ impl TablePages {
         unsafe { core::slice::from_raw_parts(self.virt.as_ptr(), self.words) }
     }
 
+    /// The first word.
+    #[inline]
+    pub fn first(&self) -> &AtomicU64 {
+        // SAFETY: By the type's invariant; a table has at least one page.
+        unsafe { self.virt.as_ref() }
+    }
+
     /// Makes `words`, part of this table, visible to a walker that does not snoop.
     #[inline]
     pub fn publish(&self, words: &[AtomicU64]) {

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One PCI function behind a unit: its PASID table, and what its requests are translated by.
+//!
+//! Changes are serialised by the mutex of the function's group, which the IOMMU core holds.
+
+use crate::domain::{Domain, Stage};
+use crate::driver::{StageChoice, Vtd};
+use crate::pasid_table::PasidTable;
+use crate::unit::{Unit, UnitRef};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use linux::error::eopnotsupp;
+use linux::iommu::Old;
+use linux::pci;
+use siov_types::{Bdf, Pasid};
+use siov_vtd::invalidate::{Descriptor, DeviceTlb, Scope};
+use siov_vtd::pasid::TranslationType;
+use siov_vtd::{ContextEntry, ContextFlags, PasidEntry};
+
+/// A function that a unit of ours translates.
+#[pin_data]
+pub(crate) struct Device {
+    unit: UnitRef,
+    stage: StageChoice,
+    pdev: pci::DeviceRef,
+    bdf: Bdf,
+    /// Every requester id of its DMA, its own first.
+    aliases: KVec<Bdf>,
+    #[pin]
+    table: PasidTable,
+    /// With ATS on: how to address its TLB.
+    tlb: Option<DeviceTlb>,
+    /// PASIDs it may use; 0 when requests with PASID are off.
+    max_pasids: u32,
+    /// Attachments to paging domains.
+    translated: AtomicU32,
+    faults: AtomicU64,
+}
+
+impl Device {
+    /// The function `pdev` behind `unit`. Its requests stay as they are: the caller stores its
+    /// context entries.
+    pub(crate) fn new(unit: UnitRef, stage: StageChoice, pdev: &pci::Device) -> Result<Arc<Self>> {
+        let mut aliases = KVec::new();
+        pdev.for_each_alias(|alias| {
+            if !aliases.contains(&alias) {
+                aliases.push(alias, GFP_KERNEL)?;
+            }
+            Ok(())
+        })?;
+
+        let unit_bits = unit.ecap().pasid_bits();
+        let mut max_pasids = pdev.max_pasids().min(1u32 << unit_bits);
+        if unit_bits == 0 || max_pasids == 0 {
+            max_pasids = 0;
+        } else if let Err(e) = pdev.enable_pasid() {
+            dev_warn!(pdev.as_dev(), "PASID cannot be switched on: {:?}\n", e);
+            max_pasids = 0;
+        }
+        let pasid_bits = max_pasids.checked_ilog2().unwrap_or(0) as u8;
+        let tlb = Self::enable_ats(&unit, pdev);
+
+        let (node, coherent) = (pdev.node(), unit.ecap().coherent());
+        Arc::pin_init(
+            try_pin_init!(Self {
+                table <- PasidTable::new(node, coherent, pasid_bits)?,
+                bdf: pdev.bdf(),
+                pdev: pdev.get(),
+                unit,
+                stage,
+                aliases,
+                tlb,
+                max_pasids,
+                translated: AtomicU32::new(0),
+                faults: AtomicU64::new(0),
+            }? Error),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Switches ATS on where firmware and hardware allow it. A function that a driver uses already
+    /// keeps its requests as they are.
+    fn enable_ats(unit: &Unit, pdev: &pci::Device) -> Option<DeviceTlb> {
+        if !unit.ecap().device_tlb() || !pdev.ats_supported() || !unit.ats_allowed(pdev) {
+            return None;
+        }
+        if pdev.prepare_ats().is_err() || pdev.is_bound() || pdev.enable_ats().is_err() {
+            return None;
+        }
+        Some(DeviceTlb {
+            source: pdev.bdf(),
+            physical_function: if unit.ecap().device_tlb_throttle() {
+                pdev.physical_function()
+            } else {
+                // Reserved where the unit does not limit invalidations per physical function.
+                Bdf::from_raw(0)
+            },
+            queue_depth: pdev.ats_queue_depth(),
+        })
+    }
+
+    /// The unit.
+    pub(crate) fn unit(&self) -> &UnitRef {
+        &self.unit
+    }
+
+    /// The stage that translates its paging domains.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` when the unit does not have the stage that was asked for.
+    pub(crate) fn stage(&self) -> Result<Stage> {
+        let ecap = self.unit.ecap();
+        match self.stage {
+            StageChoice::Only(Stage::First) if ecap.first_stage() => Ok(Stage::First),
+            StageChoice::Only(Stage::Second) if ecap.second_stage() => Ok(Stage::Second),
+            StageChoice::Only(_) => Err(eopnotsupp()),
+            StageChoice::Auto if ecap.first_stage() => Ok(Stage::First),
+            StageChoice::Auto => Ok(Stage::Second),
+        }
+    }
+
+    /// The function.
+    pub(crate) fn pci(&self) -> &pci::Device {
+        &self.pdev
+    }
+
+    /// NUMA node.
+    pub(crate) fn node(&self) -> i32 {
+        self.pdev.node()
+    }
+
+    /// Its own requester id.
+    pub(crate) fn bdf(&self) -> Bdf {
+        self.bdf
+    }
+
+    /// Every requester id of its DMA.
+    pub(crate) fn aliases(&self) -> &[Bdf] {
+        &self.aliases
+    }
+
+    /// Its PASID table.
+    pub(crate) fn table(&self) -> &PasidTable {
+        &self.table
+    }
+
+    /// How to address its TLB; `None` without ATS.
+    pub(crate) fn tlb(&self) -> Option<DeviceTlb> {
+        self.tlb
+    }
+
+    /// Attachments to paging domains now.
+    pub(crate) fn translated(&self) -> u32 {
+        self.translated.load(Ordering::Relaxed)
+    }
+
+    /// Counts a fault.
+    pub(crate) fn count_fault(&self) {
+        self.faults.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Faults so far.
+    pub(crate) fn faults(&self) -> u64 {
+        self.faults.load(Ordering::Relaxed)
+    }
+
+    /// The context entry for each of its requester ids.
+    pub(crate) fn context_entry(&self) -> ContextEntry {
+        let mut flags = ContextFlags::empty();
+        flags.set(ContextFlags::PASIDE, self.max_pasids != 0);
+        flags.set(ContextFlags::DTE, self.tlb.is_some());
+        self.table.context_entry().with_flags(flags)
+    }
+
+    /// The descriptor that has its TLB forget `scope` of `pasid`.
+    pub(crate) fn tlb_invalidation(
+        &self,
+        tlb: DeviceTlb,
+        pasid: Pasid,
+        scope: Scope,
+    ) -> Descriptor {
+        if pasid == Pasid::NO_PASID {
+            Descriptor::device_tlb(tlb, scope)
+        } else {
+            Descriptor::pasid_device_tlb(tlb, pasid, scope)
+        }
+    }
+
+    /// Translates requests of `pasid` by `domain`. On error nothing has changed.
+    pub(crate) fn attach_paging(
+        self: &Arc<Self>,
+        domain: &Domain,
+        pasid: Pasid,
+        old: Old<'_, Vtd>,
+    ) -> Result {
+        self.check(pasid)?;
+        if self.unit.is_leaving() {
+            return Err(EBUSY);
+        }
+        let entry = domain.link(self, pasid)?;
+        self.translated.fetch_add(1, Ordering::Relaxed);
+        self.replace(pasid, entry);
+        self.leave(pasid, old);
+        Ok(())
+    }
+
+    /// Lets requests of `pasid` through. On error nothing has changed.
+    pub(crate) fn attach_identity(self: &Arc<Self>, pasid: Pasid, old: Old<'_, Vtd>) -> Result {
+        self.check(pasid)?;
+        self.replace(pasid, self.unit.pass_through_entry());
+        self.leave(pasid, old);
+        Ok(())
+    }
+
+    /// Blocks requests of `pasid`.
+    pub(crate) fn attach_blocked(self: &Arc<Self>, pasid: Pasid, old: Old<'_, Vtd>) {
+        self.remove(pasid);
+        self.leave(pasid, old);
+    }
+
+    /// Whether `pasid` may be attached, and memory for its entry.
+    fn check(&self, pasid: Pasid) -> Result {
+        if pasid != Pasid::NO_PASID {
+            if self.max_pasids == 0 {
+                return Err(eopnotsupp());
+            }
+            if pasid.raw() >= self.max_pasids {
+                return Err(ERANGE);
+            }
+        }
+        self.table.reserve(pasid)
+    }
+
+    /// Forgets the domain that `pasid` was attached to, which nothing points to any more.
+    fn leave(self: &Arc<Self>, pasid: Pasid, old: Old<'_, Vtd>) {
+        if let Old::Paging(domain) = old {
+            domain.unlink(self, pasid);
+            self.translated.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Makes `entry` the one of `pasid`.
+    fn replace(&self, pasid: Pasid, entry: PasidEntry) {
+        self.remove(pasid);
+        self.table.set(pasid, entry);
+        self.unit.entry_added(entry.domain_id(), pasid);
+    }
+
+    /// Takes the entry of `pasid` away and has all caches forget it, in the order of the
+    /// specification's guidance (6.5.3.3): present bit, PASID cache, IOTLB, device-TLB, and only then
+    /// the rest of the entry.
+    fn remove(&self, pasid: Pasid) {
+        let entry = self.table.get(pasid);
+        if !entry.is_present() {
+            return;
+        }
+        self.table.clear_present(pasid);
+        let did = entry.domain_id();
+        self.unit.submit(|queue| {
+            queue.push(Descriptor::pasid_cache_pasid(did, pasid));
+            queue.fence();
+            queue.push(match entry.translation_type() {
+                Some(TranslationType::SecondStage | TranslationType::Nested) => {
+                    Descriptor::iotlb_domain(did, self.unit.drain())
+                }
+                _ => Descriptor::pasid_iotlb_all(did, pasid),
+            });
+            if let Some(tlb) = self.tlb {
+                queue.fence();
+                queue.push(self.tlb_invalidation(tlb, pasid, Scope::Domain));
+            }
+        });
+        self.table.erase(pasid);
+    }
+
+    /// Switches off what [`Self::new`] switched on.
+    pub(crate) fn release(&self) {
+        if self.tlb.is_some() {
+            self.pdev.disable_ats();
+        }
+        if self.max_pasids != 0 {
+            self.pdev.disable_pasid();
+        }
+    }
+}

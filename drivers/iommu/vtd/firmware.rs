@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What firmware says about remapping units: the DMAR table, matched against the PCI hierarchy.
+
+use kernel::prelude::*;
+use linux::acpi;
+use linux::pci::{self, PathToRoot};
+use linux::Show;
+use siov_types::{Bdf, PhysAddr, Segment};
+use siov_vtd::dmar::{self, Ats, BusRange, Dmar, ReservedMemory, RootPort};
+
+/// A unit as firmware describes it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UnitDescription {
+    /// Position in the table.
+    pub(crate) index: usize,
+    /// Segment group of the functions behind it.
+    pub(crate) segment: Segment,
+    /// Where its registers are.
+    pub(crate) base: PhysAddr,
+    /// Bytes of registers.
+    pub(crate) len: u64,
+}
+
+/// The DMAR table, found to be well-formed.
+pub(crate) struct Firmware {
+    table: acpi::Table,
+}
+
+impl Firmware {
+    /// Reads and checks the table, and says what is wrong with it.
+    pub(crate) fn new() -> Result<Self> {
+        let table = acpi::Table::get(c"DMAR").inspect_err(|_| {
+            pr_err!(
+                "no DMAR table: this machine has no VT-d, or it is switched off in its firmware setup\n"
+            );
+        })?;
+        let dmar = Dmar::parse(&table).map_err(|e| {
+            pr_err!(
+                "the firmware's DMAR table is malformed, not loading: {}\n",
+                Show(e)
+            );
+            EINVAL
+        })?;
+        for structure in dmar.structures() {
+            if let dmar::Structure::Unknown { kind, offset } = structure {
+                pr_info!("DMAR: structure of unknown type {kind} at offset {offset:#x} skipped\n");
+            }
+        }
+        Ok(Self { table })
+    }
+
+    fn dmar(&self) -> Option<Dmar<'_>> {
+        // Checked in `new`, and firmware's memory does not change.
+        Dmar::parse(&self.table).ok()
+    }
+
+    /// Every unit.
+    pub(crate) fn units(&self) -> Result<KVec<UnitDescription>> {
+        let mut units = KVec::new();
+        for (index, unit) in self.dmar().ok_or(EINVAL)?.units().enumerate() {
+            units.push(
+                UnitDescription {
+                    index,
+                    segment: unit.segment,
+                    base: unit.register_base,
+                    len: unit.register_size,
+                },
+                GFP_KERNEL,
+            )?;
+        }
+        Ok(units)
+    }
+
+    /// Index of the unit that translates the requests of `pdev`.
+    pub(crate) fn unit_of(&self, pdev: &pci::Device) -> Option<usize> {
+        let dmar = self.dmar()?;
+        let unit = dmar.unit_for(pdev.segment(), pdev.bdf(), &Hierarchy)?;
+        dmar.units().position(|u| u.offset == unit.offset)
+    }
+
+    /// Calls `f` for each range of memory that must stay mapped one to one for `pdev`.
+    pub(crate) fn for_each_reserved(
+        &self,
+        pdev: &pci::Device,
+        mut f: impl FnMut(ReservedMemory<'_>),
+    ) {
+        if let Some(dmar) = self.dmar() {
+            dmar.reserved_memory_of(pdev.segment(), pdev.bdf(), &Hierarchy)
+                .for_each(&mut f);
+        }
+    }
+
+    /// Whether `pdev` may use ATS.
+    pub(crate) fn ats_allowed(&self, pdev: &pci::Device) -> bool {
+        self.dmar()
+            .is_some_and(|dmar| dmar.ats(pdev.segment(), pdev.bdf(), &Hierarchy) != Ats::Denied)
+    }
+
+    /// Physical address bits of the machine that DMA can reach.
+    pub(crate) fn host_address_bits(&self) -> u8 {
+        // What a table entry holds.
+        const MOST: u8 = 52;
+        self.dmar()
+            .map_or(MOST, |dmar| dmar.host_address_width().min(MOST))
+    }
+
+    /// Whether firmware kept devices from DMA until now.
+    pub(crate) fn opted_in(&self) -> bool {
+        self.dmar().is_some_and(|dmar| {
+            dmar.flags()
+                .contains(dmar::DmarFlags::DMA_CTRL_PLATFORM_OPT_IN)
+        })
+    }
+}
+
+/// The hierarchy that the kernel has found.
+struct Hierarchy;
+
+impl dmar::PciTopology for Hierarchy {
+    fn buses_below(&self, segment: Segment, bdf: Bdf) -> Option<BusRange> {
+        let buses = pci::buses_below(segment, bdf)?;
+        Some(BusRange {
+            first: *buses.start(),
+            last: *buses.end(),
+        })
+    }
+
+    fn root_port(&self, segment: Segment, bdf: Bdf) -> RootPort {
+        match pci::find(segment, bdf).map(|pdev| pdev.path_to_root()) {
+            Some(PathToRoot::Integrated) => RootPort::Integrated,
+            Some(PathToRoot::Port(port)) => RootPort::Port(port),
+            Some(PathToRoot::Conventional) | None => RootPort::Conventional,
+        }
+    }
+}

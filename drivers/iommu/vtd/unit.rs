@@ -1,0 +1,537 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One remapping unit: bringing it up without disturbing the DMA that is under way, and down again.
+
+use crate::device::Device;
+use crate::error::Failure;
+use crate::faults::Faults;
+use crate::firmware::{Firmware, UnitDescription};
+use crate::pasid_table::PasidTable;
+use crate::queue::{Queue, Submission};
+use crate::registers::Registers;
+use crate::root::RootTable;
+use crate::Vtd;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use kernel::id_pool::IdPool;
+use kernel::prelude::*;
+use kernel::str::CString;
+use kernel::sync::{new_mutex, Arc, Mutex};
+use linux::iommu::{self, IommuPages};
+use linux::irq::MessageInterrupt;
+use linux::{mmio, pci, Show};
+use siov_types::{DomainId, Pasid, Segment, PAGE_SIZE};
+use siov_vtd::capability::register_span;
+use siov_vtd::invalidate::{Descriptor, Drain};
+use siov_vtd::regs::{GlobalCommand, GlobalStatus, Reg32, Reg64, RootTableAddress};
+use siov_vtd::{AddressWidth, Capability, ExtendedCapability, PasidEntry};
+
+/// A unit, shared with the IOMMU core.
+pub(crate) type UnitRef = Arc<iommu::Unit<Vtd>>;
+
+/// The domain id of all pass-through entries. 0 is what the hardware uses for entries that are not
+/// present (VT-d spec, 6.1), so the first that can be used is 1.
+const PASS_THROUGH: DomainId = DomainId::new(1);
+
+/// The first domain id of paging domains.
+const FIRST_DOMAIN_ID: usize = 2;
+
+/// A remapping unit.
+#[pin_data]
+pub(crate) struct Unit {
+    name: CString,
+    firmware: Arc<Firmware>,
+    description: UnitDescription,
+    regs: Arc<Registers>,
+    cap: Capability,
+    ecap: ExtendedCapability,
+    widest: AddressWidth,
+    /// Whether devices may be probed: the unit is registered, or about to be.
+    open: AtomicBool,
+    /// Whether the devices that were there before this driver have been probed.
+    settled: AtomicBool,
+    /// Whether the unit is about to be given up, so that nothing may come to depend on it.
+    leaving: AtomicBool,
+    /// Whether the queue has failed for good.
+    broken: AtomicBool,
+    #[pin]
+    queue: Queue,
+    #[pin]
+    root: RootTable,
+    /// What functions point to until they are probed: everything passes.
+    #[pin]
+    boot: PasidTable,
+    #[pin]
+    domain_ids: Mutex<IdPool>,
+    domains: AtomicU32,
+    faults: Arc<Faults>,
+    #[pin]
+    interrupt: Mutex<Option<MessageInterrupt<Faults>>>,
+}
+
+impl Unit {
+    /// Takes the registers of the unit that firmware describes, checks that the hardware can do what
+    /// this driver needs, and makes its tables. The hardware is only read.
+    pub(crate) fn new(
+        firmware: Arc<Firmware>,
+        description: UnitDescription,
+        name: CString,
+    ) -> Result<UnitRef, Failure> {
+        let io = Self::claim(&description)?;
+        let cap = Capability::from_raw(io.read64(Reg64::Cap.offset()));
+        let ecap = ExtendedCapability::from_raw(io.read64(Reg64::Ecap.offset()));
+        let status = GlobalStatus::from_bits_retain(io.read32(Reg32::Gsts.offset()));
+        if status.intersects(GlobalStatus::DRIVEN) {
+            return Err(Failure::Driven(status & GlobalStatus::DRIVEN));
+        }
+        let widest = Self::check(cap, ecap)?;
+
+        let node = -1;
+        let coherent = ecap.coherent();
+        let regs = Arc::pin_init(Registers::new(io), GFP_KERNEL)?;
+        let unit_name = CString::try_from_fmt(fmt!("{}", &*name))?;
+        let faults = Arc::pin_init(Faults::new(regs.clone(), cap, unit_name), GFP_KERNEL)?;
+        let boot = PasidTable::new(node, coherent, 0)?;
+        let root = RootTable::new(node, coherent)?;
+        let queue = Queue::new(regs.clone(), &IommuPages::new(node, true))?;
+        let ids = IdPool::with_capacity(cap.domain_ids() as usize, GFP_KERNEL)?;
+
+        let unit: UnitRef = iommu::Unit::new(
+            try_pin_init!(Self {
+                name,
+                firmware,
+                description,
+                regs,
+                cap,
+                ecap,
+                widest,
+                open: AtomicBool::new(false),
+                settled: AtomicBool::new(false),
+                leaving: AtomicBool::new(false),
+                broken: AtomicBool::new(false),
+                queue <- queue,
+                root <- root,
+                boot <- boot,
+                domain_ids <- new_mutex!(ids, "vtd domain ids"),
+                domains: AtomicU32::new(0),
+                faults,
+                interrupt <- new_mutex!(None, "vtd interrupt"),
+            }? Error),
+            match ecap.pasid_bits() {
+                0 => 0,
+                bits => 1 << bits,
+            },
+        )?;
+        unit.boot.reserve(Pasid::NO_PASID)?;
+        unit.boot.set(Pasid::NO_PASID, unit.pass_through_entry());
+        Ok(unit)
+    }
+
+    /// Claims and maps all registers: how many there are, the registers themselves say.
+    fn claim(description: &UnitDescription) -> Result<mmio::Registers, Failure> {
+        let claim = |len| {
+            mmio::Registers::claim(description.base, len, c"vtd").map_err(|e| match e {
+                e if e == EBUSY => Failure::Claimed,
+                e if e == ENOMEM => Failure::Unmapped,
+                e => Failure::Kernel(e),
+            })
+        };
+        let io = claim(description.len)?;
+        let cap = io.read64(Reg64::Cap.offset());
+        let ecap = io.read64(Reg64::Ecap.offset());
+        if cap == u64::MAX && ecap == u64::MAX {
+            return Err(Failure::Absent);
+        }
+        let span = register_span(
+            Capability::from_raw(cap),
+            ExtendedCapability::from_raw(ecap),
+        );
+        let needed = (span as u64).next_multiple_of(PAGE_SIZE);
+        if needed <= description.len {
+            return Ok(io);
+        }
+        drop(io);
+        claim(needed)
+    }
+
+    /// Whether the hardware has what this driver needs; the width of its widest tables.
+    fn check(cap: Capability, ecap: ExtendedCapability) -> Result<AddressWidth, Failure> {
+        let needs = [
+            (ecap.scalable_mode(), "scalable mode (ECAP.SMTS)"),
+            (ecap.queued_invalidation(), "queued invalidation (ECAP.QI)"),
+            (ecap.pass_through(), "pass-through translation (ECAP.PT)"),
+            (
+                ecap.second_stage() || ecap.first_stage(),
+                "page-table translation in scalable mode (ECAP.SSTS, ECAP.FSTS)",
+            ),
+        ];
+        for (has, what) in needs {
+            if !has {
+                return Err(Failure::Lacks(what));
+            }
+        }
+        cap.widest()
+            .ok_or(Failure::Lacks("supported address width (CAP.SAGAW)"))
+    }
+
+    /// Makes the unit translate, with everything passing through: first the tables, then the queue,
+    /// then translation, so that DMA that is under way is never blocked.
+    pub(crate) fn start(&self) -> Result<(), Failure> {
+        for pdev in pci::devices() {
+            if self.firmware.unit_of(&pdev) == Some(self.description.index) {
+                let entry = self.boot.context_entry();
+                pdev.for_each_alias(|alias| self.root.set(alias, entry).map(drop))?;
+            }
+        }
+        self.enable()
+    }
+
+    /// Switches the unit on with the tables there are; also after sleep.
+    pub(crate) fn enable(&self) -> Result<(), Failure> {
+        self.faults.clear();
+        self.regs.disable_protected_memory()?;
+        self.queue.enable()?;
+        self.regs.write64(
+            Reg64::Rtaddr,
+            RootTableAddress::scalable(self.root.phys()).raw(),
+        );
+        self.regs.command(GlobalCommand::SRTP, true)?;
+        // Units with ESRTPS have done this on their own.
+        if !self.cap.enhanced_set_root() {
+            self.forget_everything()?;
+        }
+        self.regs.command(GlobalCommand::TE, true)
+    }
+
+    /// Switches the unit off: requests pass untranslated, as before the driver was loaded.
+    pub(crate) fn disable(&self) -> Result<(), Failure> {
+        self.regs.command(GlobalCommand::TE, false)?;
+        self.queue.disable()
+    }
+
+    /// Starts listening for faults.
+    pub(crate) fn listen(&self) -> Result {
+        let interrupt = MessageInterrupt::new(self.faults.clone(), c"vtd-fault")?;
+        *self.interrupt.lock() = Some(interrupt);
+        Ok(())
+    }
+
+    /// Listens again after sleep.
+    pub(crate) fn listen_again(&self) {
+        // One CPU, interrupts off: nobody holds the mutex, and it cannot be waited for.
+        if let Some(guard) = self.interrupt.try_lock() {
+            if let Some(interrupt) = &*guard {
+                interrupt.restore();
+            }
+        }
+    }
+
+    /// Stops listening for faults.
+    pub(crate) fn stop_listening(&self) {
+        let interrupt = self.interrupt.lock().take();
+        // Dropped outside of the lock: that waits for the handler.
+        drop(interrupt);
+    }
+
+    /// Name, as in `/sys/class/iommu`.
+    pub(crate) fn name(&self) -> &CStr {
+        &self.name
+    }
+
+    /// What firmware says.
+    pub(crate) fn firmware(&self) -> &Firmware {
+        &self.firmware
+    }
+
+    /// Segment group of the functions behind it.
+    pub(crate) fn segment(&self) -> Segment {
+        self.description.segment
+    }
+
+    /// Index among the machine's units.
+    pub(crate) fn index(&self) -> usize {
+        self.description.index
+    }
+
+    /// Capability register.
+    #[inline]
+    pub(crate) fn cap(&self) -> Capability {
+        self.cap
+    }
+
+    /// Extended capability register.
+    #[inline]
+    pub(crate) fn ecap(&self) -> ExtendedCapability {
+        self.ecap
+    }
+
+    /// Registers.
+    pub(crate) fn regs(&self) -> &Registers {
+        &self.regs
+    }
+
+    /// Invalidation queue.
+    pub(crate) fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// Root table.
+    pub(crate) fn root(&self) -> &RootTable {
+        &self.root
+    }
+
+    /// Faults, and the functions behind the unit.
+    pub(crate) fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// Physical address bits of the machine.
+    pub(crate) fn host_address_bits(&self) -> u8 {
+        self.firmware.host_address_bits()
+    }
+
+    /// What IOTLB invalidations can wait for.
+    #[inline]
+    pub(crate) fn drain(&self) -> Drain {
+        self.cap.drain()
+    }
+
+    /// Largest block of a page-selective invalidation.
+    #[inline]
+    pub(crate) fn max_address_mask(&self) -> Option<u8> {
+        self.cap.max_address_mask()
+    }
+
+    /// Whether firmware allows ATS for `pdev`.
+    pub(crate) fn ats_allowed(&self, pdev: &pci::Device) -> bool {
+        !pdev.is_untrusted() && self.firmware.ats_allowed(pdev)
+    }
+
+    /// The PASID entry that lets requests through.
+    pub(crate) fn pass_through_entry(&self) -> PasidEntry {
+        PasidEntry::pass_through(PASS_THROUGH, self.widest)
+    }
+
+    /// Domain ids in use by paging domains.
+    pub(crate) fn domains(&self) -> u32 {
+        self.domains.load(Ordering::Relaxed)
+    }
+
+    /// A domain id that nobody uses.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` when there is none.
+    pub(crate) fn alloc_domain_id(&self) -> Result<DomainId> {
+        let mut ids = self.domain_ids.lock();
+        let Some(id) = ids.find_unused_id(FIRST_DOMAIN_ID) else {
+            pr_err!("{}: no domain id left\n", &*self.name);
+            return Err(ENOSPC);
+        };
+        let id = u16::try_from(id.acquire()).map_err(|_| ENOSPC)?;
+        self.domains.fetch_add(1, Ordering::Relaxed);
+        Ok(DomainId::new(id))
+    }
+
+    /// Gives back a domain id that no cache holds any more.
+    pub(crate) fn free_domain_id(&self, did: DomainId) {
+        self.domain_ids.lock().release_id(did.raw().into());
+        self.domains.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Points the requester ids of `device` to its own PASID table. Those that passed until now pass
+    /// on, without a gap: that is how its table starts.
+    pub(crate) fn add_device(&self, device: &Arc<Device>) -> Result {
+        device.table().reserve(Pasid::NO_PASID)?;
+        if self.root.get(device.bdf()).is_present() {
+            device
+                .table()
+                .set(Pasid::NO_PASID, self.pass_through_entry());
+        }
+        self.faults.add(device)?;
+        let mut replaced = false;
+        for alias in device.aliases() {
+            // A requester id that several functions share belongs to the first: they are in one
+            // group, and have the same domain.
+            if *alias != device.bdf() && self.owner(*alias, device).is_some() {
+                continue;
+            }
+            match self.root.set(*alias, device.context_entry()) {
+                Ok(was) => replaced |= was,
+                Err(e) => {
+                    self.remove_device(device);
+                    return Err(e);
+                }
+            }
+        }
+        if replaced || self.cap.caching_mode() {
+            self.forget_context(device);
+        } else {
+            self.flush_write_buffer();
+        }
+        Ok(())
+    }
+
+    /// Takes the context entries of `device` away. Its PASID table may be freed after this.
+    pub(crate) fn remove_device(&self, device: &Arc<Device>) {
+        self.faults.remove(device);
+        for alias in device.aliases() {
+            match self.owner(*alias, device) {
+                // Somebody else below the same bridge lives on.
+                Some(other) if *alias != device.bdf() => {
+                    let _ = self.root.set(*alias, other.context_entry());
+                }
+                _ => self.root.clear(*alias),
+            }
+        }
+        self.forget_context(device);
+    }
+
+    /// Another function that has requester id `alias`.
+    fn owner(&self, alias: siov_types::Bdf, not: &Arc<Device>) -> Option<Arc<Device>> {
+        self.faults
+            .find(alias)
+            .filter(|found| !Arc::ptr_eq(found, not))
+    }
+
+    /// Has the unit forget the context entries of `device`, and all that it found through them.
+    fn forget_context(&self, device: &Device) {
+        self.submit(|queue| {
+            for alias in device.aliases() {
+                queue.push(Descriptor::context_cache_device(*alias));
+            }
+            queue.fence();
+            queue.push(Descriptor::pasid_cache_global());
+            queue.fence();
+            queue.push(Descriptor::iotlb_global(self.drain()));
+        });
+    }
+
+    /// A PASID entry was added where there was none: only units that cache entries which are not
+    /// present need to be told.
+    pub(crate) fn entry_added(&self, did: DomainId, pasid: Pasid) {
+        if self.cap.caching_mode() {
+            self.submit(|queue| {
+                queue.push(Descriptor::pasid_cache_pasid(did, pasid));
+                queue.fence();
+                queue.push(Descriptor::pasid_iotlb_all(did, pasid));
+            });
+        } else {
+            self.flush_write_buffer();
+        }
+    }
+
+    /// For chipsets that buffer writes: makes table entries visible to the unit.
+    pub(crate) fn flush_write_buffer(&self) {
+        if self.cap.required_write_buffer_flush() {
+            if let Err(failure) = self.regs.flush_write_buffer() {
+                self.fail(failure);
+            }
+        }
+    }
+
+    /// Carries out the invalidations that `fill` adds, and waits for them. When the queue loses them
+    /// to errors, everything is forgotten instead.
+    #[inline]
+    pub(crate) fn submit(&self, fill: impl FnMut(&mut Submission<'_>)) {
+        if let Err(failure) = self.queue.submit(fill) {
+            self.submit_failed(failure);
+        }
+    }
+
+    #[cold]
+    fn submit_failed(&self, failure: Failure) {
+        if !self.broken.load(Ordering::Relaxed) {
+            pr_err!(
+                "{}: {}; forgetting all translations instead\n",
+                &*self.name,
+                failure
+            );
+        }
+        if let Err(failure) = self.forget_everything() {
+            self.fail(failure);
+        }
+    }
+
+    /// Has the unit forget all that it has cached.
+    fn forget_everything(&self) -> Result<(), Failure> {
+        self.queue.submit(|queue| {
+            queue.push(Descriptor::context_cache_global());
+            queue.fence();
+            queue.push(Descriptor::pasid_cache_global());
+            queue.fence();
+            queue.push(Descriptor::iotlb_global(self.drain()));
+        })
+    }
+
+    /// The unit does not do what it is told any more.
+    #[cold]
+    fn fail(&self, failure: Failure) {
+        if !self.broken.swap(true, Ordering::Relaxed) {
+            pr_emerg!(
+                "{}: {}: stale translations may be in use, restart the machine\n",
+                &*self.name,
+                failure
+            );
+        }
+    }
+
+    /// Whether devices may be probed.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// Lets devices be probed, or not any more.
+    pub(crate) fn set_open(&self, open: bool) {
+        self.open.store(open, Ordering::Release);
+    }
+
+    /// Whether the devices that were there before this driver have been probed.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.settled.load(Ordering::Relaxed)
+    }
+
+    /// The devices that were there before this driver have been probed.
+    pub(crate) fn set_settled(&self) {
+        self.settled.store(true, Ordering::Relaxed);
+    }
+
+    /// Says what the unit is and can do.
+    pub(crate) fn announce(&self) {
+        let mut devices = 0;
+        self.faults.for_each_device(|_| devices += 1);
+        pr_info!(
+            "{} at {}: {} functions, {}-bit addresses,{}{} stage, {} PASID bits{}{}\n",
+            &*self.name,
+            Show(self.regs.phys()),
+            devices,
+            self.widest.bits(),
+            if self.ecap.first_stage() {
+                " first"
+            } else {
+                ""
+            },
+            if self.ecap.second_stage() {
+                " second"
+            } else {
+                ""
+            },
+            self.ecap.pasid_bits(),
+            if self.ecap.device_tlb() { ", ATS" } else { "" },
+            if self.ecap.page_walk_coherent() {
+                ""
+            } else {
+                ", page walks do not snoop"
+            },
+        );
+    }
+
+    /// Whether the unit is about to be given up.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
+    }
+
+    /// Refuses new translated attachments, or allows them again.
+    pub(crate) fn set_leaving(&self, leaving: bool) {
+        self.leaving.store(leaving, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tables that firmware leaves behind.
+
+use crate::bindings;
+use core::ops::Deref;
+use core::ptr::NonNull;
+use kernel::prelude::*;
+
+/// An ACPI table, held while this lives.
+pub struct Table {
+    header: NonNull<bindings::acpi_table_header>,
+}
+
+// SAFETY: The table is memory that nobody changes.
+unsafe impl Send for Table {}
+// SAFETY: As above.
+unsafe impl Sync for Table {}
+
+impl Table {
+    /// The first table with this signature.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` when firmware has none.
+    pub fn get(signature: &'static CStr) -> Result<Self> {
+        let mut header = core::ptr::null_mut();
+        // SAFETY: `header` is valid for writes; the signature is not written to.
+        let status = unsafe {
+            bindings::acpi_get_table(signature.as_char_ptr().cast_mut(), 1, &raw mut header)
+        };
+        if status != 0 {
+            return Err(ENODEV);
+        }
+        let header = NonNull::new(header).ok_or(ENODEV)?;
+        Ok(Self { header })
+    }
+}
+
+impl Deref for Table {
+    type Target = [u8];
+
+    /// The table's bytes, header included, as many as the header says.
+    fn deref(&self) -> &[u8] {
+        // SAFETY: The ACPI core has mapped as much as the header says, and the memory stays as it
+        // is until the table is put.
+        unsafe {
+            let len = (*self.header.as_ptr()).length as usize;
+            core::slice::from_raw_parts(self.header.as_ptr().cast(), len)
+        }
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        // SAFETY: Got in `get`.
+        unsafe { bindings::acpi_put_table(self.header.as_ptr()) };
+    }
+}
