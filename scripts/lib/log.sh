@@ -7,7 +7,7 @@ STEP_PID=
 STEP_LOGS=		# directory of this run's logs, made when the first step needs it
 STEP_COUNT=0
 
-say() { printf '%s\n' "$*"; }
+say() { printf '%s\n' "$@"; }
 note() { printf '           %s\n' "$*"; }
 
 # die CODE MESSAGE...: each MESSAGE is one line; the last one should name the fix.

@@ -87,7 +87,7 @@ const KSFT_SKIP: i32 = 4;
 /// How many lines of a report are shown.
 const SHOWN_LINES: usize = 30;
 
-/// Judges a run.
+/// Judges a run by the logs of both ports.
 pub fn judge(output: &str, console: &str, end: End, expected: &Expectations) -> Verdict {
     let mut verdict = Verdict::default();
     let session = guest::parse(output);
@@ -106,6 +106,10 @@ pub fn judge(output: &str, console: &str, end: End, expected: &Expectations) -> 
             .filter(|run| run.status.is_none())
             .map_or(String::new(), |run| format!(", during: {}", run.command));
         verdict.problem(format!("{problem}{during}"));
+        if end == End::Timeout {
+            verdict.report.extend(tail(output, 8));
+            verdict.report.extend(tail(console, 8));
+        }
     } else if session.done.is_none() {
         verdict.problem(String::from("the guest powered off before it was through"));
     }
@@ -209,7 +213,7 @@ fn judge_console(
             continue;
         }
         verdict.problem(format!(
-            "console line {}: {}: {}",
+            "console line {} ({}): {}",
             finding.line,
             finding.kind,
             finding.headline()
@@ -374,7 +378,7 @@ mod tests {
             End::Finished,
         );
         assert!(
-            report[0].starts_with("console line 1: KASAN:"),
+            report[0].starts_with("console line 1 (KASAN):"),
             "{report:?}"
         );
     }

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 Usage: ktap-check [--allow REGEX]... [--no-results] DIR
 
-DIR holds output.log, console.log and end of a guest run, as scripts/vm --log leaves them.
+DIR holds output.log, console.log, qemu.log and end of a guest run, as scripts/vm --log leaves them.
 
   --allow REGEX   a report on the console that matches is no failure
   --no-results    the run need not have test cases
@@ -59,6 +59,10 @@ fn run() -> Result<bool, String> {
     );
     for line in &verdict.report {
         println!("{line}");
+    }
+    if end == End::Lost {
+        // Most often QEMU refused its command line.
+        print!("{}", read(&dir, "qemu.log").unwrap_or_default());
     }
     for skip in &verdict.skips {
         println!("skipped {skip}");
