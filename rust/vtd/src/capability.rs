@@ -332,7 +332,11 @@ mod tests {
         assert_eq!(all.domain_ids(), 65536);
         assert_eq!(all.widest(), Some(AddressWidth::Bits57));
         assert_eq!(all.fault_record_offset(255), Some((0x3ff + 255) * 16));
+        assert_eq!(all.max_address_mask(), Some(63));
         assert_eq!(ExtendedCapability::from_raw(u64::MAX).pasid_bits(), 20);
+        // PASID, PSS 20: one bit more than PCI Express has.
+        let ecap = ExtendedCapability::from_raw(0x0000_01a0_0000_0000);
+        assert_eq!(ecap.pasid_bits(), 20);
 
         let none = Capability::from_raw(0);
         assert_eq!(none.domain_ids(), 16);

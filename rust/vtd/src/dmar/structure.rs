@@ -216,19 +216,19 @@ impl<'a> Structure<'a> {
             length,
             minimum: kind.minimum(),
         });
-        if usize::from(length) < kind.minimum() {
+        if usize::from(length) < HEADER {
             return Err(too_short);
         }
         let Some((this, rest)) = bytes.split_at_checked(usize::from(length)) else {
             return Err(error(ErrorKind::StructureTruncated { kind, length, left }));
         };
-        // `None` only if a minimum above did not match its structure.
         match Self::parse(kind, this, offset)? {
             Some(structure) => Ok((structure, rest)),
             None => Err(too_short),
         }
     }
 
+    /// `None` when `this` is too short for its kind.
     fn parse(kind: StructureKind, this: &'a [u8], offset: usize) -> Result<Option<Self>, Error> {
         match kind {
             StructureKind::Drhd => Self::parse_unit(this, offset),

@@ -474,6 +474,12 @@ mod tests {
             words(Descriptor::device_tlb(DEVICE, two_mib)),
             (low, 0x402f_f001)
         );
+        // The same for an address in the upper half of the block.
+        let upper = Scope::Pages(pages(0x403e_d000, 9));
+        assert_eq!(
+            words(Descriptor::device_tlb(DEVICE, upper)),
+            (low, 0x402f_f001)
+        );
         assert_eq!(
             words(Descriptor::device_tlb(DEVICE, Scope::Domain)),
             (low, 0x7fff_ffff_ffff_f001)

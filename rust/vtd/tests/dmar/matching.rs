@@ -187,6 +187,7 @@ fn ats() {
     assert_eq!(ats(&listed(0), 0, below_port), Ats::Permitted);
     assert_eq!(ats(&listed(1), 0, below_port), Ats::Required);
     assert_eq!(ats(&listed(1), 0, bdf(4, 0, 1)), Ats::Denied);
+    assert_eq!(ats(&listed(1), 1, bdf(4, 0, 0)), Ats::Permitted);
 }
 
 /// A random tree: each bus but the first hangs below a bridge on a lower one, buses below a bridge
