@@ -3,6 +3,7 @@
 //! DMAR tables made by hand and at random.
 
 mod build;
+mod check;
 mod matching;
 mod parse;
 #[path = "../../src/proptest_config.rs"]
