@@ -260,6 +260,22 @@ fn a_large_page_replaces_empty_tables_only() {
 }
 
 #[test]
+fn one_large_page_replaces_one_table() {
+    for (size, len, tables) in [(LeafSize::Size2M, M2, 3), (LeafSize::Size1G, G1, 2)] {
+        let (table, memory) = table::<FirstStage>(Levels::Four, size, false);
+        assert_eq!(map(&table, G1, 0, K4), (K4, Ok(())));
+        assert_eq!(map(&table, G1, 0, len), (0, Err(Error::Exists)));
+        assert_eq!(unmap(&table, G1, K4), K4);
+        assert_eq!(map(&table, G1, 0, len), (len, Ok(())));
+        assert_eq!(sizes(&table), [(G1, len)]);
+        assert_eq!(memory.live(), tables);
+        assert_eq!(map(&table, G1, 0, len), (0, Err(Error::Exists)));
+        assert_eq!(unmap(&table, G1, len), len);
+        finish(table, &memory);
+    }
+}
+
+#[test]
 fn a_whole_table_of_pages_goes_into_an_empty_one_too() {
     for coherent in [true, false] {
         let (table, memory) = table::<SecondStage>(Levels::Four, LeafSize::Size4K, coherent);

@@ -8,7 +8,7 @@ mod common;
 use common::memory::{Event, Memory};
 use common::walker::{Stage, Walker};
 use common::{gather, table, G1, K4, M2};
-use siov_iopgtable::{FirstStage, LeafSize, Levels, PageTable, Prot, SecondStage};
+use siov_iopgtable::{Error, FirstStage, LeafSize, Levels, PageTable, Prot, SecondStage};
 use siov_types::{Iova, IovaRange, PhysAddr};
 use std::sync::{Arc, Barrier};
 
@@ -139,6 +139,31 @@ fn a_filled_table_goes_into_a_directory_that_just_came() {
         for iova in [0, M2 - K4, M2, 2 * M2 - K4] {
             assert_eq!(seen::<SecondStage>(&walker, iova), Some(iova));
         }
+        assert_eq!(memory.live(), 5);
+        finish(table, &memory);
+    }
+}
+
+/// Two users of one range break the rule. Even so, nothing is lost or overwritten.
+#[test]
+fn a_filled_table_comes_too_late() {
+    for coherent in [true, false] {
+        let (table, memory, walker) = shared::<SecondStage>(LeafSize::Size4K, coherent);
+        map(&table, M2, K4);
+        let other = table.clone();
+        memory.hook(Event::Publish(512), move || map(&other, 5 * K4, K4));
+        let (bytes, result) = table.map(
+            Iova::new(0),
+            PhysAddr::new(G1),
+            M2,
+            Prot::READ,
+            (),
+            &mut gather(&memory),
+        );
+        assert_eq!((bytes, result), (5 * K4, Err(Error::Exists)));
+        assert_eq!(seen::<SecondStage>(&walker, 4 * K4), Some(G1 + 4 * K4));
+        assert_eq!(seen::<SecondStage>(&walker, 5 * K4), Some(5 * K4));
+        assert_eq!(seen::<SecondStage>(&walker, 6 * K4), None);
         assert_eq!(memory.live(), 5);
         finish(table, &memory);
     }

@@ -124,6 +124,20 @@ fn a_covered_table_is_gathered_a_partly_covered_one_stays() {
 }
 
 #[test]
+fn exactly_one_table_is_gathered() {
+    for coherent in [true, false] {
+        let (table, memory) = table::<FirstStage>(Levels::Five, LeafSize::Size4K, coherent);
+        let walker = Walker::new(&memory, table.root().raw(), Levels::Five);
+        map(&table, G1, 0, 2 * M2);
+        assert_eq!(unmap(&table, G1, M2), removed(G1, M2));
+        assert_eq!(memory.live(), 5);
+        assert!(walker.translate::<FirstStage>(G1 + M2 - K4).is_none());
+        assert!(walker.translate::<FirstStage>(G1 + M2).is_some());
+        finish(table, &memory);
+    }
+}
+
+#[test]
 fn the_last_page_of_a_table_leaves_the_table() {
     // All entries go, but by ranges that do not cover it.
     let (table, memory) = table::<SecondStage>(Levels::Four, LeafSize::Size4K, false);
