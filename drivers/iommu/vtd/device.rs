@@ -4,13 +4,14 @@
 //!
 //! Changes are serialised by the mutex of the function's group, which the IOMMU core holds.
 
-use crate::domain::{Domain, Stage};
+use crate::domain::Domain;
 use crate::driver::{StageChoice, Vtd};
 use crate::pasid_table::PasidTable;
+use crate::space::{Space, Stage};
 use crate::unit::{Unit, UnitRef};
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::prelude::*;
-use kernel::sync::Arc;
+use kernel::sync::{new_mutex, Arc, Mutex};
 use linux::error::eopnotsupp;
 use linux::iommu::Old;
 use linux::pci;
@@ -18,6 +19,12 @@ use siov_types::{Bdf, Pasid};
 use siov_vtd::invalidate::{Descriptor, DeviceTlb, Scope};
 use siov_vtd::pasid::TranslationType;
 use siov_vtd::{ContextEntry, ContextFlags, PasidEntry};
+
+/// An address space that requests of one PASID are in.
+struct Attachment {
+    pasid: Pasid,
+    space: Arc<Space>,
+}
 
 /// A function that a unit of ours translates.
 #[pin_data]
@@ -34,8 +41,9 @@ pub(crate) struct Device {
     tlb: Option<DeviceTlb>,
     /// PASIDs it may use; 0 when requests with PASID are off.
     max_pasids: u32,
-    /// Attachments to paging domains.
-    translated: AtomicU32,
+    /// The paging domains that it is attached to.
+    #[pin]
+    attached: Mutex<KVec<Attachment>>,
     faults: AtomicU64,
 }
 
@@ -73,7 +81,7 @@ impl Device {
                 aliases,
                 tlb,
                 max_pasids,
-                translated: AtomicU32::new(0),
+                attached <- new_mutex!(KVec::new(), "vtd attached"),
                 faults: AtomicU64::new(0),
             }? Error),
             GFP_KERNEL,
@@ -137,6 +145,11 @@ impl Device {
         self.bdf
     }
 
+    /// PASIDs it may use; 0 when requests with PASID are off.
+    pub(crate) fn max_pasids(&self) -> u32 {
+        self.max_pasids
+    }
+
     /// Every requester id of its DMA.
     pub(crate) fn aliases(&self) -> &[Bdf] {
         &self.aliases
@@ -152,9 +165,18 @@ impl Device {
         self.tlb
     }
 
-    /// Attachments to paging domains now.
-    pub(crate) fn translated(&self) -> u32 {
-        self.translated.load(Ordering::Relaxed)
+    /// Number of paging domains that it is attached to.
+    pub(crate) fn translated(&self) -> usize {
+        self.attached.lock().len()
+    }
+
+    /// The paging domain that requests of `pasid` are translated by.
+    pub(crate) fn space(&self, pasid: Pasid) -> Option<Arc<Space>> {
+        let attached = self.attached.lock();
+        attached
+            .iter()
+            .find(|a| a.pasid == pasid)
+            .map(|a| a.space.clone())
     }
 
     /// Counts a fault.
@@ -200,10 +222,16 @@ impl Device {
         if self.unit.is_leaving() {
             return Err(EBUSY);
         }
-        let entry = domain.link(self, pasid)?;
-        self.translated.fetch_add(1, Ordering::Relaxed);
+        let space = domain.space();
+        // Room first, so that nothing can fail once the hardware has been told.
+        self.attached.lock().reserve(1, GFP_KERNEL)?;
+        let entry = space.link(self, pasid)?;
         self.replace(pasid, entry);
         self.leave(pasid, old);
+        let _ = self.attached.lock().push_within_capacity(Attachment {
+            pasid,
+            space: space.clone(),
+        });
         Ok(())
     }
 
@@ -217,7 +245,15 @@ impl Device {
 
     /// Blocks requests of `pasid`.
     pub(crate) fn attach_blocked(self: &Arc<Self>, pasid: Pasid, old: Old<'_, Vtd>) {
-        self.remove(pasid);
+        if self.unit.is_leaving() && pasid == Pasid::NO_PASID {
+            // The unit is given up, not the device: its DMA is not to be cut.
+            let pass = self.unit.pass_through_entry();
+            if self.table.get(pasid) != pass {
+                self.replace(pasid, pass);
+            }
+        } else {
+            self.remove(pasid);
+        }
         self.leave(pasid, old);
     }
 
@@ -236,9 +272,14 @@ impl Device {
 
     /// Forgets the domain that `pasid` was attached to, which nothing points to any more.
     fn leave(self: &Arc<Self>, pasid: Pasid, old: Old<'_, Vtd>) {
-        if let Old::Paging(domain) = old {
-            domain.unlink(self, pasid);
-            self.translated.fetch_sub(1, Ordering::Relaxed);
+        let Old::Paging(_) = old else { return };
+        let attachment = {
+            let mut attached = self.attached.lock();
+            let at = attached.iter().position(|a| a.pasid == pasid);
+            at.and_then(|at| attached.remove(at).ok())
+        };
+        if let Some(attachment) = attachment {
+            attachment.space.unlink(self, pasid);
         }
     }
 

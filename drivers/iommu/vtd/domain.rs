@@ -1,84 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Paging domains: an address space, and who has to forget what when it shrinks.
-//!
-//! A domain may be attached to many functions, behind several units, for requests without PASID and
-//! for PASIDs. On each unit it has one domain id. What the hardware caches of it is described by
-//! *tags*: second-stage translations are cached by domain id, first-stage ones by domain id and
-//! PASID, and functions with ATS cache both on their own.
-//!
-//! Locks: `tags` is held while invalidations are submitted, so it comes before the queue's lock.
+//! Paging domains: what shape of address space suits a unit, and what the IOMMU core does with it.
 
 use crate::device::Device;
-use crate::unit::{Unit, UnitRef};
-use crate::Vtd;
-use core::sync::atomic::{AtomicBool, Ordering};
+use crate::driver::Vtd;
+use crate::space::{errno, Space, Stage, Tables};
+use crate::unit::Unit;
 use kernel::prelude::*;
-use kernel::sync::{new_mutex, new_spinlock_irq, Arc, Mutex, SpinLockIrq};
-use linux::error::{eaddrinuse, eopnotsupp};
+use kernel::sync::Arc;
 use linux::iommu::{self, Gather, Geometry, Gfp, IommuPages, PagingDomain};
-use siov_iopgtable::{
-    self as iopgtable, Config, FirstStage, LeafSize, Levels, PageTable, Prot, SecondStage,
-};
-use siov_types::{DomainId, Iova, IovaRange, Pasid, PhysAddr};
-use siov_vtd::invalidate::{Cover, Descriptor, DeviceTlb, PagingStructures, Scope};
-use siov_vtd::{AddressWidth, FirstStageMode, PasidEntry};
+use siov_iopgtable::{Config, LeafSize, Levels, Prot};
+use siov_types::{Iova, IovaRange, PhysAddr};
+use siov_vtd::invalidate::PagingStructures;
+use siov_vtd::AddressWidth;
 
-/// Blocks of pages per invalidation of a range: two cover any range with less than as much again.
-const BLOCKS: usize = 2;
-
-/// Page tables of one stage.
-pub(crate) enum Tables {
-    /// First stage: the processor's format.
-    First(PageTable<FirstStage, IommuPages>),
-    /// Second stage: VT-d's own format.
-    Second(PageTable<SecondStage, IommuPages>),
-}
-
-/// Which stage translates a domain.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Stage {
-    First,
-    Second,
-}
-
-/// Translations of a domain that one unit caches together.
-struct Tag {
-    unit: UnitRef,
-    did: DomainId,
-    /// First stage: the PASID. Second stage: nothing, for they are cached by domain id alone.
-    pasid: Option<Pasid>,
-    /// Attachments behind this tag.
-    users: u32,
-}
-
-/// A function that caches translations itself.
-struct DeviceTag {
-    device: Arc<Device>,
-    tlb: DeviceTlb,
-    pasid: Pasid,
-}
-
-#[derive(Default)]
-struct Tags {
-    units: KVec<Tag>,
-    devices: KVec<DeviceTag>,
-}
-
-/// A paging domain.
-#[pin_data]
+/// A paging domain: an address space in the hands of the IOMMU core.
 pub(crate) struct Domain {
-    tables: Tables,
-    levels: Levels,
-    coherent: bool,
-    sync_map: bool,
-    /// No-snoop requests are overridden.
-    snoop: AtomicBool,
-    #[pin]
-    tags: SpinLockIrq<Tags>,
-    /// Serialises changes of `tags`, which need memory.
-    #[pin]
-    attach: Mutex<()>,
+    space: Arc<Space>,
 }
 
 impl Domain {
@@ -86,11 +24,7 @@ impl Domain {
     pub(crate) fn new(device: &Device, stage: Stage) -> Result<Pin<KBox<iommu::Domain<Self>>>> {
         let unit: &Unit = device.unit();
         let (cap, ecap) = (unit.cap(), unit.ecap());
-        let coherent = ecap.page_walk_coherent();
-        let memory = IommuPages::new(device.node(), coherent);
-        let guest_bits = cap.max_guest_address_bits();
-
-        let (levels, max_leaf, input_bits) = match stage {
+        let (levels, max_leaf, address_bits) = match stage {
             Stage::Second => {
                 let width = cap.widest().ok_or(ENODEV)?;
                 let levels = match width {
@@ -120,23 +54,13 @@ impl Domain {
                 (levels, leaf, levels.address_bits() - 1)
             }
         };
-        let input_bits = input_bits.min(guest_bits);
         let config = Config {
             levels,
             max_leaf,
-            input_bits,
+            input_bits: address_bits.min(cap.max_guest_address_bits()),
             output_bits: unit.host_address_bits(),
         };
-        let tables = match stage {
-            Stage::First => {
-                Tables::First(PageTable::new(memory, config, Gfp::KERNEL).map_err(errno)?)
-            }
-            Stage::Second => {
-                Tables::Second(PageTable::new(memory, config, Gfp::KERNEL).map_err(errno)?)
-            }
-        };
-
-        let last = (1u64 << input_bits) - 1;
+        let last = (1u64 << config.input_bits) - 1;
         let geometry = Geometry {
             aperture: IovaRange::new(Iova::new(0), Iova::new(last)).ok_or(EINVAL)?,
             page_sizes: [LeafSize::Size4K, LeafSize::Size2M, LeafSize::Size1G]
@@ -147,271 +71,14 @@ impl Domain {
         // First-stage entries that are not present are never cached (VT-d spec, 6.1).
         let sync_map =
             cap.required_write_buffer_flush() || (stage == Stage::Second && cap.caching_mode());
-        let domain = try_pin_init!(Self {
-            tables,
-            levels,
-            coherent,
-            sync_map,
-            snoop: AtomicBool::new(false),
-            tags <- new_spinlock_irq!(Tags::default(), "vtd domain tags"),
-            attach <- new_mutex!((), "vtd domain attach"),
-        }? Error);
-        iommu::Domain::new(domain, geometry, device.node())
+        let memory = IommuPages::new(device.node(), ecap.page_walk_coherent());
+        let space = Space::new(stage, config, memory, sync_map)?;
+        iommu::Domain::new(Self { space }, geometry, device.node())
     }
 
-    /// Which stage translates.
-    pub(crate) fn stage(&self) -> Stage {
-        match self.tables {
-            Tables::First(_) => Stage::First,
-            Tables::Second(_) => Stage::Second,
-        }
-    }
-
-    /// The page tables, for a look at them.
-    pub(crate) fn tables(&self) -> &Tables {
-        &self.tables
-    }
-
-    /// Whether the unit can walk this domain's tables.
-    fn suits(&self, unit: &Unit) -> bool {
-        let (cap, ecap) = (unit.cap(), unit.ecap());
-        if ecap.page_walk_coherent() != self.coherent
-            || (!self.sync_map && cap.required_write_buffer_flush())
-            || (self.snoop.load(Ordering::Relaxed) && !ecap.snoop_control())
-        {
-            return false;
-        }
-        let config = self.config();
-        if config.output_bits > unit.host_address_bits()
-            || config.input_bits > cap.max_guest_address_bits()
-        {
-            return false;
-        }
-        match self.stage() {
-            Stage::First => {
-                ecap.first_stage()
-                    && (self.levels == Levels::Four || cap.first_stage_5_level())
-                    && (config.max_leaf < LeafSize::Size1G || cap.first_stage_1g())
-            }
-            Stage::Second => {
-                ecap.second_stage()
-                    && cap.supports(width(self.levels))
-                    && (config.max_leaf < LeafSize::Size1G || cap.second_stage_1g())
-                    && (config.max_leaf < LeafSize::Size2M || cap.second_stage_2m())
-                    && (self.sync_map || !cap.caching_mode())
-            }
-        }
-    }
-
-    fn config(&self) -> &Config {
-        match &self.tables {
-            Tables::First(t) => t.config(),
-            Tables::Second(t) => t.config(),
-        }
-    }
-
-    /// Prepares for translating requests of `pasid` of `device`: from now on, what is unmapped is
-    /// invalidated there too. Returns the PASID entry to store.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` when the unit cannot walk the tables, `ENOSPC` when it has no domain id left.
-    pub(crate) fn link(&self, device: &Arc<Device>, pasid: Pasid) -> Result<PasidEntry> {
-        let unit = device.unit();
-        if !self.suits(unit) {
-            return Err(EINVAL);
-        }
-        let tag_pasid = (self.stage() == Stage::First).then_some(pasid);
-        let _attach = self.attach.lock();
-
-        // What the new tags need is allocated first, outside of the spinlock.
-        let known = {
-            let tags = self.tags.lock();
-            tags.units
-                .iter()
-                .find(|t| Arc::ptr_eq(&t.unit, unit))
-                .map(|t| t.did)
-        };
-        let did = match known {
-            Some(did) => did,
-            None => unit.alloc_domain_id()?,
-        };
-        if let Err(e) = self.reserve() {
-            if known.is_none() {
-                unit.free_domain_id(did);
-            }
-            return Err(e);
-        }
-
-        let mut tags = self.tags.lock();
-        let same = |t: &&mut Tag| Arc::ptr_eq(&t.unit, unit) && t.pasid == tag_pasid;
-        match tags.units.iter_mut().find(same) {
-            // No overflow: there are fewer functions times PASIDs than that.
-            Some(tag) => tag.users += 1,
-            None => {
-                let at = tags
-                    .units
-                    .iter()
-                    .position(|t| Arc::ptr_eq(&t.unit, unit))
-                    .unwrap_or(tags.units.len());
-                let _ = tags.units.insert_within_capacity(
-                    at,
-                    Tag {
-                        unit: unit.clone(),
-                        did,
-                        pasid: tag_pasid,
-                        users: 1,
-                    },
-                );
-            }
-        }
-        if let Some(tlb) = device.tlb() {
-            let _ = tags.devices.push_within_capacity(DeviceTag {
-                device: device.clone(),
-                tlb,
-                pasid,
-            });
-        }
-        drop(tags);
-        Ok(self.entry(unit, did))
-    }
-
-    /// Ends what [`Self::link`] began, once no entry points to this domain any more and all caches
-    /// have been invalidated.
-    pub(crate) fn unlink(&self, device: &Arc<Device>, pasid: Pasid) {
-        let unit = device.unit();
-        let tag_pasid = (self.stage() == Stage::First).then_some(pasid);
-        let _attach = self.attach.lock();
-
-        let mut tags = self.tags.lock();
-        // What is taken out is dropped after the lock: it may be the last reference to a device.
-        let device_tag = tags
-            .devices
-            .iter()
-            .position(|t| Arc::ptr_eq(&t.device, device) && t.pasid == pasid)
-            .and_then(|at| tags.devices.remove(at).ok());
-        let at = tags
-            .units
-            .iter()
-            .position(|t| Arc::ptr_eq(&t.unit, unit) && t.pasid == tag_pasid);
-        let mut gone = None;
-        if let Some(at) = at {
-            if let Some(tag) = tags.units.get_mut(at) {
-                tag.users = tag.users.saturating_sub(1);
-                if tag.users == 0 {
-                    gone = tags.units.remove(at).ok();
-                }
-            }
-        }
-        let id_unused = !tags.units.iter().any(|t| Arc::ptr_eq(&t.unit, unit));
-        drop(tags);
-        drop(device_tag);
-        if let Some(tag) = gone {
-            if id_unused {
-                unit.free_domain_id(tag.did);
-            }
-        }
-    }
-
-    /// Makes room for one more tag of each kind. The caller holds `attach`.
-    fn reserve(&self) -> Result {
-        linux::vec::reserve(&self.tags, |tags| &mut tags.units)?;
-        linux::vec::reserve(&self.tags, |tags| &mut tags.devices)
-    }
-
-    /// The PASID entry that points to this domain's tables.
-    fn entry(&self, unit: &Unit, did: DomainId) -> PasidEntry {
-        let snoop = self.snoop.load(Ordering::Relaxed);
-        let entry = match &self.tables {
-            Tables::First(t) => {
-                let mode = if self.levels == Levels::Five {
-                    FirstStageMode::FiveLevel
-                } else {
-                    FirstStageMode::FourLevel
-                };
-                PasidEntry::first_stage(did, t.root(), mode).with_page_snoop(snoop)
-            }
-            Tables::Second(t) => PasidEntry::second_stage(did, t.root(), width(self.levels)),
-        };
-        entry.with_page_walk_snoop(unit.ecap().page_walk_coherent())
-    }
-
-    /// Has every unit and device forget `range`, or all when there is none.
-    fn invalidate(&self, range: Option<IovaRange>, structures: PagingStructures) {
-        let tags = self.tags.lock();
-        // Tags of one unit stand together: they are submitted together, with one wait.
-        for group in tags.units.chunk_by(|a, b| Arc::ptr_eq(&a.unit, &b.unit)) {
-            let Some(first) = group.first() else { continue };
-            let unit = &first.unit;
-            unit.submit(|queue| {
-                for tag in group {
-                    tag.invalidate(range, structures, queue);
-                }
-                if !tags.devices.is_empty() {
-                    // A device may ask again at once: the unit must have forgotten first.
-                    queue.fence();
-                    for tag in &tags.devices {
-                        if Arc::ptr_eq(tag.device.unit(), unit) {
-                            tag.invalidate(range, queue);
-                        }
-                    }
-                }
-            });
-        }
-    }
-}
-
-impl Tag {
-    #[inline(always)]
-    fn invalidate(
-        &self,
-        range: Option<IovaRange>,
-        structures: PagingStructures,
-        queue: &mut crate::queue::Submission<'_>,
-    ) {
-        let unit = &self.unit;
-        let mut push = |scope| {
-            queue.push(match self.pasid {
-                Some(pasid) => Descriptor::pasid_iotlb(self.did, pasid, scope, structures),
-                None => Descriptor::iotlb(self.did, scope, structures, unit.drain()),
-            })
-        };
-        match range {
-            Some(range) => Cover::<BLOCKS>::new(range, unit.max_address_mask()).for_each(push),
-            None => push(Scope::Domain),
-        }
-    }
-}
-
-impl DeviceTag {
-    fn invalidate(&self, range: Option<IovaRange>, queue: &mut crate::queue::Submission<'_>) {
-        // Any power of two of pages can be said in one message of ATS.
-        let scope = range.map_or(Scope::Domain, |r| {
-            Scope::Pages(siov_vtd::invalidate::Pages::enclosing(r))
-        });
-        queue.push(self.device.tlb_invalidation(self.tlb, self.pasid, scope));
-    }
-}
-
-fn width(levels: Levels) -> AddressWidth {
-    match levels {
-        Levels::Three => AddressWidth::Bits39,
-        Levels::Four => AddressWidth::Bits48,
-        Levels::Five => AddressWidth::Bits57,
-    }
-}
-
-/// What the kernel's generic page tables return in the same situation.
-#[cold]
-fn errno(error: iopgtable::Error) -> Error {
-    use iopgtable::Error as E;
-    match error {
-        E::Levels => eopnotsupp(),
-        E::Width | E::Empty | E::Prot => EINVAL,
-        E::Misaligned | E::TableAddress => ENXIO,
-        E::InputRange | E::OutputRange => ERANGE,
-        E::Exists => eaddrinuse(),
-        E::NoMemory => ENOMEM,
+    /// Its address space.
+    pub(crate) fn space(&self) -> &Arc<Space> {
+        &self.space
     }
 }
 
@@ -428,10 +95,10 @@ impl PagingDomain for Domain {
         gfp: Gfp,
         gather: &mut Gather,
     ) -> (u64, Result) {
-        if self.snoop.load(Ordering::Relaxed) {
+        if self.space.is_snooped() {
             prot |= Prot::SNOOP;
         }
-        let (bytes, result) = match &self.tables {
+        let (bytes, result) = match self.space.tables() {
             Tables::First(t) => t.map(iova, phys, len, prot, gfp, gather),
             Tables::Second(t) => t.map(iova, phys, len, prot, gfp, gather),
         };
@@ -445,7 +112,7 @@ impl PagingDomain for Domain {
 
     #[inline]
     fn unmap(&self, iova: Iova, len: u64, gather: &mut Gather) -> u64 {
-        let unmapped = match &self.tables {
+        let unmapped = match self.space.tables() {
             Tables::First(t) => t.unmap(iova, len, Gfp::ATOMIC, gather),
             Tables::Second(t) => t.unmap(iova, len, Gfp::ATOMIC, gather),
         };
@@ -458,7 +125,7 @@ impl PagingDomain for Domain {
     }
 
     fn iova_to_phys(&self, iova: Iova) -> Option<PhysAddr> {
-        match &self.tables {
+        match self.space.tables() {
             Tables::First(t) => t.iova_to_phys(iova),
             Tables::Second(t) => t.iova_to_phys(iova),
         }
@@ -472,44 +139,25 @@ impl PagingDomain for Domain {
             PagingStructures::Kept
         };
         if let Some(range) = gather.range() {
-            self.invalidate(Some(range), structures);
+            self.space.invalidate(Some(range), structures);
         } else if structures == PagingStructures::Changed {
-            self.invalidate(None, structures);
+            self.space.invalidate(None, structures);
         }
     }
 
     fn sync_all(&self) {
-        self.invalidate(None, PagingStructures::Changed);
+        self.space.invalidate(None, PagingStructures::Changed);
     }
 
     fn needs_sync_map(&self) -> bool {
-        self.sync_map
+        self.space.needs_sync_map()
     }
 
     fn sync_map(&self, range: IovaRange) {
-        let tags = self.tags.lock();
-        for tag in &tags.units {
-            let unit = &tag.unit;
-            if tag.pasid.is_none() && unit.cap().caching_mode() {
-                unit.submit(|queue| tag.invalidate(Some(range), PagingStructures::Kept, queue));
-            } else {
-                unit.flush_write_buffer();
-            }
-        }
+        self.space.sync_map(range);
     }
 
     fn enforce_cache_coherency(&self) -> bool {
-        let tags = self.tags.lock();
-        if !tags.units.iter().all(|t| t.unit.ecap().snoop_control()) {
-            return false;
-        }
-        // Second stage: the bit is in each leaf, so it covers what is mapped from now on, and the
-        // caller asks before it maps. First stage: it is in the PASID entry; a domain that is
-        // attached already cannot change it under way.
-        if self.stage() == Stage::First && !tags.units.is_empty() {
-            return self.snoop.load(Ordering::Relaxed);
-        }
-        self.snoop.store(true, Ordering::Relaxed);
-        true
+        self.space.enforce_cache_coherency()
     }
 }

@@ -4,8 +4,9 @@
 //! requests.
 
 use crate::device::Device;
-use crate::domain::{Domain, Stage};
+use crate::domain::Domain;
 use crate::firmware::Firmware;
+use crate::space::Stage;
 use crate::unit::{Unit, UnitRef};
 use kernel::prelude::*;
 use kernel::sync::Arc;

@@ -14,8 +14,6 @@ use siov_vtd::dmar::{self, Ats, BusRange, Dmar, ReservedMemory, RootPort};
 pub(crate) struct UnitDescription {
     /// Position in the table.
     pub(crate) index: usize,
-    /// Segment group of the functions behind it.
-    pub(crate) segment: Segment,
     /// Where its registers are.
     pub(crate) base: PhysAddr,
     /// Bytes of registers.
@@ -62,7 +60,6 @@ impl Firmware {
             units.push(
                 UnitDescription {
                     index,
-                    segment: unit.segment,
                     base: unit.register_base,
                     len: unit.register_size,
                 },

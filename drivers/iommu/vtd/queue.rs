@@ -22,6 +22,7 @@ use kernel::sync::{new_spinlock_irq, Arc, SpinLockIrq};
 use linux::iommu::{Gfp, IommuPages, TablePages};
 use linux::ratelimit::RateLimit;
 use linux::{poll, Show};
+use siov_types::PhysAddr;
 use siov_vtd::invalidate::{Descriptor, WaitFlags};
 use siov_vtd::queue::{QueueErrorRecord, QueueSize, Slot, Stop};
 use siov_vtd::regs::{FaultStatus, GlobalCommand, Reg32, Reg64};
@@ -66,7 +67,7 @@ pub(crate) struct Queue {
     regs: Arc<Registers>,
     size: QueueSize,
     descriptors: TablePages,
-    /// The first word is where waits report.
+    /// The first word is where waits report, the second where fences write.
     status: TablePages,
     /// Counts the errors that made the unit skip descriptors.
     errors: AtomicU32,
@@ -229,7 +230,7 @@ impl Queue {
                 }
                 // The queue goes on from this slot once the flag is cleared: let it find something
                 // that it accepts.
-                self.write(slot, Descriptor::wait(WaitFlags::empty()));
+                self.write(slot, self.fence());
                 clear(FaultStatus::IQE);
                 Failure::Refused
             }
@@ -265,6 +266,13 @@ impl Queue {
         for (word, value) in self.words(slot).iter().zip(descriptor.raw()) {
             word.store(value, Ordering::Relaxed);
         }
+    }
+
+    /// A wait that nobody waits for. It writes to memory that nobody reads, because older emulated
+    /// units refuse waits that neither write nor interrupt.
+    fn fence(&self) -> Descriptor {
+        let unread = PhysAddr::new(self.status.phys().raw() | size_of::<u64>() as u64);
+        Descriptor::wait_status(unread, 0, WaitFlags::FENCE)
     }
 
     fn read(&self, slot: Slot) -> Descriptor {
@@ -325,7 +333,7 @@ impl<'a> Submission<'a> {
 
     /// What follows is carried out after what was added so far, not beside it.
     pub(crate) fn fence(&mut self) {
-        self.push(Descriptor::wait(WaitFlags::FENCE));
+        self.push(self.queue.fence());
     }
 
     #[inline(always)]

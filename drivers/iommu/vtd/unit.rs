@@ -19,7 +19,7 @@ use kernel::sync::{new_mutex, Arc, Mutex};
 use linux::iommu::{self, IommuPages};
 use linux::irq::MessageInterrupt;
 use linux::{mmio, pci, Show};
-use siov_types::{DomainId, Pasid, Segment, PAGE_SIZE};
+use siov_types::{DomainId, Pasid, PAGE_SIZE};
 use siov_vtd::capability::register_span;
 use siov_vtd::invalidate::{Descriptor, Drain};
 use siov_vtd::regs::{GlobalCommand, GlobalStatus, Reg32, Reg64, RootTableAddress};
@@ -242,16 +242,6 @@ impl Unit {
         &self.firmware
     }
 
-    /// Segment group of the functions behind it.
-    pub(crate) fn segment(&self) -> Segment {
-        self.description.segment
-    }
-
-    /// Index among the machine's units.
-    pub(crate) fn index(&self) -> usize {
-        self.description.index
-    }
-
     /// Capability register.
     #[inline]
     pub(crate) fn cap(&self) -> Capability {
@@ -371,7 +361,8 @@ impl Unit {
         Ok(())
     }
 
-    /// Takes the context entries of `device` away. Its PASID table may be freed after this.
+    /// Takes the context entries of `device` away, or lets its requests pass when the unit is given
+    /// up. Its PASID table may be freed after this.
     pub(crate) fn remove_device(&self, device: &Arc<Device>) {
         self.faults.remove(device);
         for alias in device.aliases() {
@@ -379,6 +370,9 @@ impl Unit {
                 // Somebody else below the same bridge lives on.
                 Some(other) if *alias != device.bdf() => {
                     let _ = self.root.set(*alias, other.context_entry());
+                }
+                _ if self.is_leaving() => {
+                    let _ = self.root.set(*alias, self.boot.context_entry());
                 }
                 _ => self.root.clear(*alias),
             }

@@ -8,11 +8,12 @@
 //! - [`firmware`] finds the units in the DMAR table, and [`unit`] brings one up;
 //! - [`driver`] is what the IOMMU core calls, and [`device`] what becomes of one PCI function: its
 //!   requests find a context entry ([`root`]), which points to its PASID table ([`pasid_table`]),
-//!   whose entries point to the page tables of a [`domain`];
+//!   whose entries point to the page tables of an address [`space`], which a [`domain`] hands to the
+//!   core;
 //! - [`queue`] makes the hardware forget, and [`faults`] tells what it blocked.
 //!
-//! Locks, outermost first: the IOMMU core's (probe, group), `Domain::attach`, tables' mutexes
-//! (`RootTable::contexts`, `PasidTable::leaves`, `Unit::domain_ids`), `Domain::tags`, and
+//! Locks, outermost first: the IOMMU core's (probe, group), `Space::attach`, tables' mutexes
+//! (`RootTable::contexts`, `PasidTable::leaves`, `Unit::domain_ids`), `Space::tags`, and
 //! `Queue::ring`. `Faults::devices` is taken with none of the spinlocks held.
 
 use kernel::prelude::*;
@@ -21,6 +22,7 @@ use kernel::sync::Arc;
 use linux::iommu::{Core, Registration};
 use linux::{pci, syscore, Show};
 
+mod debugfs;
 mod device;
 mod domain;
 mod driver;
@@ -30,12 +32,15 @@ mod firmware;
 mod pasid_table;
 mod queue;
 mod registers;
+mod release;
 mod root;
+mod space;
 mod unit;
 
-use crate::domain::Stage;
 use crate::driver::{StageChoice, Vtd};
 use crate::firmware::Firmware;
+use crate::release::Registrations;
+use crate::space::Stage;
 use crate::unit::{Unit, UnitRef};
 
 module! {
@@ -49,13 +54,18 @@ module! {
             default: 0,
             description: "Translation stage of paging domains: 0 chooses, 1 first, 2 second",
         },
+        debug: u8 {
+            default: 0,
+            description: "1 adds a file to debugfs that feeds descriptors to the invalidation queue",
+        },
     },
 }
 
 /// The loaded driver. Fields are dropped in this order: devices are given back before the hardware
 /// is switched off.
 struct Module {
-    registrations: KVec<Registration<Vtd>>,
+    _files: debugfs::Files,
+    _registrations: Arc<Registrations>,
     _power: Pin<KBox<syscore::Registration<Power>>>,
     _units: Started,
 }
@@ -126,17 +136,19 @@ impl kernel::Module for Module {
             }
         }
 
+        let registrations = Registrations::new(registrations)?;
+        let files = debugfs::Files::new(
+            &core.driver().units,
+            &registrations,
+            module_parameters::debug.value() != 0,
+        )?;
+
         Ok(Self {
-            registrations,
+            _files: files,
+            _registrations: registrations,
             _power: power,
             _units: started,
         })
-    }
-}
-
-impl Drop for Module {
-    fn drop(&mut self) {
-        pr_info!("giving back {} units\n", self.registrations.len());
     }
 }
 

@@ -30,7 +30,6 @@ pub struct Geometry {
 #[repr(C)]
 pub struct Domain<T: PagingDomain> {
     pt: Opaque<bindings::pt_iommu>,
-    #[pin]
     data: T,
 }
 
@@ -40,7 +39,7 @@ static_assertions::const_assert!(core::mem::offset_of!(bindings::pt_iommu, domai
 impl<T: PagingDomain> Domain<T> {
     /// Wraps `data`, near NUMA node `node`.
     pub fn new(
-        data: impl PinInit<T, Error>,
+        data: T,
         geometry: Geometry,
         node: i32,
     ) -> Result<Pin<KBox<Self>>> {
@@ -60,10 +59,10 @@ impl<T: PagingDomain> Domain<T> {
             ..Default::default()
         };
         let domain = KBox::pin_init(
-            try_pin_init!(Self {
+            pin_init!(Self {
                 pt: Opaque::new(pt),
-                data <- data,
-            }? Error),
+                data,
+            }),
             GFP_KERNEL,
         )?;
         let ops = if domain.data.needs_sync_map() {
