@@ -18,7 +18,7 @@ build_enter() {
 	BUILD_LOCK=$LOCK_FD
 	mkdir -p "$BUILD"
 	printf '%s\n' "$SRC" >"$BUILD/checkout"
-	printf '%s\n' "${TREE##*/}" >"$BUILD/tree"
+	basename "${TREE%/tree}" >"$BUILD/tree"
 }
 
 # Two makes in one directory break each other, and a guest must not take half-written modules.
@@ -33,7 +33,7 @@ build_locked() {
 build_modules() {
 	local out=$BUILD/modules log=$BUILD/modules.log
 	mkdir -p "$out"
-	in_root -C "$SRC" make -C "$TREE" CC="$CC" HOSTCC="$CC" M="$SRC" MO="$out" SIOV_VENDOR="$VENDOR" \
+	in_root -C "$SRC" make -C "$TREE" "${TOOLS[@]}" M="$SRC" MO="$out" SIOV_VENDOR="$VENDOR" \
 		KCFLAGS=-Werror KRUSTFLAGS=-Dwarnings -j"$(nproc)" modules 2>&1 | tee "$log"
 	if grep -iE '\bwarning:' "$log"; then
 		echo "These warnings are errors here."

@@ -77,6 +77,15 @@ cache_remove() {
 	done
 }
 
+# A build directory serves as long as its checkout and the kernel tree it was built against are there.
+cache_build_is_used() {
+	local path=$1 tree
+	shift
+	[ -d "$(cat "$path/checkout" 2>/dev/null)" ] || return
+	tree=$(cat "$path/tree" 2>/dev/null)
+	[[ " $* " = *" $tree "* ]]
+}
+
 # cache_prune KEEP...: removes every entry that is not named, half-made ones, build directories of checkouts
 # that are gone, and logs older than two weeks. What another run uses stays.
 cache_prune() {
@@ -87,7 +96,7 @@ cache_prune() {
 		name=${name#.partial-}
 		if [[ ${path##*/} != .partial-* ]]; then
 			for keep; do [ "$keep" = "$name" ] && continue 2; done
-			if [[ $name = build-* ]] && [ -d "$(cat "$path/checkout" 2>/dev/null)" ]; then continue; fi
+			if [[ $name = build-* ]] && cache_build_is_used "$path" "$@"; then continue; fi
 		fi
 		cache_lock_open "$name"
 		if flock -n -x "$LOCK_FD"; then

@@ -75,7 +75,11 @@ guest_make_overlay() {
 	mkdir -p "$stage/siov/bin"
 	printf '%s\n' ${GUEST_MODULES[@]+"${GUEST_MODULES[@]}"} | sed '/^$/d' >"$stage/siov/modules"
 	printf '%s\n' ${GUEST_COMMANDS[@]+"${GUEST_COMMANDS[@]}"} | sed '/^$/d' >"$stage/siov/commands"
-	if [ -n "$GUEST_SHELL" ]; then : >"$stage/siov/shell"; fi
+	if [ -n "$GUEST_SHELL" ]; then
+		: >"$stage/siov/shell"
+	else
+		echo $((GUEST_TIMEOUT * 3 / 4)) >"$stage/siov/patience"
+	fi
 	for item in ${GUEST_COPY[@]+"${GUEST_COPY[@]}"}; do
 		file=${item%%:*}
 		to=/siov/${file##*/}

@@ -11,3 +11,17 @@ setup_ensure() {
 	if [ -n "$DEBUG" ]; then debug_kernel_ensure; else tree_ensure; fi
 	crates_ensure
 }
+
+# Removes what no kernel of the matrix needs with the current checkout.
+setup_prune() {
+	local keep=() kernel
+	host_check
+	cache_init
+	for kernel in $(KERNEL=7.3 && load_versions && echo "${KERNELS[@]}"); do
+		KERNEL=$kernel
+		load_versions
+		keep+=("root-$(root_key)" "tree-$(tree_key)" "debug-kernel-$(debug_kernel_key)")
+	done
+	keep+=("vendor-$(crates_key)")
+	cache_prune "${keep[@]}"
+}

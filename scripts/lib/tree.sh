@@ -32,10 +32,11 @@ tree_check_crates() {
 	exit "$E_VERSION"
 }
 
-# Sets TREE, MODDIR (the directory modules/RELEASE) and VMLINUZ.
+# Sets TREE, MODDIR (the directory modules/RELEASE), VMLINUZ and TOOLS (make's words for the compilers).
 tree_ensure() {
 	cache_ensure tree "$(tree_key)" 5 "kernel tree $KREL, crate hashes equal" tree_make
 	TREE=$ENTRY
 	MODDIR=/usr/lib/modules/$KREL
 	VMLINUZ=$MODDIR/vmlinuz.unsigned
+	TOOLS=(CC="$CC" HOSTCC="$CC")
 }

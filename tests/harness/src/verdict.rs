@@ -108,7 +108,7 @@ pub fn judge(output: &str, console: &str, end: End, expected: &Expectations) -> 
         verdict.problem(format!("{problem}{during}"));
         if end == End::Timeout {
             verdict.report.extend(tail(output, 8));
-            verdict.report.extend(tail(console, 8));
+            verdict.report.extend(tail(console, 40));
         }
     } else if session.done.is_none() {
         verdict.problem(String::from("the guest powered off before it was through"));
