@@ -398,7 +398,9 @@ impl Tag {
             })
         };
         match range {
-            Some(range) => Cover::<BLOCKS>::new(range, unit.max_address_mask()).for_each(push),
+            Some(range) => {
+                Cover::<BLOCKS>::for_each_scope(range, unit.max_address_mask(), push);
+            }
             None => push(Scope::Domain),
         }
     }

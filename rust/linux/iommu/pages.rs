@@ -65,8 +65,10 @@ impl PageMemory for IommuPages {
     #[inline(always)]
     fn table(&self, table: &TableAddr) -> &Table {
         // SAFETY: A `TableAddr` comes from `alloc()` above and has not been freed: only the page
-        // table code makes them, from an answer of `alloc()` or from an entry of a live table. The
-        // page is in the direct map, aligned, of the size of a `Table`, and accessed by atomics only.
+        // table code makes them, from an answer of `alloc()` or from an entry of a live table, and a
+        // range of IOVA has one user at a time, so nobody frees a table that another one is using.
+        // The page is in the direct map, aligned, of the size of a `Table`, and accessed by atomics
+        // only.
         unsafe { &*mm::phys_to_virt(table.phys()).cast::<Table>() }
     }
 
