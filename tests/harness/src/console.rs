@@ -149,6 +149,40 @@ fn message(line: &str) -> &str {
     rest
 }
 
+/// A log without time stamps and without the lines of a trace that only a disassembler can read.
+pub fn without_registers(log: &str) -> String {
+    const NOISE: &[&str] = &[
+        "RAX:",
+        "RBX:",
+        "RCX:",
+        "RDX:",
+        "RSI:",
+        "RDI:",
+        "RBP:",
+        "RSP:",
+        "R08:",
+        "R10:",
+        "R13:",
+        "FS:",
+        "CS:",
+        "CR2:",
+        "DR0:",
+        "DR3:",
+        "PKRU:",
+        "Code:",
+        "Tainted:",
+        "Hardware name:",
+    ];
+    let mut text = String::new();
+    for line in log.lines().map(message) {
+        if !NOISE.iter().any(|word| line.starts_with(word)) {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text
+}
+
 /// How many lines after a finding outside `cut here` are shown with it.
 const CONTEXT_LINES: usize = 25;
 
@@ -314,6 +348,14 @@ mod tests {
         let findings = scan(log);
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].text.len(), 4);
+    }
+
+    #[test]
+    fn registers_are_left_out() {
+        let text = without_registers(include_str!("../tests/data/warn.log"));
+        assert!(!text.contains("RSP: 0018"), "{text}");
+        assert!(text.contains("RIP: 0010:p_init"), "{text}");
+        assert!(text.contains("\n do_one_initcall+0x57/0x310\n"), "{text}");
     }
 
     #[test]

@@ -108,7 +108,9 @@ pub fn judge(output: &str, console: &str, end: End, expected: &Expectations) -> 
         verdict.problem(format!("{problem}{during}"));
         if end == End::Timeout {
             verdict.report.extend(tail(output, 8));
-            verdict.report.extend(tail(console, 40));
+            verdict
+                .report
+                .extend(tail(&console::without_registers(console), 60));
         }
     } else if session.done.is_none() {
         verdict.problem(String::from("the guest powered off before it was through"));
@@ -219,7 +221,8 @@ fn judge_console(
             finding.headline()
         ));
         if finding.text.len() > 1 {
-            let shown = finding.text.iter().take(SHOWN_LINES);
+            let text = console::without_registers(&finding.text.join("\n"));
+            let shown = text.lines().take(SHOWN_LINES);
             verdict
                 .report
                 .extend(shown.map(|line| format!("    {line}")));
