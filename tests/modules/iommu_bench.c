@@ -161,17 +161,24 @@ static int measure_memory(struct iommu_domain *domain, const char *name, unsigne
 	return iommu_unmap(domain, iova, SZ_1G) == SZ_1G ? 0 : -EIO;
 }
 
-static int measure_attach(struct iommu_domain *domain, struct device *dev)
+/* A new domain each time, as its users attach one. */
+static int measure_attach(struct device *dev)
 {
 	struct cost attach = { .insn = U64_MAX }, detach = { .insn = U64_MAX };
+	struct iommu_domain *domain;
 	unsigned int i;
 	int err = 0;
 
 	for (i = 0; i < ROUNDS; i++) {
+		domain = iommu_paging_domain_alloc(dev);
+		if (IS_ERR(domain))
+			return PTR_ERR(domain);
 		MEASURE(&attach, err = iommu_attach_device(domain, dev));
+		if (!err)
+			MEASURE(&detach, iommu_detach_device(domain, dev));
+		iommu_domain_free(domain);
 		if (err)
 			return err;
-		MEASURE(&detach, iommu_detach_device(domain, dev));
 	}
 	figure("attach", "insn", attach.insn * 100);
 	figure("detach", "insn", detach.insn * 100);
@@ -190,7 +197,7 @@ static int measure(struct device *dev)
 		return PTR_ERR(domain);
 	/* Whatever boot left to be done is done by now. */
 	msleep(2000);
-	err = measure_attach(domain, dev);
+	err = measure_attach(dev);
 	if (err)
 		goto out_free;
 	err = iommu_attach_device(domain, dev);

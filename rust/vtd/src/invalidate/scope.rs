@@ -49,12 +49,19 @@ impl Pages {
         Self::around(first, bit_length(first ^ last))
     }
 
-    /// The page that `range` lies in; `None` when it lies in several.
+    /// The block that `range`, rounded out to pages, is; `None` when it is not exactly one.
     #[inline]
-    const fn enclosing_one(range: IovaRange) -> Option<Self> {
-        let (first, last) = (range.first().raw(), range.last().raw());
-        if first >> PAGE_SHIFT == last >> PAGE_SHIFT {
-            Some(Self::around(first >> PAGE_SHIFT, 0))
+    const fn exact(range: IovaRange) -> Option<Self> {
+        const IN_PAGE: u64 = (1 << PAGE_SHIFT) - 1;
+        let first = range.first().raw() & !IN_PAGE;
+        // The bits in which the ends differ: all those below some bit, and clear in the first, when
+        // the range is a block.
+        let span = first ^ (range.last().raw() | IN_PAGE);
+        if span & span.wrapping_add(1) == 0 && first & span == 0 {
+            Some(Self {
+                addr: Iova::new(first),
+                mask: bit_length(span >> PAGE_SHIFT),
+            })
         } else {
             None
         }
@@ -113,21 +120,21 @@ impl<const N: usize> Cover<N> {
     #[inline]
     pub const fn new(range: IovaRange, max_mask: Option<u8>) -> Self {
         const { assert!(N > 0, "at least one invalidation is needed") };
-        match (Pages::enclosing_one(range), max_mask) {
+        match (Pages::exact(range), max_mask) {
             (_, None) => Self::one(Scope::Domain),
-            (Some(page), Some(_)) => Self::one(Scope::Pages(page)),
-            (None, Some(max_mask)) => Self::several(range, max_mask),
+            (Some(block), Some(max)) if block.mask <= max => Self::one(Scope::Pages(block)),
+            (_, Some(max)) => Self::several(range, max),
         }
     }
 
-    /// Calls `f` for each scope of [`new`](Self::new): the same, with the shortest way for the range of
-    /// one page, which is what most unmaps are.
+    /// Calls `f` for each scope of [`new`](Self::new): the same, with the shortest way for a
+    /// range that is one block, as when one page of any size was unmapped.
     #[inline]
     pub fn for_each_scope(range: IovaRange, max_mask: Option<u8>, mut f: impl FnMut(Scope)) {
-        match (Pages::enclosing_one(range), max_mask) {
+        match (Pages::exact(range), max_mask) {
             (_, None) => f(Scope::Domain),
-            (Some(page), Some(_)) => f(Scope::Pages(page)),
-            (None, Some(max_mask)) => Self::several(range, max_mask).for_each(f),
+            (Some(block), Some(max)) if block.mask <= max => f(Scope::Pages(block)),
+            (_, Some(max)) => Self::several(range, max).for_each(f),
         }
     }
 
