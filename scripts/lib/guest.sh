@@ -163,7 +163,7 @@ guest_follow() {
 	local tail
 	tail -n +1 -s 0.2 -f "$GUEST_DIR/output.log" > >(sed -u '/^siov-guest: /d') &
 	tail=$!
-	until [ -e "$GUEST_DIR/end" ]; do sleep 0.2; done
+	until [ -e "$GUEST_DIR/end" ] || ! main_lives; do sleep 0.2; done
 	sleep 0.3
 	kill "$tail"
 	wait "$tail" 2>/dev/null || true

@@ -31,11 +31,18 @@ step_logs() {
 	mkdir -p "$STEP_LOGS"
 }
 
+# Whether the script itself still runs; asked by its background jobs, which SIGKILL would leave behind.
+main_lives() { kill -0 $$ 2>/dev/null; }
+
 # Shows that something is going on: a spinner with the newest log line on a terminal, elsewhere a line
-# every half minute, for the CI log to stay alive.
+# every half minute, for the CI log to stay alive. Ends the step PID if the script is gone.
 step_watch() {
-	local text=$1 log=$2 start=$3 turn=0 last elapsed width=${COLUMNS:-80} frames="|/-+"
+	local text=$1 log=$2 start=$3 pid=$4 turn=0 last elapsed width=${COLUMNS:-80} frames="|/-+"
 	while sleep 0.5; do
+		if ! main_lives; then
+			kill "$pid"
+			return
+		fi
 		elapsed=$((SECONDS - start))
 		if step_tty; then
 			last=$(tail -c 400 "$log" 2>/dev/null | tr '\r' '\n' | grep -v '^[[:space:]]*$' | tail -n 1 | tr -cd '[:print:]' || true)
@@ -70,7 +77,7 @@ step_run() {
 	STEP_LOG=$STEP_LOGS/$(printf '%02d' "$STEP_COUNT")-${tag%-}.log
 	("$@") >"$STEP_LOG" 2>&1 </dev/null &
 	STEP_PID=$!
-	step_watch "$text" "$STEP_LOG" "$start" &
+	step_watch "$text" "$STEP_LOG" "$start" "$STEP_PID" &
 	watcher=$!
 	wait "$STEP_PID" || STEP_STATUS=$?
 	STEP_PID=

@@ -9,7 +9,7 @@ use crate::driver::{StageChoice, Vtd};
 use crate::pasid_table::PasidTable;
 use crate::space::{Space, Stage};
 use crate::unit::{Unit, UnitRef};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
 use linux::error::eopnotsupp;
@@ -39,6 +39,8 @@ pub(crate) struct Device {
     table: PasidTable,
     /// With ATS on: how to address its TLB.
     tlb: Option<DeviceTlb>,
+    /// It did not answer: what it has translated itself is blocked, and it is not asked any more.
+    tlb_blocked: AtomicBool,
     /// PASIDs it may use; 0 when requests with PASID are off.
     max_pasids: u32,
     /// The paging domains that it is attached to.
@@ -80,6 +82,7 @@ impl Device {
                 stage,
                 aliases,
                 tlb,
+                tlb_blocked: AtomicBool::new(false),
                 max_pasids,
                 attached <- new_mutex!(KVec::new(), "vtd attached"),
                 faults: AtomicU64::new(0),
@@ -163,6 +166,12 @@ impl Device {
     /// How to address its TLB; `None` without ATS.
     pub(crate) fn tlb(&self) -> Option<DeviceTlb> {
         self.tlb
+            .filter(|_| !self.tlb_blocked.load(Ordering::Relaxed))
+    }
+
+    /// Gives its TLB up; false when it has none, or was given up before.
+    pub(crate) fn block_tlb(&self) -> bool {
+        self.tlb.is_some() && !self.tlb_blocked.swap(true, Ordering::Relaxed)
     }
 
     /// Number of paging domains that it is attached to.
@@ -193,22 +202,25 @@ impl Device {
     pub(crate) fn context_entry(&self) -> ContextEntry {
         let mut flags = ContextFlags::empty();
         flags.set(ContextFlags::PASIDE, self.max_pasids != 0);
-        flags.set(ContextFlags::DTE, self.tlb.is_some());
+        flags.set(ContextFlags::DTE, self.tlb().is_some());
         self.table.context_entry().with_flags(flags)
     }
 
-    /// The descriptor that has its TLB forget `scope` of `pasid`.
-    pub(crate) fn tlb_invalidation(
-        &self,
-        tlb: DeviceTlb,
-        pasid: Pasid,
-        scope: Scope,
-    ) -> Descriptor {
-        if pasid == Pasid::NO_PASID {
+    /// The descriptor that has its TLB forget `scope` of `pasid`; `None` without a TLB.
+    pub(crate) fn tlb_invalidation(&self, pasid: Pasid, scope: Scope) -> Option<Descriptor> {
+        let tlb = self.tlb()?;
+        Some(if pasid == Pasid::NO_PASID {
             Descriptor::device_tlb(tlb, scope)
         } else {
             Descriptor::pasid_device_tlb(tlb, pasid, scope)
-        }
+        })
+    }
+
+    /// Overrides no-snoop requests of `pasid`, while they are translated by a first stage.
+    pub(crate) fn enforce_snoop(&self, pasid: Pasid) {
+        let entry = self.table.get(pasid);
+        self.table.set(pasid, entry.with_page_snoop(true));
+        self.forget_entry(entry, pasid);
     }
 
     /// Translates requests of `pasid` by `domain`. On error nothing has changed.
@@ -299,6 +311,12 @@ impl Device {
             return;
         }
         self.table.clear_present(pasid);
+        self.forget_entry(entry, pasid);
+        self.table.erase(pasid);
+    }
+
+    /// Has all caches forget what `entry`, the one of `pasid`, said.
+    fn forget_entry(&self, entry: PasidEntry, pasid: Pasid) {
         let did = entry.domain_id();
         self.unit.submit(|queue| {
             queue.push(Descriptor::pasid_cache_pasid(did, pasid));
@@ -309,12 +327,11 @@ impl Device {
                 }
                 _ => Descriptor::pasid_iotlb_all(did, pasid),
             });
-            if let Some(tlb) = self.tlb {
+            if let Some(descriptor) = self.tlb_invalidation(pasid, Scope::Domain) {
                 queue.fence();
-                queue.push(self.tlb_invalidation(tlb, pasid, Scope::Domain));
+                queue.push(descriptor);
             }
         });
-        self.table.erase(pasid);
     }
 
     /// Switches off what [`Self::new`] switched on.

@@ -4,7 +4,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::prelude::*;
-use kernel::sync::{new_mutex, Mutex};
+use kernel::sync::{new_spinlock_irq, SpinLockIrq};
 use linux::iommu::{Gfp, IommuPages, TablePages};
 use siov_types::{Bdf, PhysAddr, PAGE_SIZE};
 use siov_vtd::{ContextEntry, RootEntry, RootHalf};
@@ -17,7 +17,7 @@ pub(crate) struct RootTable {
     memory: IommuPages,
     root: TablePages,
     #[pin]
-    contexts: Mutex<KVec<ContextTable>>,
+    contexts: SpinLockIrq<KVec<ContextTable>>,
 }
 
 struct ContextTable {
@@ -34,7 +34,7 @@ impl RootTable {
         Ok(try_pin_init!(Self {
             memory,
             root,
-            contexts <- new_mutex!(KVec::new(), "vtd context tables"),
+            contexts <- new_spinlock_irq!(KVec::new(), "vtd context tables"),
         }))
     }
 
@@ -57,37 +57,50 @@ impl RootTable {
         ContextEntry::from_raw(raw)
     }
 
-    /// Stores `new` as the entry of `bdf`, and says whether there was one.
+    /// Makes sure that there is a context table for `bdf`. Calls are serialised by the probing of
+    /// devices.
+    pub(crate) fn reserve(&self, bdf: Bdf) -> Result {
+        let half = RootEntry::word_index(bdf);
+        if self.contexts.lock().iter().any(|c| c.half == half) {
+            return Ok(());
+        }
+        let table = TablePages::new(&self.memory, PAGE_SIZE as usize, Gfp::KERNEL)?;
+        let phys = table.phys();
+        linux::vec::reserve(&self.contexts, |v| v)?;
+        let mut contexts = self.contexts.lock();
+        contexts
+            .push_within_capacity(ContextTable { half, table })
+            .map_err(|_| ENOMEM)?;
+        if let Some(slot) = self.root.words().get(half) {
+            // Release: the table is zeroed before anybody finds it.
+            slot.store(RootHalf::new(phys).raw(), Ordering::Release);
+            self.root.publish(core::slice::from_ref(slot));
+        }
+        Ok(())
+    }
+
+    /// Stores `new` as the entry of `bdf`, which has a context table, and says whether there was an
+    /// entry. May be called in any context.
     ///
     /// Entries of this driver differ in the first word alone, which is written in one piece: DMA that
     /// is under way finds either the old entry or the new one. The caller invalidates after it.
-    pub(crate) fn set(&self, bdf: Bdf, new: ContextEntry) -> Result<bool> {
-        let mut contexts = self.contexts.lock();
+    pub(crate) fn set(&self, bdf: Bdf, new: ContextEntry) -> bool {
+        let contexts = self.contexts.lock();
         let half = RootEntry::word_index(bdf);
-        if !contexts.iter().any(|c| c.half == half) {
-            let table = TablePages::new(&self.memory, PAGE_SIZE as usize, Gfp::KERNEL)?;
-            let phys = table.phys();
-            contexts.push(ContextTable { half, table }, GFP_KERNEL)?;
-            if let Some(slot) = self.root.words().get(half) {
-                // Release: the table is zeroed before anybody finds it.
-                slot.store(RootHalf::new(phys).raw(), Ordering::Release);
-                self.root.publish(core::slice::from_ref(slot));
-            }
-        }
-        let context = contexts.iter().find(|c| c.half == half).ok_or(EINVAL)?;
+        let Some(context) = contexts.iter().find(|c| c.half == half) else {
+            return false;
+        };
         let words = entry(&context.table, bdf);
-        let raw = new.raw();
-
         let present = |word: &AtomicU64| {
             ContextEntry::from_raw([word.load(Ordering::Relaxed), 0, 0, 0]).is_present()
         };
         let was = words.first().is_some_and(present);
         // The present bit comes last.
-        for (word, value) in words.iter().zip(raw).rev() {
+        for (word, value) in words.iter().zip(new.raw()).rev() {
             word.store(value, Ordering::Release);
         }
         context.table.publish(words);
-        Ok(was)
+        was
     }
 
     /// Makes the entry of `bdf` not present, which blocks its requests once the caller has

@@ -7,7 +7,8 @@
 //! *tags*: second-stage translations are cached by domain id, first-stage ones by domain id and
 //! PASID, and functions with ATS cache both on their own.
 //!
-//! Locks: `tags` is held while invalidations are submitted, so it comes before the queue's lock.
+//! Locks: `entries`, then `tags`. `tags` is held while invalidations are submitted, so it comes before
+//! the queue's lock.
 
 use crate::device::Device;
 use crate::unit::{Unit, UnitRef};
@@ -21,7 +22,7 @@ use siov_iopgtable::{
     self as iopgtable, Config, FirstStage, Leaf, LeafSize, Levels, PageTable, SecondStage,
 };
 use siov_types::{DomainId, Iova, IovaRange, Pasid};
-use siov_vtd::invalidate::{Cover, Descriptor, DeviceTlb, PagingStructures, Scope};
+use siov_vtd::invalidate::{Cover, Descriptor, PagingStructures, Scope};
 use siov_vtd::{AddressWidth, FirstStageMode, PasidEntry};
 
 /// Blocks of pages per invalidation of a range: two cover any range with less than as much again.
@@ -55,7 +56,6 @@ struct Tag {
 /// A function that caches translations itself.
 struct DeviceTag {
     device: Arc<Device>,
-    tlb: DeviceTlb,
     pasid: Pasid,
 }
 
@@ -76,9 +76,9 @@ pub(crate) struct Space {
     snoop: AtomicBool,
     #[pin]
     tags: SpinLockIrq<Tags>,
-    /// Serialises changes of `tags`, which need memory.
+    /// Every attachment. The lock also serialises changes of `tags`, which need memory.
     #[pin]
-    attach: Mutex<()>,
+    entries: Mutex<KVec<(Arc<Device>, Pasid)>>,
 }
 
 impl Space {
@@ -107,7 +107,7 @@ impl Space {
                 sync_map,
                 snoop: AtomicBool::new(false),
                 tags <- new_spinlock_irq!(Tags::default(), "vtd tags"),
-                attach <- new_mutex!((), "vtd attach"),
+                entries <- new_mutex!(KVec::new(), "vtd entries"),
             }? Error),
             GFP_KERNEL,
         )
@@ -203,7 +203,8 @@ impl Space {
             return Err(EINVAL);
         }
         let tag_pasid = (self.stage() == Stage::First).then_some(pasid);
-        let _attach = self.attach.lock();
+        let mut entries = self.entries.lock();
+        entries.reserve(1, GFP_KERNEL)?;
 
         // What the new tags need is allocated first, outside of the spinlock.
         let known = {
@@ -246,14 +247,14 @@ impl Space {
                 );
             }
         }
-        if let Some(tlb) = device.tlb() {
+        if device.tlb().is_some() {
             let _ = tags.devices.push_within_capacity(DeviceTag {
                 device: device.clone(),
-                tlb,
                 pasid,
             });
         }
         drop(tags);
+        let _ = entries.push_within_capacity((device.clone(), pasid));
         Ok(self.entry(unit, did))
     }
 
@@ -262,7 +263,8 @@ impl Space {
     pub(crate) fn unlink(&self, device: &Arc<Device>, pasid: Pasid) {
         let unit = device.unit();
         let tag_pasid = (self.stage() == Stage::First).then_some(pasid);
-        let _attach = self.attach.lock();
+        let mut entries = self.entries.lock();
+        entries.retain(|(d, p)| !(Arc::ptr_eq(d, device) && *p == pasid));
 
         let mut tags = self.tags.lock();
         // What is taken out is dropped after the lock: it may be the last reference to a device.
@@ -294,7 +296,7 @@ impl Space {
         }
     }
 
-    /// Makes room for one more tag of each kind. The caller holds `attach`.
+    /// Makes room for one more tag of each kind. The caller holds `entries`.
     fn reserve(&self) -> Result {
         linux::vec::reserve(&self.tags, |tags| &mut tags.units)?;
         linux::vec::reserve(&self.tags, |tags| &mut tags.devices)
@@ -366,18 +368,20 @@ impl Space {
     }
 
     /// From now on, overrides no-snoop requests; false when some unit cannot.
+    ///
+    /// Second stage: the bit is in each leaf, and whoever asks does so before mapping. First stage: it
+    /// is in the PASID entries.
     pub(crate) fn enforce_cache_coherency(&self) -> bool {
-        let tags = self.tags.lock();
-        if !tags.units.iter().all(|t| t.unit.ecap().snoop_control()) {
+        let entries = self.entries.lock();
+        let can = |(device, _): &(Arc<Device>, Pasid)| device.unit().ecap().snoop_control();
+        if !entries.iter().all(can) {
             return false;
         }
-        // Second stage: the bit is in each leaf, so it covers what is mapped from now on, and the
-        // caller asks before it maps. First stage: it is in the PASID entry; a domain that is
-        // attached already cannot change it under way.
-        if self.stage() == Stage::First && !tags.units.is_empty() {
-            return self.snoop.load(Ordering::Relaxed);
+        if !self.snoop.swap(true, Ordering::Relaxed) && self.stage() == Stage::First {
+            for (device, pasid) in &*entries {
+                device.enforce_snoop(*pasid);
+            }
         }
-        self.snoop.store(true, Ordering::Relaxed);
         true
     }
 }
@@ -412,7 +416,9 @@ impl DeviceTag {
         let scope = range.map_or(Scope::Domain, |r| {
             Scope::Pages(siov_vtd::invalidate::Pages::enclosing(r))
         });
-        queue.push(self.device.tlb_invalidation(self.tlb, self.pasid, scope));
+        if let Some(descriptor) = self.device.tlb_invalidation(self.pasid, scope) {
+            queue.push(descriptor);
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use kernel::sync::{new_mutex, Arc, Mutex};
 use linux::iommu::{self, IommuPages};
 use linux::irq::MessageInterrupt;
 use linux::{mmio, pci, Show};
-use siov_types::{DomainId, Pasid, PAGE_SIZE};
+use siov_types::{Bdf, DomainId, Pasid, PAGE_SIZE};
 use siov_vtd::capability::register_span;
 use siov_vtd::invalidate::{Descriptor, Drain};
 use siov_vtd::regs::{GlobalCommand, GlobalStatus, Reg32, Reg64, RootTableAddress};
@@ -179,7 +179,11 @@ impl Unit {
         for pdev in pci::devices() {
             if self.firmware.unit_of(&pdev) == Some(self.description.index) {
                 let entry = self.boot.context_entry();
-                pdev.for_each_alias(|alias| self.root.set(alias, entry).map(drop))?;
+                pdev.for_each_alias(|alias| {
+                    self.root.reserve(alias)?;
+                    self.root.set(alias, entry);
+                    Ok(())
+                })?;
             }
         }
         self.enable()
@@ -332,6 +336,9 @@ impl Unit {
     /// on, without a gap: that is how its table starts.
     pub(crate) fn add_device(&self, device: &Arc<Device>) -> Result {
         device.table().reserve(Pasid::NO_PASID)?;
+        for alias in device.aliases() {
+            self.root.reserve(*alias)?;
+        }
         if self.root.get(device.bdf()).is_present() {
             device
                 .table()
@@ -345,13 +352,7 @@ impl Unit {
             if *alias != device.bdf() && self.owner(*alias, device).is_some() {
                 continue;
             }
-            match self.root.set(*alias, device.context_entry()) {
-                Ok(was) => replaced |= was,
-                Err(e) => {
-                    self.remove_device(device);
-                    return Err(e);
-                }
-            }
+            replaced |= self.root.set(*alias, device.context_entry());
         }
         if replaced || self.cap.caching_mode() {
             self.forget_context(device);
@@ -369,10 +370,10 @@ impl Unit {
             match self.owner(*alias, device) {
                 // Somebody else below the same bridge lives on.
                 Some(other) if *alias != device.bdf() => {
-                    let _ = self.root.set(*alias, other.context_entry());
+                    self.root.set(*alias, other.context_entry());
                 }
                 _ if self.is_leaving() => {
-                    let _ = self.root.set(*alias, self.boot.context_entry());
+                    self.root.set(*alias, self.boot.context_entry());
                 }
                 _ => self.root.clear(*alias),
             }
@@ -381,7 +382,7 @@ impl Unit {
     }
 
     /// Another function that has requester id `alias`.
-    fn owner(&self, alias: siov_types::Bdf, not: &Arc<Device>) -> Option<Arc<Device>> {
+    fn owner(&self, alias: Bdf, not: &Arc<Device>) -> Option<Arc<Device>> {
         self.faults
             .find(alias)
             .filter(|found| !Arc::ptr_eq(found, not))
@@ -434,16 +435,36 @@ impl Unit {
 
     #[cold]
     fn submit_failed(&self, failure: Failure) {
-        if !self.broken.load(Ordering::Relaxed) {
-            pr_err!(
-                "{}: {}; forgetting all translations instead\n",
-                &*self.name,
-                failure
-            );
+        if self.broken.load(Ordering::Relaxed) {
+            return;
+        }
+        pr_err!(
+            "{}: {}; forgetting all translations instead\n",
+            &*self.name,
+            failure
+        );
+        if let Failure::TimedOut(source) = failure {
+            self.block_device_tlbs(source);
         }
         if let Err(failure) = self.forget_everything() {
             self.fail(failure);
         }
+    }
+
+    /// A device may still hold translations that it was told to forget: from now on, what it has
+    /// translated itself is blocked. All devices with ATS when the unit does not say which it was.
+    fn block_device_tlbs(&self, source: Option<Bdf>) {
+        self.faults.for_each_device(|device| {
+            if source.is_none_or(|s| s == device.bdf()) && device.block_tlb() {
+                for alias in device.aliases() {
+                    self.root.set(*alias, device.context_entry());
+                }
+                dev_err!(
+                    device.pci().as_dev(),
+                    "does not answer invalidations of its TLB: ATS is blocked until it is removed\n"
+                );
+            }
+        });
     }
 
     /// Has the unit forget all that it has cached.

@@ -12,9 +12,9 @@
 //!   core;
 //! - [`queue`] makes the hardware forget, and [`faults`] tells what it blocked.
 //!
-//! Locks, outermost first: the IOMMU core's (probe, group), `Space::attach`, tables' mutexes
-//! (`RootTable::contexts`, `PasidTable::leaves`, `Unit::domain_ids`), `Space::tags`, and
-//! `Queue::ring`. `Faults::devices` is taken with none of the spinlocks held.
+//! Locks, outermost first: the IOMMU core's (probe, group); mutexes: `Space::entries`, then
+//! `Device::attached`, `PasidTable::leaves`, `Unit::domain_ids`; spinlocks, with interrupts off:
+//! `Space::tags`, then `Faults::devices`, `RootTable::contexts`, `Queue::ring`.
 
 use kernel::prelude::*;
 use kernel::str::CString;
