@@ -4,6 +4,7 @@
  * crate's own helpers.
  */
 #include <linux/delay.h>
+#include <linux/interrupt.h>
 #include <linux/irq.h>
 #include <linux/irqdomain.h>
 #include <linux/list.h>
@@ -11,6 +12,7 @@
 #include <linux/pci.h>
 #include <linux/pci-ats.h>
 #include <linux/ratelimit.h>
+#include <linux/spinlock.h>
 #include <asm/apic.h>
 #include <asm/hw_irq.h>
 #include <../drivers/iommu/iommu-pages.h>
@@ -85,4 +87,29 @@ void siov_helper_udelay(unsigned long usecs)
 struct fwnode_handle *siov_helper_irq_domain_alloc_fwnode(const char *name)
 {
 	return irq_domain_alloc_named_fwnode(name);
+}
+
+void siov_helper_raw_spin_lock_init(raw_spinlock_t *lock, const char *name,
+				    struct lock_class_key *key)
+{
+#ifdef CONFIG_DEBUG_SPINLOCK
+	__raw_spin_lock_init(lock, name, key, LD_WAIT_SPIN);
+#else
+	raw_spin_lock_init(lock);
+#endif
+}
+
+bool siov_helper_raw_spin_trylock_irqsave(raw_spinlock_t *lock, unsigned long *flags)
+{
+	return raw_spin_trylock_irqsave(lock, *flags);
+}
+
+void siov_helper_raw_spin_assert_is_held(raw_spinlock_t *lock)
+{
+	lockdep_assert_held(lock);
+}
+
+irqreturn_t siov_helper_irqreturn(bool handled)
+{
+	return IRQ_RETVAL(handled);
 }

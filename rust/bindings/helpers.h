@@ -2,6 +2,9 @@
 #ifndef SIOV_HELPERS_H
 #define SIOV_HELPERS_H
 
+#include <linux/irqreturn.h>
+#include <linux/lockdep_types.h>
+#include <linux/spinlock_types.h>
 #include <linux/types.h>
 
 struct device;
@@ -23,5 +26,10 @@ void siov_helper_compose_dmar_msg(struct irq_data *data, u32 *address_lo, u32 *a
 struct fwnode_handle *siov_helper_irq_domain_alloc_fwnode(const char *name);
 void siov_helper_ratelimit_init(struct ratelimit_state *rs, int interval, int burst);
 void siov_helper_udelay(unsigned long usecs);
+void siov_helper_raw_spin_lock_init(raw_spinlock_t *lock, const char *name,
+				    struct lock_class_key *key);
+bool siov_helper_raw_spin_trylock_irqsave(raw_spinlock_t *lock, unsigned long *flags);
+void siov_helper_raw_spin_assert_is_held(raw_spinlock_t *lock);
+irqreturn_t siov_helper_irqreturn(bool handled);
 
 #endif

@@ -300,12 +300,13 @@ impl<T: MessageSource> Table<T> {
     /// # Safety
     ///
     /// Called by the interrupt core with what was passed to `request_threaded_irq()`.
-    unsafe extern "C" fn handle(_irq: i32, cookie: *mut core::ffi::c_void) -> bindings::irqreturn {
+    unsafe extern "C" fn handle(
+        _irq: i32,
+        cookie: *mut core::ffi::c_void,
+    ) -> bindings::irqreturn_t {
         // SAFETY: It is the source, which outlives the handler.
-        if unsafe { &*cookie.cast::<T>() }.handle() {
-            bindings::irqreturn::IRQ_HANDLED
-        } else {
-            bindings::irqreturn::IRQ_NONE
-        }
+        let handled = unsafe { &*cookie.cast::<T>() }.handle();
+        // SAFETY: Converts a value.
+        unsafe { bindings::siov_helper_irqreturn(handled) }
     }
 }

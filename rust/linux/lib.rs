@@ -9,10 +9,12 @@ pub mod iommu;
 pub mod irq;
 mod mm;
 pub mod mmio;
+pub mod param;
 pub mod pci;
 pub mod poll;
 pub mod ratelimit;
 mod show;
+pub mod sync;
 pub mod syscore;
 pub mod vec;
 

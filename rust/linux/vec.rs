@@ -2,8 +2,8 @@
 
 //! Vectors behind spinlocks.
 
+use crate::sync::SpinLockIrq;
 use kernel::prelude::*;
-use kernel::sync::SpinLockIrq;
 
 /// Makes room for one more element in a vector that `lock` guards, and that `vec` finds there.
 ///

@@ -18,9 +18,11 @@ use crate::error::Failure;
 use crate::registers::Registers;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use kernel::prelude::*;
-use kernel::sync::{new_spinlock_irq, Arc, SpinLockIrq};
+use kernel::sync::Arc;
 use linux::iommu::{Gfp, IommuPages, TablePages};
+use linux::new_spinlock_irq;
 use linux::ratelimit::RateLimit;
+use linux::sync::{SpinLockIrq, SpinLockIrqGuard};
 use linux::{poll, Show};
 use siov_types::PhysAddr;
 use siov_vtd::invalidate::{Descriptor, WaitFlags};
@@ -290,20 +292,17 @@ fn is_past(at: u32, target: u32) -> bool {
     at.wrapping_sub(target) as i32 >= 0
 }
 
-type RingGuard<'a> =
-    kernel::sync::lock::Guard<'a, Ring, kernel::sync::lock::spinlock::SpinLockIrqBackend>;
-
 /// A run of descriptors being written. Holds the ring's lock.
 pub(crate) struct Submission<'a> {
     queue: &'a Queue,
-    ring: RingGuard<'a>,
+    ring: SpinLockIrqGuard<'a, Ring>,
     /// Slots free, beside one for the wait.
     room: u32,
 }
 
 impl<'a> Submission<'a> {
     #[inline(always)]
-    fn new(queue: &'a Queue, ring: RingGuard<'a>) -> Self {
+    fn new(queue: &'a Queue, ring: SpinLockIrqGuard<'a, Ring>) -> Self {
         let room = Self::room(queue, &ring);
         Self { queue, ring, room }
     }

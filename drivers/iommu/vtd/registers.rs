@@ -4,7 +4,8 @@
 
 use crate::error::Failure;
 use kernel::prelude::*;
-use kernel::sync::{new_spinlock_irq, SpinLockIrq};
+use linux::new_spinlock_irq;
+use linux::sync::SpinLockIrq;
 use linux::{mmio, poll};
 use siov_types::PhysAddr;
 use siov_vtd::regs::{GlobalCommand, GlobalStatus, ProtectedMemory, Reg32, Reg64};

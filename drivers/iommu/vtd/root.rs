@@ -4,8 +4,9 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::prelude::*;
-use kernel::sync::{new_spinlock_irq, SpinLockIrq};
 use linux::iommu::{Gfp, IommuPages, TablePages};
+use linux::new_spinlock_irq;
+use linux::sync::SpinLockIrq;
 use siov_types::{Bdf, PhysAddr, PAGE_SIZE};
 use siov_vtd::{ContextEntry, RootEntry, RootHalf};
 

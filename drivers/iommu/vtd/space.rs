@@ -15,9 +15,11 @@ use crate::unit::{Unit, UnitRef};
 use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
-use kernel::sync::{new_mutex, new_spinlock_irq, Arc, Mutex, SpinLockIrq};
+use kernel::sync::{new_mutex, Arc, Mutex};
 use linux::error::{eaddrinuse, eopnotsupp};
 use linux::iommu::{Gfp, IommuPages};
+use linux::new_spinlock_irq;
+use linux::sync::SpinLockIrq;
 use siov_iopgtable::{
     self as iopgtable, Config, FirstStage, Leaf, LeafSize, Levels, PageTable, SecondStage,
 };

@@ -20,7 +20,7 @@ use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::Arc;
 use linux::iommu::{Core, Registration};
-use linux::{pci, syscore, Show};
+use linux::{param, pci, syscore, Show};
 
 mod debugfs;
 mod device;
@@ -72,7 +72,7 @@ struct Module {
 
 impl kernel::Module for Module {
     fn init(module: &'static ThisModule) -> Result<Self> {
-        let stage = match module_parameters::stage.value() {
+        let stage = match param::value::<u8>(module_parameters::stage.value()) {
             0 => StageChoice::Auto,
             1 => StageChoice::Only(Stage::First),
             2 => StageChoice::Only(Stage::Second),
@@ -140,7 +140,7 @@ impl kernel::Module for Module {
         let files = debugfs::Files::new(
             &core.driver().units,
             &registrations,
-            module_parameters::debug.value() != 0,
+            param::value::<u8>(module_parameters::debug.value()) != 0,
         )?;
 
         Ok(Self {

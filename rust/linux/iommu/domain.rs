@@ -38,11 +38,7 @@ static_assertions::const_assert!(core::mem::offset_of!(bindings::pt_iommu, domai
 
 impl<T: PagingDomain> Domain<T> {
     /// Wraps `data`, near NUMA node `node`.
-    pub fn new(
-        data: T,
-        geometry: Geometry,
-        node: i32,
-    ) -> Result<Pin<KBox<Self>>> {
+    pub fn new(data: T, geometry: Geometry, node: i32) -> Result<Pin<KBox<Self>>> {
         let pt = bindings::pt_iommu {
             domain: bindings::iommu_domain {
                 is_iommupt: true,

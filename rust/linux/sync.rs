@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A spinlock that may be taken in any context.
+
+use crate::bindings;
+use kernel::sync::lock::{Backend, Guard, Lock};
+
+/// A raw spinlock whose holder runs with interrupts off. Interrupts come back as they were when it is
+/// released, so locks that are nested must be released in reverse order.
+///
+/// Made by [`new_spinlock_irq!`](crate::new_spinlock_irq).
+pub type SpinLockIrq<T> = Lock<T, SpinLockIrqBackend>;
+
+/// What holds a [`SpinLockIrq`].
+pub type SpinLockIrqGuard<'a, T> = Guard<'a, T, SpinLockIrqBackend>;
+
+/// Makes a [`SpinLockIrq`] with a lock class of its own.
+#[macro_export]
+macro_rules! new_spinlock_irq {
+    ($inner:expr, $name:literal $(,)?) => {
+        $crate::sync::SpinLockIrq::new(
+            $inner,
+            ::kernel::c_str!($name),
+            ::kernel::static_lock_class!(),
+        )
+    };
+}
+
+/// `raw_spinlock_t`, taken with `raw_spin_lock_irqsave()`.
+pub struct SpinLockIrqBackend;
+
+// SAFETY: A raw spinlock excludes all others, and does not move its owner to another CPU.
+unsafe impl Backend for SpinLockIrqBackend {
+    type State = bindings::raw_spinlock_t;
+    /// The interrupt state to go back to.
+    type GuardState = usize;
+
+    unsafe fn init(
+        ptr: *mut Self::State,
+        name: *const kernel::ffi::c_char,
+        key: *mut bindings::lock_class_key,
+    ) {
+        // SAFETY: As required of us.
+        unsafe { bindings::siov_helper_raw_spin_lock_init(ptr, name, key) };
+    }
+
+    #[inline]
+    unsafe fn lock(ptr: *mut Self::State) -> usize {
+        // SAFETY: As required of us.
+        unsafe { bindings::_raw_spin_lock_irqsave(ptr) }
+    }
+
+    #[inline]
+    unsafe fn unlock(ptr: *mut Self::State, flags: &usize) {
+        // SAFETY: As required of us; the flags are those that locking returned.
+        unsafe { bindings::_raw_spin_unlock_irqrestore(ptr, *flags) };
+    }
+
+    unsafe fn try_lock(ptr: *mut Self::State) -> Option<usize> {
+        let mut flags = 0;
+        // SAFETY: As required of us.
+        unsafe { bindings::siov_helper_raw_spin_trylock_irqsave(ptr, &raw mut flags) }
+            .then_some(flags)
+    }
+
+    unsafe fn assert_is_held(ptr: *mut Self::State) {
+        // SAFETY: As required of us.
+        unsafe { bindings::siov_helper_raw_spin_assert_is_held(ptr) };
+    }
+}
