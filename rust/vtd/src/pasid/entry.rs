@@ -117,9 +117,18 @@ impl PasidEntry {
     ///
     /// The domain id has to differ from those of second-stage entries on the same unit: the caches
     /// do not tell the stages apart (VT-d spec, 6.2.3.1).
+    ///
+    /// AW is filled in as well, which hardware ignores here: QEMU 11.1 takes the width of a canonical
+    /// address from it, and the kernel's C driver writes it too.
     #[inline]
     pub const fn first_stage(did: DomainId, root: PhysAddr, mode: FirstStageMode) -> Self {
-        let mut raw = Self::present(TranslationType::FirstStage, did).0;
+        let width = match mode {
+            FirstStageMode::FourLevel => AddressWidth::Bits48,
+            FirstStageMode::FiveLevel => AddressWidth::Bits57,
+        };
+        let mut raw = Self::present(TranslationType::FirstStage, did)
+            .with_word0(Self::AW, width as u64)
+            .0;
         raw[2] = PAGE_ADDRESS.keep(root.raw()) | Self::FSPM.put(mode as u64);
         Self(raw)
     }
@@ -377,7 +386,7 @@ mod tests {
         let root = PhysAddr::new(0xabc_d000);
         let e = PasidEntry::first_stage(DID, root, FirstStageMode::FiveLevel)
             .with_first_stage_flags(FirstStageFlags::SRE | FirstStageFlags::WPE);
-        assert_eq!(e.raw(), [0x41, 0x1234, 0xabc_d015, 0, 0, 0, 0, 0]);
+        assert_eq!(e.raw(), [0x4d, 0x1234, 0xabc_d015, 0, 0, 0, 0, 0]);
         assert_eq!(
             format!("{e}"),
             "did 4660 first-stage 0xabcd000 5 levels SRE WPE"
