@@ -40,6 +40,8 @@ use Rule::{Both, Has, Says, Starts};
 /// The first rule that fits names the kind. Words are those of the kernel's own messages.
 const RULES: &[(&str, Rule)] = &[
     (FAULT, Both("DMAR: [", "Request device")),
+    // Behind the names of the device and of its driver.
+    (FAULT, Has("vtd fault: ")),
     (FAULT, Says("vtd", " fault")),
     (FAULT, Has("AMD-Vi: Event logged")),
     ("IOMMU error", Both("DMAR:", "error")),
@@ -306,6 +308,7 @@ mod tests {
             ),
             ("[    1.5] vtd: dmar0: 0000:00:03.0: fault: write to 0x1000: not mapped", FAULT),
             ("[    1.5] vtd 0000:00:03.0: DMA Fault at 0x1000", FAULT),
+            ("[    1.5] vfio-pci 0000:00:01.0: vtd fault: 00:01.0: read of page 0x1000: page not readable (reason 0x06)", FAULT),
             ("[    1.5] AMD-Vi: Event logged [IO_PAGE_FAULT device=0000:00:03.0 domain=0x0001]", FAULT),
             ("[    1.5] DMAR: VT-d detected Invalidation Time-out Error: SID 0", "IOMMU error"),
             ("[    1.5] DMAR: VT-d detected Invalidation Queue Error: Reason 0", "IOMMU error"),
