@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Counters of the kernel that tell of leaks and of interrupts.
+
+use crate::ktap::Result;
+use crate::sysfs;
+use anyhow::Context;
+use std::collections::BTreeMap;
+
+/// A counter of /proc/vmstat.
+///
+/// # Errors
+///
+/// When there is none of that name.
+pub fn vmstat(name: &str) -> Result<i64> {
+    let text = sysfs::read("/proc/vmstat")?;
+    let value = text
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .find(|(known, _)| *known == name)
+        .with_context(|| format!("/proc/vmstat has no {name}"))?
+        .1;
+    Ok(value.parse()?)
+}
+
+/// Pages that IOMMU drivers have for their tables.
+///
+/// # Errors
+///
+/// Those of procfs.
+pub fn iommu_pages() -> Result<i64> {
+    vmstat("nr_iommu_pages")
+}
+
+/// Objects in use of each slab cache, with their size in bytes.
+///
+/// # Errors
+///
+/// Those of procfs.
+pub fn slabs() -> Result<BTreeMap<String, (i64, i64)>> {
+    let text = sysfs::read("/proc/slabinfo")?;
+    let mut slabs = BTreeMap::new();
+    // Two lines of headings.
+    for line in text.lines().skip(2) {
+        let mut words = line.split_whitespace();
+        let (Some(name), Some(active), _, Some(size)) =
+            (words.next(), words.next(), words.next(), words.next())
+        else {
+            continue;
+        };
+        slabs.insert(name.to_owned(), (active.parse()?, size.parse()?));
+    }
+    Ok(slabs)
+}
+
+/// Interrupts so far, on all processors, of those whose line in /proc/interrupts has `name`.
+///
+/// # Errors
+///
+/// When there is none.
+pub fn interrupts(name: &str) -> Result<u64> {
+    let text = sysfs::read("/proc/interrupts")?;
+    let mut lines = text.lines().filter(|line| line.contains(name)).peekable();
+    lines
+        .peek()
+        .with_context(|| format!("/proc/interrupts has no {name}"))?;
+    Ok(lines
+        .flat_map(|line| {
+            line.split_whitespace()
+                .skip(1)
+                .map_while(|word| word.parse::<u64>().ok())
+        })
+        .sum())
+}

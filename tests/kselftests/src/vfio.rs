@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! VFIO containers, groups and devices over the stock type1 driver (the kernel's
+//! `include/uapi/linux/vfio.h`).
+
+use crate::kernel_module;
+use crate::ktap::Result;
+use crate::mmio::Mapping;
+use crate::pci::Function;
+use anyhow::Context;
+use std::ffi::CString;
+use std::fs::File;
+use std::mem::{offset_of, size_of};
+use std::ops::RangeInclusive;
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::unix::fs::FileExt;
+use vfio_bindings::bindings::vfio as uapi;
+
+/// Numbers of the requests that vfio.h defines as `_IO(VFIO_TYPE, VFIO_BASE + n)`.
+mod request {
+    use nix::request_code_none;
+    use vfio_bindings::bindings::vfio::{VFIO_BASE, VFIO_TYPE};
+
+    const fn number(offset: u32) -> libc::c_ulong {
+        request_code_none!(VFIO_TYPE, VFIO_BASE + offset) as libc::c_ulong
+    }
+
+    pub const SET_IOMMU: libc::c_ulong = number(2);
+    pub const GROUP_SET_CONTAINER: libc::c_ulong = number(4);
+    pub const GROUP_GET_DEVICE_FD: libc::c_ulong = number(6);
+    pub const DEVICE_GET_REGION_INFO: libc::c_ulong = number(8);
+    pub const IOMMU_GET_INFO: libc::c_ulong = number(12);
+    pub const IOMMU_MAP_DMA: libc::c_ulong = number(13);
+    pub const IOMMU_UNMAP_DMA: libc::c_ulong = number(14);
+}
+
+/// What a mapping permits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// The device reads.
+    Read,
+    /// The device writes.
+    Write,
+    /// Both.
+    ReadWrite,
+}
+
+impl Access {
+    fn flags(self) -> u32 {
+        match self {
+            Self::Read => uapi::VFIO_DMA_MAP_FLAG_READ,
+            Self::Write => uapi::VFIO_DMA_MAP_FLAG_WRITE,
+            Self::ReadWrite => uapi::VFIO_DMA_MAP_FLAG_READ | uapi::VFIO_DMA_MAP_FLAG_WRITE,
+        }
+    }
+}
+
+/// An address space for devices.
+#[derive(Debug)]
+pub struct Container {
+    file: File,
+    has_iommu: bool,
+    groups: Vec<(u32, File)>,
+}
+
+/// Size of a structure as `argsz` wants it.
+const fn argsz<T>() -> u32 {
+    size_of::<T>() as u32
+}
+
+fn ioctl<T>(file: &File, request: libc::c_ulong, argument: &mut T, what: &str) -> Result<i32> {
+    // SAFETY: Each request of this file gets the structure that vfio.h has for it, with `argsz` set
+    // to its size.
+    let ret = unsafe { libc::ioctl(file.as_raw_fd(), request as _, std::ptr::from_mut(argument)) };
+    nix::errno::Errno::result(ret).with_context(|| what.to_owned())
+}
+
+impl Container {
+    /// An empty container. Loads the stock drivers, with interrupts that nobody isolates permitted:
+    /// there is no interrupt remapping.
+    ///
+    /// # Errors
+    ///
+    /// Those of the modules and of opening.
+    pub fn new() -> Result<Self> {
+        kernel_module::modprobe("vfio_iommu_type1", "allow_unsafe_interrupts=1")?;
+        kernel_module::modprobe("vfio-pci", "")?;
+        let file = open("/dev/vfio/vfio")?;
+        Ok(Self {
+            file,
+            has_iommu: false,
+            groups: Vec::new(),
+        })
+    }
+
+    /// Hands `function`, which the driver vfio-pci gets, over to this container.
+    ///
+    /// # Errors
+    ///
+    /// Those of sysfs and VFIO.
+    pub fn add(&mut self, function: &Function) -> Result<Device> {
+        function.bind("vfio-pci")?;
+        let number = function
+            .group()
+            .with_context(|| format!("{function} has no group"))?;
+        if !self.groups.iter().any(|(known, _)| *known == number) {
+            let group = open(&format!("/dev/vfio/{number}"))?;
+            let mut container = self.file.as_raw_fd();
+            ioctl(
+                &group,
+                request::GROUP_SET_CONTAINER,
+                &mut container,
+                "VFIO_GROUP_SET_CONTAINER",
+            )?;
+            self.groups.push((number, group));
+        }
+        if !self.has_iommu {
+            // SAFETY: The argument is a number.
+            let ret = unsafe {
+                libc::ioctl(
+                    self.file.as_raw_fd(),
+                    request::SET_IOMMU as _,
+                    libc::c_ulong::from(uapi::VFIO_TYPE1v2_IOMMU),
+                )
+            };
+            nix::errno::Errno::result(ret).context("VFIO_SET_IOMMU")?;
+            self.has_iommu = true;
+        }
+        let group = self.groups.iter().find(|(known, _)| *known == number);
+        let (_, group) = group.context("group vanished")?;
+        let name = CString::new(function.address())?;
+        // SAFETY: The argument is a C string.
+        let fd = unsafe {
+            libc::ioctl(
+                group.as_raw_fd(),
+                request::GROUP_GET_DEVICE_FD as _,
+                name.as_ptr(),
+            )
+        };
+        nix::errno::Errno::result(fd).context("VFIO_GROUP_GET_DEVICE_FD")?;
+        // SAFETY: A descriptor that was just made for us.
+        let file = unsafe { File::from_raw_fd(fd) };
+        Ok(Device { file })
+    }
+
+    /// Maps the memory of this process from `address` on to `iova`.
+    ///
+    /// # Errors
+    ///
+    /// Those of VFIO_IOMMU_MAP_DMA.
+    pub fn map_address(&self, iova: u64, address: u64, len: usize, access: Access) -> Result {
+        let mut map = uapi::vfio_iommu_type1_dma_map {
+            argsz: argsz::<uapi::vfio_iommu_type1_dma_map>(),
+            flags: access.flags(),
+            vaddr: address,
+            iova,
+            size: len as u64,
+        };
+        let what = format!("VFIO_IOMMU_MAP_DMA of {len:#x} bytes at {iova:#x}");
+        ioctl(&self.file, request::IOMMU_MAP_DMA, &mut map, &what)?;
+        Ok(())
+    }
+
+    /// Maps `len` bytes from `offset` of `memory` on to `iova`.
+    ///
+    /// # Errors
+    ///
+    /// Those of VFIO_IOMMU_MAP_DMA.
+    pub fn map(
+        &self,
+        iova: u64,
+        memory: &Mapping,
+        offset: usize,
+        len: usize,
+        access: Access,
+    ) -> Result {
+        anyhow::ensure!(offset + len <= memory.len(), "more than there is");
+        self.map_address(iova, memory.address() + offset as u64, len, access)
+    }
+
+    /// Ends the mappings in a range, which must be whole ones.
+    ///
+    /// # Errors
+    ///
+    /// Those of VFIO_IOMMU_UNMAP_DMA, or when it has not unmapped `len` bytes.
+    pub fn unmap(&self, iova: u64, len: usize) -> Result {
+        let mut unmap = uapi::vfio_iommu_type1_dma_unmap {
+            argsz: argsz::<uapi::vfio_iommu_type1_dma_unmap>(),
+            iova,
+            size: len as u64,
+            ..Default::default()
+        };
+        let what = format!("VFIO_IOMMU_UNMAP_DMA of {len:#x} bytes at {iova:#x}");
+        ioctl(&self.file, request::IOMMU_UNMAP_DMA, &mut unmap, &what)?;
+        let done = unmap.size;
+        anyhow::ensure!(done == len as u64, "{what} unmapped {done:#x}");
+        Ok(())
+    }
+
+    /// Page sizes, a bit for each, and the ranges of addresses that can be mapped.
+    ///
+    /// # Errors
+    ///
+    /// Those of VFIO_IOMMU_GET_INFO, or when it does not tell the ranges.
+    pub fn info(&self) -> Result<(u64, Vec<RangeInclusive<u64>>)> {
+        // Aligned as the structure is.
+        let mut words = [0u64; 128];
+        words[0] = size_of_val(&words) as u64;
+        ioctl(
+            &self.file,
+            request::IOMMU_GET_INFO,
+            &mut words,
+            "VFIO_IOMMU_GET_INFO",
+        )?;
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let field = |at: usize| read_u32(&bytes, at);
+        let mut at = field(offset_of!(uapi::vfio_iommu_type1_info, cap_offset))? as usize;
+        let sizes = read_u64(
+            &bytes,
+            offset_of!(uapi::vfio_iommu_type1_info, iova_pgsizes),
+        )?;
+        while at != 0 {
+            let id = field(at)? & 0xffff;
+            if id == uapi::VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE {
+                type Cap = uapi::vfio_iommu_type1_info_cap_iova_range;
+                let count = field(at + offset_of!(Cap, nr_iovas))? as usize;
+                let ranges = (0..count).map(|index| {
+                    let range = at + offset_of!(Cap, iova_ranges) + index * 16;
+                    Ok(read_u64(&bytes, range)?..=read_u64(&bytes, range + 8)?)
+                });
+                return Ok((sizes, ranges.collect::<Result<_>>()?));
+            }
+            at = field(at + offset_of!(uapi::vfio_info_cap_header, next))? as usize;
+        }
+        anyhow::bail!("VFIO_IOMMU_GET_INFO has no IOVA ranges")
+    }
+}
+
+fn read_u32(bytes: &[u8], at: usize) -> Result<u32> {
+    let field = bytes.get(at..at + 4).context("structure ends early")?;
+    Ok(u32::from_ne_bytes(field.try_into()?))
+}
+
+fn read_u64(bytes: &[u8], at: usize) -> Result<u64> {
+    let field = bytes.get(at..at + 8).context("structure ends early")?;
+    Ok(u64::from_ne_bytes(field.try_into()?))
+}
+
+fn open(path: &str) -> Result<File> {
+    let mut options = File::options();
+    options
+        .read(true)
+        .write(true)
+        .open(path)
+        .with_context(|| format!("open {path}"))
+}
+
+/// A device in a container.
+#[derive(Debug)]
+pub struct Device {
+    file: File,
+}
+
+/// Offset of the command register in configuration space, and its bits for memory space and bus
+/// mastering (PCI Local Bus Specification, 6.2.2).
+const COMMAND: u64 = 4;
+const COMMAND_MEMORY: u16 = 1 << 1;
+const COMMAND_MASTER: u16 = 1 << 2;
+
+impl Device {
+    fn region(&self, index: u32) -> Result<uapi::vfio_region_info> {
+        let mut info = uapi::vfio_region_info {
+            argsz: argsz::<uapi::vfio_region_info>(),
+            index,
+            ..Default::default()
+        };
+        ioctl(
+            &self.file,
+            request::DEVICE_GET_REGION_INFO,
+            &mut info,
+            "VFIO_DEVICE_GET_REGION_INFO",
+        )?;
+        Ok(info)
+    }
+
+    /// Maps the registers of memory BAR `index`.
+    ///
+    /// # Errors
+    ///
+    /// Those of VFIO and mmap(2).
+    pub fn map_bar(&self, index: u32) -> Result<Mapping> {
+        let info = self.region(uapi::VFIO_PCI_BAR0_REGION_INDEX + index)?;
+        Mapping::of_file(&self.file, info.offset, usize::try_from(info.size)?)
+    }
+
+    /// Lets the device begin transactions of its own, or forbids it.
+    ///
+    /// # Errors
+    ///
+    /// Those of VFIO.
+    pub fn set_bus_master(&self, on: bool) -> Result {
+        let at = self.region(uapi::VFIO_PCI_CONFIG_REGION_INDEX)?.offset + COMMAND;
+        let mut bytes = [0; 2];
+        self.file.read_exact_at(&mut bytes, at)?;
+        let mut command = u16::from_le_bytes(bytes) | COMMAND_MEMORY;
+        if on {
+            command |= COMMAND_MASTER;
+        } else {
+            command &= !COMMAND_MASTER;
+        }
+        self.file.write_all_at(&command.to_le_bytes(), at)?;
+        Ok(())
+    }
+}
