@@ -4,7 +4,7 @@
 # Options that all scripts share, and --help: the comment at the head of the script is its help text.
 
 usage() {
-	sed -n '3,/^[^#]/{/^#/!d;s/^# \{0,1\}//;p}' "$0"
+	sed -n '4,/^[^#]/{/^#/!d;s/^# \{0,1\}//;p}' "$0"
 }
 
 usage_error() { die "$E_USAGE" "$1" "see '$0 --help'"; }
@@ -25,8 +25,6 @@ common_option() {
 
 # To be called once all options are known.
 load_versions() {
-	KREL=
 	# shellcheck source=scripts/versions
-	. "$SRC/scripts/versions"
-	[ -n "$KREL" ] || usage_error "kernel '$KERNEL' is not in the matrix (${KERNELS[*]})"
+	. "$SRC/scripts/versions" || usage_error "kernel '$KERNEL' is not in the matrix (${KERNELS[*]})"
 }

@@ -37,7 +37,8 @@ main_lives() { kill -0 $$ 2>/dev/null; }
 # Shows that something is going on: a spinner with the newest log line on a terminal, elsewhere a line
 # every half minute, for the CI log to stay alive. Ends the step PID if the script is gone.
 step_watch() {
-	local text=$1 log=$2 start=$3 pid=$4 turn=0 last elapsed width=${COLUMNS:-80} frames="|/-+"
+	local text=$1 log=$2 start=$3 pid=$4 turn=0 last elapsed width=80 frames="|/-+"
+	if step_tty; then width=$(stty size <&1 | cut -d' ' -f2); fi
 	while sleep 0.5; do
 		if ! main_lives; then
 			kill "$pid"
@@ -110,7 +111,10 @@ step_show_failure() {
 # children die with it (see ns_run).
 on_exit() {
 	local rc=$? pids
-	if [ -n "$STEP_PID" ]; then kill "$STEP_PID" 2>/dev/null || true; fi
+	if [ -n "$STEP_PID" ]; then
+		kill "$STEP_PID" 2>/dev/null || true
+		printf '\n%s: interrupted; the next run begins the unfinished step anew\n' "${0##*/}" >&2
+	fi
 	pids=$(jobs -p)
 	# shellcheck disable=SC2086
 	if [ -n "$pids" ]; then kill $pids 2>/dev/null || true; fi
