@@ -45,9 +45,10 @@ cache_ensure() {
 	if [ -d "$ENTRY" ]; then
 		step_cached "$text"
 	else
+		cache_sweep
 		host_check_making "$gib"
 		partial=$CACHE/.partial-$kind-$key
-		cache_remove "$partial"
+		cache_remove "$partial"	# our own lock keeps the sweep off it
 		mkdir "$partial"
 		step "$text" cache_make "$partial" "$ENTRY" "$@"
 	fi
@@ -86,6 +87,28 @@ cache_build_is_used() {
 	[[ " $* " = *" $tree "* ]]
 }
 
+# Removes what interrupted or failed runs left half-made.
+cache_sweep() {
+	local path
+	for path in "$CACHE"/.partial-*; do
+		[ -e "$path" ] || continue
+		cache_remove_unused "$path" "${path##*/.partial-}"
+	done
+}
+
+# cache_remove_unused PATH NAME: unless a run holds the lock of the entry NAME. Returns whether it did.
+cache_remove_unused() {
+	local fd
+	exec {fd}>>"$CACHE/locks/$2"
+	if flock -n -x "$fd"; then
+		cache_remove "$1"
+		exec {fd}>&-
+		return
+	fi
+	exec {fd}>&-
+	return 1
+}
+
 # cache_prune KEEP...: removes every entry that is not named, half-made ones, build directories of checkouts
 # that are gone, and logs older than two weeks. What another run uses stays.
 cache_prune() {
@@ -98,15 +121,11 @@ cache_prune() {
 			for keep; do [ "$keep" = "$name" ] && continue 2; done
 			if [[ $name = build-* ]] && cache_build_is_used "$path" "$@"; then continue; fi
 		fi
-		cache_lock_open "$name"
-		if flock -n -x "$LOCK_FD"; then
-			cache_remove "$path"
-			rm -f "$CACHE/locks/$name"
+		if cache_remove_unused "$path" "$name"; then
 			say "removed $path"
 		else
 			say "in use, kept: $path"
 		fi
-		exec {LOCK_FD}>&-
 	done
 	find "$CACHE/logs" -mindepth 1 -maxdepth 1 -type d -mtime +14 -exec rm -rf {} + 2>/dev/null || true
 }
