@@ -319,6 +319,14 @@ impl Device {
     fn forget_entry(&self, entry: PasidEntry, pasid: Pasid) {
         let did = entry.domain_id();
         self.unit.submit(|queue| {
+            if entry.translation_type() == Some(TranslationType::PassThrough) {
+                // QEMU takes a function that passes through off its unit, and looks again only when
+                // the context entry is invalidated; until then DMA would go past the new tables.
+                for alias in &*self.aliases {
+                    queue.push(Descriptor::context_cache_device(*alias));
+                }
+                queue.fence();
+            }
             queue.push(Descriptor::pasid_cache_pasid(did, pasid));
             queue.fence();
             queue.push(match entry.translation_type() {
