@@ -11,7 +11,7 @@ use anyhow::Context;
 use std::fs::File;
 use std::mem::size_of;
 use std::os::fd::AsRawFd;
-use std::rc::Rc;
+use std::sync::Arc;
 
 #[repr(C)]
 struct DomainArg {
@@ -127,7 +127,7 @@ pub enum Direction {
 /// An open /dev/iommu_ktest: all that is made through it goes with it.
 #[derive(Clone, Debug)]
 pub struct Ktest {
-    file: Rc<File>,
+    file: Arc<File>,
 }
 
 fn check(result: nix::Result<libc::c_int>, what: impl FnOnce() -> String) -> Result {
@@ -149,7 +149,7 @@ impl Ktest {
             .open(path)
             .context(path)?;
         Ok(Self {
-            file: Rc::new(file),
+            file: Arc::new(file),
         })
     }
 
@@ -241,7 +241,7 @@ fn iova_to_phys(file: &File, device: u32, domain: u32, iova: u64) -> Result<Opti
 /// A paging domain; detached and freed when dropped.
 #[derive(Debug)]
 pub struct Domain {
-    file: Rc<File>,
+    file: Arc<File>,
     number: u32,
     /// Page sizes in bytes, a bit for each.
     pub page_sizes: u64,
@@ -361,7 +361,7 @@ impl Drop for Domain {
 /// Pages of the kernel. They must not be mapped by a domain any more when this is dropped.
 #[derive(Debug)]
 pub struct Buffer {
-    file: Rc<File>,
+    file: Arc<File>,
     number: u32,
     /// Physical address.
     pub phys: u64,

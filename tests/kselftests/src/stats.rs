@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 ///
 /// When there is none of that name.
 pub fn vmstat(name: &str) -> Result<i64> {
+    // Each processor keeps changes to itself until there are some; this collects them.
+    sysfs::read("/proc/sys/vm/stat_refresh")?;
     let text = sysfs::read("/proc/vmstat")?;
     let value = text
         .lines()
