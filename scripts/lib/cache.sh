@@ -92,7 +92,7 @@ cache_sweep() {
 	local path
 	for path in "$CACHE"/.partial-*; do
 		[ -e "$path" ] || continue
-		cache_remove_unused "$path" "${path##*/.partial-}"
+		cache_remove_unused "$path" "${path##*/.partial-}" || true	# in use
 	done
 }
 
