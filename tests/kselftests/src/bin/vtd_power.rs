@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Sleep: units are switched off last and on again first, and interrupts follow the processors.
+//!
+//! The system goes as far as `pm_test` says "core" goes: all devices suspended, one processor left,
+//! the system core suspended. What is missing to real sleep is the loss of power.
+
+use anyhow::ensure;
+use siov_kselftests::kernel_log::KernelLog;
+use siov_kselftests::ktap::{self, expect_faults, skip, Plan, Result};
+use siov_kselftests::pci::{Function, EDU, NVME};
+use siov_kselftests::traffic::disk;
+use siov_kselftests::vfio::Container;
+use siov_kselftests::{edu::Edu, faults, sysfs, PAGE};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+const PM_TEST: &str = "/sys/power/pm_test";
+
+struct Context {
+    disk: PathBuf,
+    seed: u64,
+}
+
+fn setup() -> Result<Context> {
+    if !Path::new(PM_TEST).exists() {
+        return Err(skip("the kernel has no /sys/power/pm_test"));
+    }
+    Ok(Context {
+        disk: disk::block_device(&Function::first(NVME)?)?,
+        seed: 0,
+    })
+}
+
+fn traffic(context: &mut Context) -> Result {
+    context.seed += 1;
+    let bytes = disk::exercise(&context.disk, 1, Duration::from_millis(200), context.seed)?;
+    ensure!(bytes > 0, "no data moved");
+    Ok(())
+}
+
+fn sleep() -> Result {
+    sysfs::write(PM_TEST, "core")?;
+    let slept = sysfs::write("/sys/power/state", "mem");
+    sysfs::write(PM_TEST, "none")?;
+    slept
+}
+
+fn registers(words: &[&str]) -> Result {
+    for unit in faults::units()? {
+        let text = sysfs::read(format!("{unit}/registers"))?;
+        for word in words {
+            ensure!(text.contains(word), "{unit}/registers lacks {word}");
+        }
+    }
+    Ok(())
+}
+
+fn data_after_sleep(context: &mut Context) -> Result {
+    for _ in 0..2 {
+        traffic(context)?;
+        sleep()?;
+        registers(&["TES", "QIES"])?;
+        traffic(context)?;
+    }
+    Ok(())
+}
+
+fn fault(log: &mut KernelLog) -> Result {
+    let function = Function::first(EDU)?;
+    let mut container = Container::new()?;
+    let device = container.add(&function)?;
+    device.set_bus_master(true)?;
+    let edu = Edu::new(device.map_bar(0)?)?;
+    faults::expect(&function, 1, || edu.write(0x10_0000, PAGE))?;
+    log.wait_for(&["vtd fault", function.requester()])?;
+    Ok(())
+}
+
+fn faults_after_sleep(_: &mut Context) -> Result {
+    let mut log = KernelLog::from_now()?;
+    sleep()?;
+    fault(&mut log)
+}
+
+/// The fault interrupt is handled by a processor that goes away.
+fn faults_after_its_processor_is_gone(_: &mut Context) -> Result {
+    let cpu = "/sys/devices/system/cpu/cpu1/online";
+    if !Path::new(cpu).exists() {
+        return Err(skip("one processor only"));
+    }
+    let text = sysfs::read("/proc/interrupts")?;
+    let irq = text
+        .lines()
+        .find(|line| line.ends_with("vtd-fault"))
+        .and_then(|line| line.split(':').next())
+        .map(|number| number.trim().to_owned());
+    let Some(irq) = irq else {
+        anyhow::bail!("no interrupt is called vtd-fault");
+    };
+    sysfs::write(format!("/proc/irq/{irq}/smp_affinity_list"), "1")?;
+    let mut log = KernelLog::from_now()?;
+    fault(&mut log)?;
+    sysfs::write(cpu, "0")?;
+    let mut log = KernelLog::from_now()?;
+    let result = fault(&mut log);
+    sysfs::write(cpu, "1")?;
+    result
+}
+
+fn main() -> ExitCode {
+    expect_faults(8);
+    ktap::run(setup, |context| {
+        Plan::new(context)
+            .case("data is intact after sleep", data_after_sleep)
+            .case("faults are reported after sleep", faults_after_sleep)
+            .case(
+                "faults are reported after their processor is gone",
+                faults_after_its_processor_is_gone,
+            )
+            .run()
+    })
+}
