@@ -115,7 +115,7 @@ impl<T: MessageSource> MessageInterrupt<T> {
                 this.irq,
                 Some(Table::<T>::handle),
                 None,
-                (bindings::IRQF_NO_THREAD | bindings::IRQF_NOBALANCING) as usize,
+                bindings::IRQF_NO_THREAD as usize,
                 name.as_char_ptr(),
                 this.cookie(),
             )
