@@ -5,7 +5,7 @@
 //! The system goes as far as `pm_test` says "core" goes: all devices suspended, one processor left,
 //! the system core suspended. What is missing to real sleep is the loss of power.
 
-use anyhow::ensure;
+use anyhow::{ensure, Context as _};
 use siov_kselftests::kernel_log::KernelLog;
 use siov_kselftests::ktap::{self, expect_faults, skip, Plan, Result};
 use siov_kselftests::pci::{Function, EDU, NVME};
@@ -84,33 +84,48 @@ fn faults_after_sleep(_: &mut Context) -> Result {
     fault(&mut log)
 }
 
+/// Number of the fault interrupt, and how often each processor has handled it.
+fn interrupt() -> Result<(String, Vec<u64>)> {
+    let text = sysfs::read("/proc/interrupts")?;
+    let line = text.lines().find(|line| line.ends_with("vtd-fault"));
+    let (number, rest) = line
+        .and_then(|line| line.split_once(':'))
+        .context("no interrupt is called vtd-fault")?;
+    let counts = rest.split_whitespace().map_while(|word| word.parse().ok());
+    Ok((number.trim().to_owned(), counts.collect()))
+}
+
+/// Provokes faults until one is handled by `cpu`: a move takes effect with the next interrupt or the
+/// one after it.
+fn handled_by(cpu: usize) -> Result {
+    for _ in 0..3 {
+        let before = interrupt()?.1;
+        fault(&mut KernelLog::from_now()?)?;
+        let after = interrupt()?.1;
+        if after.get(cpu) > before.get(cpu) {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("processor {cpu} handles no fault interrupt")
+}
+
 /// The fault interrupt is handled by a processor that goes away.
 fn faults_after_its_processor_is_gone(_: &mut Context) -> Result {
     let cpu = "/sys/devices/system/cpu/cpu1/online";
     if !Path::new(cpu).exists() {
         return Err(skip("one processor only"));
     }
-    let text = sysfs::read("/proc/interrupts")?;
-    let irq = text
-        .lines()
-        .find(|line| line.ends_with("vtd-fault"))
-        .and_then(|line| line.split(':').next())
-        .map(|number| number.trim().to_owned());
-    let Some(irq) = irq else {
-        anyhow::bail!("no interrupt is called vtd-fault");
-    };
+    let (irq, _) = interrupt()?;
     sysfs::write(format!("/proc/irq/{irq}/smp_affinity_list"), "1")?;
-    let mut log = KernelLog::from_now()?;
-    fault(&mut log)?;
+    handled_by(1)?;
     sysfs::write(cpu, "0")?;
-    let mut log = KernelLog::from_now()?;
-    let result = fault(&mut log);
+    let result = handled_by(0);
     sysfs::write(cpu, "1")?;
     result
 }
 
 fn main() -> ExitCode {
-    expect_faults(8);
+    expect_faults(16);
     ktap::run(setup, |context| {
         Plan::new(context)
             .case("data is intact after sleep", data_after_sleep)
