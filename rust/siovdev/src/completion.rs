@@ -4,7 +4,7 @@
 
 use siov_types::Iova;
 
-use crate::bytes::{get_u32, get_u64, put_u32, put_u64};
+use crate::bytes::{U32At, U64At};
 
 /// How a descriptor ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,6 +52,12 @@ pub struct Completion {
     pub bytes: u32,
 }
 
+type Status = U32At<0>;
+type Tag = U32At<4>;
+type Result64 = U64At<8>;
+type FaultAddress = U64At<16>;
+type Done = U32At<24>;
+
 impl Completion {
     /// Bytes of a record, and its alignment.
     pub const BYTES: usize = 32;
@@ -60,31 +66,25 @@ impl Completion {
     /// one piece: whoever sees the status sees all of it.
     pub const HEAD_BYTES: usize = 8;
 
-    const STATUS: usize = 0;
-    const TAG: usize = 4;
-    const RESULT: usize = 8;
-    const FAULT_ADDRESS: usize = 16;
-    const DONE: usize = 24;
-
     /// The form in memory.
     pub fn to_bytes(&self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];
-        put_u32::<{ Self::STATUS }, _>(&mut bytes, self.status as u32);
-        put_u32::<{ Self::TAG }, _>(&mut bytes, self.tag);
-        put_u64::<{ Self::RESULT }, _>(&mut bytes, self.result);
-        put_u64::<{ Self::FAULT_ADDRESS }, _>(&mut bytes, self.fault_address.raw());
-        put_u32::<{ Self::DONE }, _>(&mut bytes, self.bytes);
+        Status::put(&mut bytes, self.status as u32);
+        Tag::put(&mut bytes, self.tag);
+        Result64::put(&mut bytes, self.result);
+        FaultAddress::put(&mut bytes, self.fault_address.raw());
+        Done::put(&mut bytes, self.bytes);
         bytes
     }
 
     /// Reads the form in memory; `None` as long as the device has not written a status.
     pub fn from_bytes(bytes: &[u8; Self::BYTES]) -> Option<Self> {
         Some(Self {
-            status: CompletionStatus::from_raw(get_u32::<{ Self::STATUS }, _>(bytes))?,
-            tag: get_u32::<{ Self::TAG }, _>(bytes),
-            result: get_u64::<{ Self::RESULT }, _>(bytes),
-            fault_address: Iova::new(get_u64::<{ Self::FAULT_ADDRESS }, _>(bytes)),
-            bytes: get_u32::<{ Self::DONE }, _>(bytes),
+            status: CompletionStatus::from_raw(Status::get(bytes))?,
+            tag: Tag::get(bytes),
+            result: Result64::get(bytes),
+            fault_address: Iova::new(FaultAddress::get(bytes)),
+            bytes: Done::get(bytes),
         })
     }
 }

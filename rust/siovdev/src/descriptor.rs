@@ -5,7 +5,7 @@
 use bitflags::bitflags;
 use siov_types::{Iova, IovaRange};
 
-use crate::bytes::{get_u32, get_u64, put_u32, put_u64};
+use crate::bytes::{U32At, U64At};
 
 /// What a descriptor asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -104,17 +104,21 @@ pub enum Invalid {
     Alignment,
 }
 
+// Opcode in bits 7:0, flags in bits 15:8, the rest reserved.
+type Head = U32At<0>;
+type Length = U32At<4>;
+type Source = U64At<8>;
+type Destination = U64At<16>;
+type CompletionAddress = U64At<24>;
+type Pattern = U64At<32>;
+type Tag = U32At<40>;
+type Reserved0 = U32At<44>;
+type Reserved1 = U64At<48>;
+type Reserved2 = U64At<56>;
+
 impl Descriptor {
     /// Bytes of a descriptor, and its alignment in a ring.
     pub const BYTES: usize = 64;
-
-    const OPCODE: usize = 0;
-    const LENGTH: usize = 4;
-    const SOURCE: usize = 8;
-    const DESTINATION: usize = 16;
-    const COMPLETION: usize = 24;
-    const PATTERN: usize = 32;
-    const TAG: usize = 40;
 
     /// A NOP without completion, to be filled in.
     pub const NOP: Self = Self {
@@ -131,41 +135,40 @@ impl Descriptor {
     /// The form in memory.
     pub fn to_bytes(&self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];
-        let head = self.opcode as u32 | u32::from(self.flags.bits()) << 8;
-        put_u32::<{ Self::OPCODE }, _>(&mut bytes, head);
-        put_u32::<{ Self::LENGTH }, _>(&mut bytes, self.length);
-        put_u64::<{ Self::SOURCE }, _>(&mut bytes, self.source.raw());
-        put_u64::<{ Self::DESTINATION }, _>(&mut bytes, self.destination.raw());
-        put_u64::<{ Self::COMPLETION }, _>(&mut bytes, self.completion.raw());
-        put_u64::<{ Self::PATTERN }, _>(&mut bytes, self.pattern);
-        put_u32::<{ Self::TAG }, _>(&mut bytes, self.tag);
+        let head = self.opcode as u32 | (u32::from(self.flags.bits()) << 8);
+        Head::put(&mut bytes, head);
+        Length::put(&mut bytes, self.length);
+        Source::put(&mut bytes, self.source.raw());
+        Destination::put(&mut bytes, self.destination.raw());
+        CompletionAddress::put(&mut bytes, self.completion.raw());
+        Pattern::put(&mut bytes, self.pattern);
+        Tag::put(&mut bytes, self.tag);
         bytes
     }
 
     /// The tag of any 64 bytes, so that even an invalid descriptor can be answered.
     pub const fn tag_of(bytes: &[u8; Self::BYTES]) -> u32 {
-        get_u32::<{ Self::TAG }, _>(bytes)
+        Tag::get(bytes)
     }
 
     /// Reads the form in memory, and checks all that does not depend on the state of the device.
     pub fn from_bytes(bytes: &[u8; Self::BYTES]) -> Result<Self, Invalid> {
-        let head = get_u32::<{ Self::OPCODE }, _>(bytes);
+        let head = Head::get(bytes);
         let opcode = Opcode::from_raw(head as u8).ok_or(Invalid::Opcode)?;
         let flags = DescriptorFlags::from_bits((head >> 8) as u8).ok_or(Invalid::Reserved)?;
-        let reserved = get_u32::<44, _>(bytes) != 0
-            || get_u64::<48, _>(bytes) != 0
-            || get_u64::<56, _>(bytes) != 0;
+        let reserved =
+            Reserved0::get(bytes) != 0 || Reserved1::get(bytes) != 0 || Reserved2::get(bytes) != 0;
         if head >> 16 != 0 || reserved {
             return Err(Invalid::Reserved);
         }
         let descriptor = Self {
             opcode,
             flags,
-            length: get_u32::<{ Self::LENGTH }, _>(bytes),
-            source: Iova::new(get_u64::<{ Self::SOURCE }, _>(bytes)),
-            destination: Iova::new(get_u64::<{ Self::DESTINATION }, _>(bytes)),
-            completion: Iova::new(get_u64::<{ Self::COMPLETION }, _>(bytes)),
-            pattern: get_u64::<{ Self::PATTERN }, _>(bytes),
+            length: Length::get(bytes),
+            source: Iova::new(Source::get(bytes)),
+            destination: Iova::new(Destination::get(bytes)),
+            completion: Iova::new(CompletionAddress::get(bytes)),
+            pattern: Pattern::get(bytes),
             tag: Self::tag_of(bytes),
         };
         descriptor.check()?;

@@ -82,7 +82,7 @@ impl FaultStatus {
     /// A recorded fault.
     #[inline]
     pub const fn new(reason: FaultReason, source: FaultSource, write: bool, tagged: bool) -> Self {
-        let mut raw = Self::VALID | (reason as u32) << 8 | (source as u32) << 12;
+        let mut raw = Self::VALID | ((reason as u32) << 8) | ((source as u32) << 12);
         if write {
             raw |= Self::WRITE;
         }

@@ -59,7 +59,7 @@ impl Capabilities {
     /// opcode in the high half.
     #[inline]
     pub const fn new(flags: Self, pasid_bits: u8, opcodes: u32) -> Self {
-        Self::from_bits_retain(flags.bits() | pasid_bits as u64 | (opcodes as u64) << 32)
+        Self::from_bits_retain(flags.bits() | pasid_bits as u64 | ((opcodes as u64) << 32))
     }
 
     /// PASID width in bits, 0 without a PASID capability.
@@ -150,7 +150,7 @@ impl RawStatus {
     /// Failed for this reason.
     #[inline]
     pub const fn failed(reason: crate::FaultReason) -> Self {
-        Self(Self::FAILED | (reason as u32) << 8)
+        Self(Self::FAILED | ((reason as u32) << 8))
     }
 
     /// Wraps what the register reads as.

@@ -84,7 +84,7 @@ impl Device {
     pub fn read(&mut self, region: Region, at: u64, size: u32, host: &(impl Host + ?Sized)) -> u64 {
         let low = u64::from(self.read_word(region, at, host));
         if size == 8 {
-            low | u64::from(self.read_word(region, at + 4, host)) << 32
+            low | (u64::from(self.read_word(region, at + 4, host)) << 32)
         } else {
             low
         }
@@ -182,7 +182,7 @@ impl Device {
                     .take(32)
                     .enumerate()
                     .fold(0, |word, (bit, adi)| {
-                        word | u32::from(adi.has_fault()) << bit
+                        word | (u32::from(adi.has_fault()) << bit)
                     })
             }
             _ if wide(at) == offset::CAPABILITIES => half(at, self.capabilities().bits()),

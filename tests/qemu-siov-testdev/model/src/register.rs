@@ -14,9 +14,9 @@ pub(crate) fn half(offset: u64, value: u64) -> u32 {
 /// Replaces the half of `value` that a 32-bit access at `offset` writes.
 pub(crate) fn set_half(offset: u64, value: &mut u64, to: u32) {
     if offset & 4 == 0 {
-        *value = *value & !0xffff_ffff | u64::from(to);
+        *value = (*value & !0xffff_ffff) | u64::from(to);
     } else {
-        *value = *value & 0xffff_ffff | u64::from(to) << 32;
+        *value = (*value & 0xffff_ffff) | (u64::from(to) << 32);
     }
 }
 

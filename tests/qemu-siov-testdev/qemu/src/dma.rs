@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Requests of a device: with its requester id, with or without a PASID.
+
+use std::cell::{Cell, OnceCell};
+
+use siov_types::{Iova, Pasid, PhysAddr};
+
+use crate::ffi::{AddressSpace, Object, ATTRS_UNSPECIFIED, NO_PASID};
+use crate::layout::{Refusal, TranslationHeader, TranslationSpace};
+use crate::qemu::Qemu;
+
+/// Why a request failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DmaError {
+    /// The IOMMU refused it, or nothing that answers lies at the address.
+    Blocked,
+    /// Bus mastering is off, or the device has been unplugged.
+    BusMasterOff,
+    /// PASID is off in configuration space, or there is no PASID capability.
+    PasidOff,
+    /// This machine has no IOMMU that takes PASIDs, or this QEMU does not let us reach it.
+    PasidUnsupported,
+}
+
+/// The address spaces of one function.
+pub(crate) struct Spaces {
+    qemu: &'static Qemu,
+    object: *mut Object,
+    /// The emulated VT-d unit and where its structures keep an address space.
+    unit: OnceCell<Option<(*mut Object, TranslationSpace)>>,
+    refused: Cell<bool>,
+}
+
+enum Direction<'a> {
+    Read(&'a mut [u8]),
+    Write(&'a [u8]),
+}
+
+impl Spaces {
+    pub(crate) fn new(qemu: &'static Qemu, object: *mut Object) -> Self {
+        Self {
+            qemu,
+            object,
+            unit: OnceCell::new(),
+            refused: Cell::new(false),
+        }
+    }
+
+    pub(crate) fn read(
+        &self,
+        pasid: Option<Pasid>,
+        from: Iova,
+        into: &mut [u8],
+    ) -> Result<(), DmaError> {
+        self.access(self.space(pasid)?, from.raw(), Direction::Read(into))
+    }
+
+    pub(crate) fn write(
+        &self,
+        pasid: Option<Pasid>,
+        to: Iova,
+        data: &[u8],
+    ) -> Result<(), DmaError> {
+        self.access(self.space(pasid)?, to.raw(), Direction::Write(data))
+    }
+
+    pub(crate) fn read_translated(&self, from: PhysAddr, into: &mut [u8]) -> Result<(), DmaError> {
+        let memory = self.qemu.symbols.address_space_memory;
+        self.access(memory, from.raw(), Direction::Read(into))
+    }
+
+    pub(crate) fn write_translated(&self, to: PhysAddr, data: &[u8]) -> Result<(), DmaError> {
+        let memory = self.qemu.symbols.address_space_memory;
+        self.access(memory, to.raw(), Direction::Write(data))
+    }
+
+    fn access(
+        &self,
+        space: *mut AddressSpace,
+        address: u64,
+        direction: Direction<'_>,
+    ) -> Result<(), DmaError> {
+        let (buffer, length, write) = match direction {
+            Direction::Read(into) => (into.as_mut_ptr(), into.len(), false),
+            Direction::Write(data) => (data.as_ptr().cast_mut(), data.len(), true),
+        };
+        // SAFETY: the space is QEMU's, and QEMU only reads the buffer of a write.
+        let result = unsafe {
+            (self.qemu.symbols.address_space_rw)(
+                space,
+                address,
+                ATTRS_UNSPECIFIED,
+                buffer.cast(),
+                length as u64,
+                write,
+            )
+        };
+        if result == 0 {
+            Ok(())
+        } else {
+            Err(DmaError::Blocked)
+        }
+    }
+
+    fn space(&self, pasid: Option<Pasid>) -> Result<*mut AddressSpace, DmaError> {
+        match pasid {
+            // SAFETY: the object is a PCI device.
+            None => Ok(unsafe { (self.qemu.symbols.pci_device_iommu_address_space)(self.object) }),
+            Some(pasid) => self.tagged_space(pasid).ok_or(DmaError::PasidUnsupported),
+        }
+    }
+
+    /// The address space of requests with a PASID. QEMU makes one for each PASID that is used and
+    /// keeps it.
+    fn tagged_space(&self, pasid: Pasid) -> Option<*mut AddressSpace> {
+        let (unit, layout) = (*self.unit.get_or_init(|| self.find_unit()))?;
+        let (outer, asked, found) = self.find_in(unit, pasid.raw())?;
+        match layout.inside(asked, found, outer) {
+            Ok(space) => Some(space as *mut AddressSpace),
+            Err(refusal) => {
+                self.refuse(&refusal);
+                None
+            }
+        }
+    }
+
+    fn find_unit(&self) -> Option<(*mut Object, TranslationSpace)> {
+        let symbols = &self.qemu.symbols;
+        // SAFETY: the strings are static; a machine has one such unit at most.
+        let unit = unsafe {
+            let any = std::ptr::null_mut();
+            (symbols.object_resolve_path_type)(c"".as_ptr(), c"intel-iommu".as_ptr(), any)
+        };
+        if unit.is_null() {
+            return None;
+        }
+        let (outer, asked, found) = self.find_in(unit, NO_PASID)?;
+        // SAFETY: the object is a PCI device.
+        let inner = unsafe { (symbols.pci_device_iommu_address_space)(self.object) };
+        match TranslationSpace::derive(asked, found, outer, inner as usize) {
+            Ok(layout) => Some((unit, layout)),
+            Err(refusal) => {
+                self.refuse(&refusal);
+                None
+            }
+        }
+    }
+
+    /// Address of the unit's structure for this function and PASID, the header that it should have, and
+    /// the one that it has.
+    fn find_in(
+        &self,
+        unit: *mut Object,
+        pasid: u32,
+    ) -> Option<(usize, TranslationHeader, TranslationHeader)> {
+        let symbols = &self.qemu.symbols;
+        let find = symbols.vtd_find_add_as?;
+        // SAFETY: object and unit are what the functions take. The structure is never freed, and long
+        // enough for the header, because an address space follows.
+        unsafe {
+            let bus = (symbols.qdev_get_parent_bus)(self.object);
+            let devfn = (symbols.pci_requester_id)(self.object) as u8;
+            let outer = find(unit, bus, devfn.into(), pasid);
+            if outer.is_null() {
+                return None;
+            }
+            let asked = TranslationHeader {
+                bus: bus as usize,
+                devfn,
+                pasid,
+            };
+            Some((
+                outer as usize,
+                asked,
+                outer.cast::<TranslationHeader>().read(),
+            ))
+        }
+    }
+
+    /// Once per device: a guest can ask for DMA again and again.
+    fn refuse(&self, refusal: &Refusal) {
+        if !self.refused.replace(true) {
+            self.qemu.warn(&format!("no DMA with a PASID: {refusal}"));
+        }
+    }
+}

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Checks `MemoryRegionOps` (include/system/memory.h) on regions of QEMU and on one of our own, and
+//! finds the number of `DEVICE_LITTLE_ENDIAN`, which has changed over the years.
+
+use std::cell::Cell;
+use std::ffi::c_void;
+
+use super::{same_program, Refusal};
+use crate::ffi::{Implemented, MemoryRegion, RegionOps, Storage, Valid, ATTRS_UNSPECIFIED};
+use crate::libc;
+use crate::symbols::Symbols;
+
+fn refuse<T>(what: &str) -> Result<T, Refusal> {
+    Err(Refusal::new(format!("MemoryRegionOps: {what}")))
+}
+
+/// # Safety
+///
+/// As for [`Layout::find`](super::Layout::find).
+pub(super) unsafe fn find(symbols: &Symbols) -> Result<u32, Refusal> {
+    let in_qemu = |address| same_program(address, symbols.pci_bridge_write_config as usize);
+    // SAFETY: QEMU's variables of these names. If they are shorter than we think, what lies behind
+    // them is still QEMU's data.
+    let little_endian = unsafe {
+        decide(
+            &symbols.pci_host_conf_le_ops.read(),
+            &symbols.pci_host_conf_be_ops.read(),
+            &symbols.unassigned_mem_ops.read(),
+            in_qemu,
+        )
+    }?;
+    // SAFETY: as the caller promises.
+    unsafe { try_out(symbols, little_endian) }?;
+    Ok(little_endian)
+}
+
+/// Judges three structures of QEMU: the host bridge's configuration registers in both byte orders,
+/// which have read and write functions and no limits, and unassigned memory, which has `accepts`.
+fn decide(
+    little: &RegionOps,
+    big: &RegionOps,
+    unassigned: &RegionOps,
+    in_qemu: impl Fn(usize) -> bool,
+) -> Result<u32, Refusal> {
+    for ops in [little, big] {
+        let functions = [
+            ops.read.map_or(0, |f| f as usize),
+            ops.write.map_or(0, |f| f as usize),
+        ];
+        if !functions.into_iter().all(&in_qemu) {
+            return refuse("read or write of the host bridge is no function of QEMU");
+        }
+        let limits = [
+            ops.valid.min_access_size,
+            ops.valid.max_access_size,
+            ops.implemented.min_access_size,
+            ops.implemented.max_access_size,
+        ];
+        let others = [ops.read_with_attrs, ops.write_with_attrs, ops.valid.accepts];
+        if limits != [0; 4] || others != [0; 3] {
+            return refuse("the host bridge has values where there should be none");
+        }
+    }
+    if little.endianness == big.endianness || little.endianness.max(big.endianness) > 4 {
+        return refuse("the byte orders of the host bridge make no sense");
+    }
+    if !in_qemu(unassigned.valid.accepts) {
+        return refuse("accepts of unassigned memory is no function of QEMU");
+    }
+    Ok(little.endianness)
+}
+
+/// What a region is told and says in [`try_out`].
+#[derive(Default)]
+struct Trial {
+    reads: Cell<usize>,
+    written: Cell<(u64, u64, u32)>,
+}
+
+const READ_VALUE: u64 = 0x1122_3344;
+
+unsafe extern "C" fn trial_read(opaque: *mut c_void, at: u64, size: u32) -> u64 {
+    // SAFETY: the opaque pointer of try_out().
+    let trial = unsafe { &*opaque.cast::<Trial>() };
+    trial.reads.set(trial.reads.get() + 1);
+    READ_VALUE + at + u64::from(size)
+}
+
+unsafe extern "C" fn trial_write(opaque: *mut c_void, at: u64, value: u64, size: u32) {
+    // SAFETY: the opaque pointer of try_out().
+    let trial = unsafe { &*opaque.cast::<Trial>() };
+    trial.written.set((at, value, size));
+}
+
+/// The operations of every region of ours: aligned accesses of four or eight bytes.
+pub(crate) const fn aligned_words(
+    read: unsafe extern "C" fn(*mut c_void, u64, u32) -> u64,
+    write: unsafe extern "C" fn(*mut c_void, u64, u64, u32),
+    endianness: u32,
+) -> RegionOps {
+    RegionOps {
+        read: Some(read),
+        write: Some(write),
+        read_with_attrs: 0,
+        write_with_attrs: 0,
+        endianness,
+        valid: Valid {
+            min_access_size: 4,
+            max_access_size: 8,
+            unaligned: false,
+            accepts: 0,
+        },
+        implemented: Implemented {
+            min_access_size: 4,
+            max_access_size: 8,
+            unaligned: false,
+        },
+    }
+}
+
+/// Makes a region of our own and accesses it as a processor would.
+///
+/// # Safety
+///
+/// As for [`Layout::find`](super::Layout::find).
+unsafe fn try_out(symbols: &Symbols, endianness: u32) -> Result<(), Refusal> {
+    // SAFETY: the type exists. malloc_usable_size() takes a block of malloc(), as objects are; objects
+    // of a size that is not a multiple of malloc's are rounded up only.
+    let size = unsafe {
+        let region = (symbols.object_new)(c"memory-region".as_ptr());
+        let size = libc::usable_size(region.cast());
+        (symbols.object_unref)(region);
+        size
+    };
+    if size == 0 || size > Storage::USABLE {
+        return Err(Refusal::new(format!(
+            "MemoryRegion: its size seems to be {size} bytes"
+        )));
+    }
+
+    let trial = Trial::default();
+    let ops = aligned_words(trial_read, trial_write, endianness);
+    let storage = Storage::new();
+    let region: *mut MemoryRegion = storage.as_ptr();
+    // SAFETY: a region without owner and name, which nothing but this function knows; it goes with its
+    // only reference before what it points to.
+    let accesses = unsafe {
+        let opaque = std::ptr::from_ref(&trial).cast_mut().cast();
+        (symbols.memory_region_init_io)(
+            region,
+            std::ptr::null_mut(),
+            &ops,
+            opaque,
+            std::ptr::null(),
+            64,
+        );
+        let read = |at, log2_size| {
+            let mut value = 0;
+            let result = (symbols.memory_region_dispatch_read)(
+                region,
+                at,
+                &mut value,
+                log2_size,
+                ATTRS_UNSPECIFIED,
+            );
+            (result, value)
+        };
+        let good = read(8, 2);
+        let short = read(8, 1).0;
+        let unaligned = read(2, 2).0;
+        let written =
+            (symbols.memory_region_dispatch_write)(region, 16, 0x5566, 3, ATTRS_UNSPECIFIED);
+        (symbols.object_unref)(region.cast());
+        (good, short, unaligned, written)
+    };
+    let (good, short, unaligned, written) = accesses;
+    if good != (0, READ_VALUE + 8 + 4) || written != 0 || trial.written.get() != (16, 0x5566, 8) {
+        return refuse("an access to a region of ours does not arrive as it should");
+    }
+    if short == 0 || unaligned == 0 || trial.reads.get() != 1 {
+        return refuse("a region of ours is accessed in ways that it excludes");
+    }
+    if !storage.is_intact() {
+        return Err(Refusal::new("MemoryRegion: it is larger than it seems"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    unsafe extern "C" fn read(_: *mut c_void, _: u64, _: u32) -> u64 {
+        0
+    }
+
+    unsafe extern "C" fn write(_: *mut c_void, _: u64, _: u64, _: u32) {}
+
+    fn host_bridge(endianness: u32) -> RegionOps {
+        let mut ops = aligned_words(read, write, endianness);
+        ops.valid.min_access_size = 0;
+        ops.valid.max_access_size = 0;
+        ops.implemented.min_access_size = 0;
+        ops.implemented.max_access_size = 0;
+        ops
+    }
+
+    fn unassigned() -> RegionOps {
+        let mut ops = host_bridge(0);
+        ops.valid.accepts = read as *const () as usize;
+        ops
+    }
+
+    fn in_program(address: usize) -> bool {
+        address != 0 && same_program(address, read as *const () as usize)
+    }
+
+    #[test]
+    fn the_number_of_little_endian_is_found() {
+        for (little, big) in [(2, 1), (0, 1), (1, 0)] {
+            let found = decide(
+                &host_bridge(little),
+                &host_bridge(big),
+                &unassigned(),
+                in_program,
+            );
+            assert_eq!(found, Ok(little));
+        }
+    }
+
+    #[test]
+    fn every_doubt_is_a_refusal() {
+        type Spoil = fn(&mut RegionOps);
+        let spoil: [(Spoil, &str); 8] = [
+            (|ops| ops.read = None, "read or write"),
+            (|ops| ops.write = None, "read or write"),
+            (|ops| ops.read_with_attrs = 1, "values where"),
+            (|ops| ops.write_with_attrs = 1, "values where"),
+            (|ops| ops.valid.max_access_size = 4, "values where"),
+            (|ops| ops.valid.accepts = 1, "values where"),
+            (|ops| ops.implemented.min_access_size = 1, "values where"),
+            (|ops| ops.endianness = 5, "byte orders"),
+        ];
+        for (spoil, why) in spoil {
+            for victim in 0..2 {
+                let mut ops = [host_bridge(2), host_bridge(1)];
+                spoil(&mut ops[victim]);
+                let refusal = decide(&ops[0], &ops[1], &unassigned(), in_program).unwrap_err();
+                assert!(refusal.to_string().contains(why), "{refusal}");
+            }
+        }
+        let same = decide(&host_bridge(2), &host_bridge(2), &unassigned(), in_program);
+        assert!(same.unwrap_err().to_string().contains("byte orders"));
+        for accepts in [0, 8] {
+            let mut ops = unassigned();
+            ops.valid.accepts = accepts;
+            let refusal = decide(&host_bridge(2), &host_bridge(1), &ops, in_program).unwrap_err();
+            assert!(refusal.to_string().contains("accepts"), "{refusal}");
+        }
+    }
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! PCI devices in safe Rust for a stock QEMU binary.
+//!
+//! QEMU has no interface for devices from outside, but Debian's binary exports its functions, because
+//! QEMU's own modules need them. [`Qemu::find`] looks up every function by name, finds out where in
+//! QEMU's structures the few fields lie that are needed, checks what it found, and refuses with a
+//! sentence when anything is not as expected. [`register`] then adds a [`Device`] to QEMU's types.
+//!
+//! Bottom up: [`ffi`](self) declares the structures that are compiled in, `symbols` the functions;
+//! `layout` finds and checks the rest; `class` and `instance` are what QEMU calls; [`Host`] is how a
+//! device reaches the machine. A device itself is safe code.
+//!
+//! # Locking
+//!
+//! QEMU calls devices with its big lock (BQL) held: register accesses, bottom halves, timers, reset and
+//! plugging alike. So everything of a device is used by one thread at a time, and the cells in here
+//! guard against re-entry only: a device whose DMA hits its own registers.
+
+mod ats;
+mod class;
+mod device;
+mod dma;
+mod error;
+mod ffi;
+mod host;
+mod instance;
+mod layout;
+mod libc;
+pub mod preload;
+mod property;
+mod qemu;
+mod region;
+mod symbols;
+mod waker;
+
+pub use ats::{Invalidation, Translation};
+pub use class::register;
+pub use device::{Bar, Device, Function, Identity, Msix};
+pub use dma::DmaError;
+pub use error::Error;
+pub use host::{Enabled, Host};
+pub use layout::Refusal;
+pub use property::{Property, Value};
+pub use qemu::Qemu;
