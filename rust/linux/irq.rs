@@ -189,6 +189,8 @@ impl<T: MessageSource> Table<T> {
         ..pin_init::zeroed()
     };
 
+    // Kernel code takes `as_char_ptr()`, which is not const.
+    #[allow(clippy::disallowed_methods)]
     const CHIP: &'static bindings::irq_chip = &bindings::irq_chip {
         name: c"DMAR-MSI".as_ptr().cast(),
         irq_mask: Some(Self::mask),

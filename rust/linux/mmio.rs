@@ -73,11 +73,6 @@ impl Registers {
         self.phys
     }
 
-    /// Bytes mapped.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
     #[inline(always)]
     fn at<T>(&self, offset: usize) -> Option<*mut T> {
         let fits = offset % size_of::<T>() == 0

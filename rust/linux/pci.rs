@@ -185,6 +185,21 @@ impl Device {
         !driver.is_null() && unsafe { CStr::from_char_ptr((*driver).name) } == name
     }
 
+    /// Whether somebody holds the DMA of the device's IOMMU group: a driver that uses the DMA API and
+    /// was bound when the group was there, or user space.
+    pub fn dma_is_claimed(&self) -> bool {
+        // SAFETY: The device exists.
+        let group = unsafe { bindings::iommu_group_get(self.dev()) };
+        if group.is_null() {
+            return false;
+        }
+        // SAFETY: `iommu_group_get` returned the group with a reference to it.
+        let claimed = unsafe { bindings::iommu_group_dma_owner_claimed(group) };
+        // SAFETY: Gives that reference back.
+        unsafe { bindings::iommu_group_put(group) };
+        claimed
+    }
+
     /// For a bridge, the buses below it.
     pub fn buses_below(&self) -> Option<RangeInclusive<u8>> {
         let bus = self.fields().subordinate;

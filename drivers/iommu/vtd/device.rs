@@ -297,6 +297,11 @@ impl Device {
 
     /// Makes `entry` the one of `pasid`.
     fn replace(&self, pasid: Pasid, entry: PasidEntry) {
+        // A function that passes through from before it was probed gets identity for its first domain,
+        // and its DMA, which may be under way, must not be blocked in between.
+        if self.table.get(pasid) == entry {
+            return;
+        }
         self.remove(pasid);
         self.table.set(pasid, entry);
         self.unit.entry_added(entry.domain_id(), pasid);

@@ -12,7 +12,7 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 use linux::error::eopnotsupp;
 use linux::iommu::{
-    self, Attribute, Capability, DefaultDomain, Old, ReservedKind, ReservedRegions, Slot,
+    self, Attribute, Capability, DefaultDomain, Old, Probed, ReservedKind, ReservedRegions, Slot,
 };
 use linux::pci;
 use siov_iopgtable::Prot;
@@ -86,7 +86,7 @@ impl iommu::Driver for Vtd {
         &SLOT
     }
 
-    fn probe(&self, pdev: &pci::Device) -> Result<(UnitRef, Arc<Device>)> {
+    fn probe(&self, pdev: &pci::Device) -> Result<Probed<Self>> {
         let index = self.firmware.unit_of(pdev).ok_or(ENODEV)?;
         let unit = self.units.get(index).ok_or(ENODEV)?;
         if !unit.is_open() {

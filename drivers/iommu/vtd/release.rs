@@ -3,8 +3,9 @@
 //! Giving devices back while the machine runs.
 //!
 //! The IOMMU core holds a reference to this module for each device that it has probed, so the module
-//! cannot be unloaded until the units are unregistered. That is safe when no device depends on its
-//! translation: devices without a driver, and devices whose requests pass through anyway.
+//! cannot be unloaded until the units are unregistered. That is safe when nobody holds the DMA of a
+//! group: its devices have no driver, or one that does no DMA (a port's), or one that was at work
+//! before the module was loaded, whose requests have passed through all the time.
 //!
 //! Between the check and the end of the release a driver must not be bound to a device: whoever
 //! unloads an IOMMU driver has to see to that.
@@ -65,10 +66,11 @@ impl Registrations {
 fn report_dependants(unit: &UnitRef) -> usize {
     let mut count = 0;
     unit.faults().for_each_device(|device| {
-        if device.translated() != 0 && device.pci().is_bound() {
+        let pdev = device.pci();
+        if pdev.is_bound() && pdev.dma_is_claimed() {
             dev_warn!(
-                device.pci().as_dev(),
-                "depends on {}: unbind its driver, or write \"identity\" to the type of its IOMMU group while it is unbound\n",
+                pdev.as_dev(),
+                "depends on {}: unbind its driver\n",
                 unit.name()
             );
             count += 1;

@@ -71,7 +71,7 @@ pub(crate) struct Unit {
 impl Unit {
     /// Takes the registers of the unit that firmware describes, checks that the hardware can do what
     /// this driver needs, and makes its tables. The hardware is only read.
-    pub(crate) fn new(
+    pub(crate) fn take_over(
         firmware: Arc<Firmware>,
         description: UnitDescription,
         name: CString,

@@ -86,7 +86,7 @@ impl kernel::Module for Module {
         let mut units = KVec::new();
         for description in firmware.units()? {
             let name = CString::try_from_fmt(fmt!("dmar{}", description.index))?;
-            let unit = Unit::new(firmware.clone(), description, name).map_err(|failure| {
+            let unit = Unit::take_over(firmware.clone(), description, name).map_err(|failure| {
                 pr_err!(
                     "dmar{} at {}: {}\n",
                     description.index,

@@ -79,6 +79,9 @@ pub enum Old<'a, D: Driver> {
     Paging(&'a D::Paging),
 }
 
+/// A device that has a unit: the unit, and the driver's data for the device.
+pub type Probed<D> = (Arc<Unit<D>>, Arc<<D as Driver>::Device>);
+
 /// An IOMMU driver.
 ///
 /// Where a function takes a [`Pasid`], [`Pasid::NO_PASID`] stands for requests without PASID.
@@ -104,7 +107,7 @@ pub trait Driver: Sized + Send + Sync + 'static {
     /// # Errors
     ///
     /// `ENODEV` for a device that no unit of this driver translates.
-    fn probe(&self, dev: &pci::Device) -> Result<(Arc<Unit<Self>>, Arc<Self::Device>)>;
+    fn probe(&self, dev: &pci::Device) -> Result<Probed<Self>>;
 
     /// The default domain is attached; PASID and ATS may be switched on.
     fn probe_finalize(_dev: &pci::Device, _state: &Self::Device) {}

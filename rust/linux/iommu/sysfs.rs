@@ -24,6 +24,8 @@ const MAX: usize = 8;
 /// [`Driver::ATTRIBUTES`] in C's form, constant so that it outlives every use.
 pub(super) struct Group<D: Driver>(PhantomData<D>);
 
+// Kernel code takes `as_char_ptr()`, which is not const.
+#[allow(clippy::disallowed_methods)]
 impl<D: Driver> Group<D> {
     const ATTRIBUTES: &'static [bindings::device_attribute; MAX] = &[
         attribute::<D, 0>(),
@@ -63,6 +65,7 @@ impl<D: Driver> Group<D> {
         &[&raw const *Self::GROUP, core::ptr::null()];
 }
 
+#[allow(clippy::disallowed_methods)]
 const fn attribute<D: Driver, const N: usize>() -> bindings::device_attribute {
     bindings::device_attribute {
         attr: bindings::attribute {

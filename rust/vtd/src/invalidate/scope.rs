@@ -209,7 +209,7 @@ impl<const N: usize> Iterator for Cover<N> {
     #[inline]
     fn size_hint(&self) -> (usize, Option<usize>) {
         // Only once `head` has been taken does `count` go down, from less than `N`.
-        let left = self.count.saturating_add(self.head.is_some() as usize);
+        let left = self.count.saturating_add(usize::from(self.head.is_some()));
         (left, Some(left))
     }
 }
