@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! vtd comes and goes: while nothing depends on it, not while something does, and under a disk at work.
+
+use anyhow::{ensure, Context as _};
+use nix::errno::Errno;
+use siov_kselftests::kernel_log::KernelLog;
+use siov_kselftests::ktap::{self, expect_console, note, Plan, Result};
+use siov_kselftests::pci::{Function, NVME};
+use siov_kselftests::sysfs::expect_errno;
+use siov_kselftests::traffic::disk;
+use siov_kselftests::{faults, kernel_module, poll, stats, sysfs};
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+const RELEASE: &str = "/sys/kernel/debug/vtd/release";
+
+struct Context {
+    disk: Function,
+    log: KernelLog,
+    seed: u64,
+}
+
+fn setup() -> Result<Context> {
+    Ok(Context {
+        disk: Function::first(NVME)?,
+        log: KernelLog::from_now()?,
+        seed: 1000,
+    })
+}
+
+impl Context {
+    fn traffic(&mut self) -> Result {
+        self.seed += 1;
+        let path = disk::block_device(&self.disk)?;
+        let bytes = disk::exercise(&path, 2, Duration::from_millis(500), self.seed)?;
+        note(format!("{} KiB by disk", bytes >> 10));
+        Ok(())
+    }
+
+    /// Keeps the disk at work, on both processors, while `change` runs and for a moment after it.
+    fn under_traffic(&mut self, change: impl FnOnce(&mut Self) -> Result) -> Result {
+        self.seed += 1;
+        let (path, seed) = (disk::block_device(&self.disk)?, self.seed);
+        let (started, done) = (AtomicBool::new(false), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            let worker = scope.spawn(|| -> Result {
+                let mut seed = seed << 32;
+                while !done.load(Ordering::Acquire) {
+                    seed += 1;
+                    disk::exercise(&path, 2, Duration::ZERO, seed)?;
+                    started.store(true, Ordering::Release);
+                }
+                disk::exercise(&path, 2, Duration::from_millis(500), seed + 1).map(drop)
+            });
+            let result =
+                poll::until_true("the disk begins", || Ok(started.load(Ordering::Acquire)))
+                    .and_then(|()| change(self));
+            done.store(true, Ordering::Release);
+            let worker = worker
+                .join()
+                .map_err(|_| anyhow::anyhow!("a thread panicked"))?;
+            result?;
+            worker.context("disk at work")
+        })
+    }
+}
+
+fn release() -> Result {
+    sysfs::write(RELEASE, "1")
+}
+
+/// Releases all devices and unloads the module; nothing of it may be left.
+fn unload() -> Result {
+    release()?;
+    ensure!(
+        kernel_module::references("vtd")? == 0,
+        "the module is in use after its release"
+    );
+    kernel_module::unload("vtd")?;
+    for path in [
+        "/sys/kernel/debug/vtd",
+        "/sys/class/iommu/dmar0",
+        "/sys/module/vtd",
+    ] {
+        ensure!(!Path::new(path).exists(), "{path} is left");
+    }
+    let groups = fs::read_dir("/sys/kernel/iommu_groups")?.count();
+    ensure!(groups == 0, "{groups} IOMMU groups are left");
+    ensure!(
+        stats::interrupts("vtd-fault").is_err(),
+        "the fault interrupt is left"
+    );
+    let iomem = sysfs::read("/proc/iomem")?;
+    ensure!(!iomem.contains("vtd"), "the registers are still claimed");
+    Ok(())
+}
+
+fn in_use(c: &mut Context) -> Result {
+    c.traffic()?;
+    expect_errno(
+        kernel_module::unload("vtd"),
+        Errno::EAGAIN,
+        "unloading a module in use",
+    )?;
+    expect_errno(release(), Errno::EBUSY, "releasing devices in use")?;
+    c.log.wait_for(&[c.disk.address(), "depends on"])?;
+    // Also when it passes through: the core knows that a driver holds its group.
+    c.disk.unbind()?;
+    c.disk.set_domain_type("identity")?;
+    c.disk.bind("nvme")?;
+    c.traffic()?;
+    expect_errno(
+        release(),
+        Errno::EBUSY,
+        "releasing a device in use that passes through",
+    )?;
+    c.disk.unbind()?;
+    c.disk.set_domain_type("DMA-FQ")?;
+    c.disk.bind("nvme")?;
+    // It goes on as before, and takes drivers as before.
+    c.traffic()?;
+    c.disk.unbind()?;
+    c.disk.bind("nvme")?;
+    c.traffic()?;
+    ensure!(
+        c.disk.domain_type()? == "DMA-FQ",
+        "type {}",
+        c.disk.domain_type()?
+    );
+    Ok(())
+}
+
+fn idle(c: &mut Context) -> Result {
+    c.disk.unbind()?;
+    unload()?;
+    c.log.wait_for(&["vtd", "released"])?;
+    ensure!(c.disk.group().is_none(), "the disk is still in a group");
+    c.disk.bind("nvme")?;
+    c.traffic()
+}
+
+fn parameter(c: &mut Context) -> Result {
+    expect_errno(
+        kernel_module::load("vtd", "stage=9"),
+        Errno::EINVAL,
+        "stage 9",
+    )?;
+    c.log.wait_for(&["vtd", "stage=9", "must be 0, 1 or 2"])?;
+    c.traffic()
+}
+
+fn again(c: &mut Context) -> Result {
+    c.disk.unbind()?;
+    kernel_module::load("vtd", "")?;
+    c.disk.bind("nvme")?;
+    c.traffic()?;
+    ensure!(
+        c.disk.domain_type()? == "DMA-FQ",
+        "type {}",
+        c.disk.domain_type()?
+    );
+    ensure!(faults::counter("faults")? == 0, "requests were blocked");
+    c.disk.unbind()?;
+    unload()?;
+    c.disk.bind("nvme")?;
+    c.traffic()
+}
+
+fn at_work(c: &mut Context) -> Result {
+    c.under_traffic(|c| {
+        kernel_module::load("vtd", "")?;
+        let kind = c.disk.domain_type()?;
+        ensure!(kind == "identity", "a disk at work got domain type {kind}");
+        Ok(())
+    })?;
+    ensure!(faults::counter("faults")? == 0, "requests were blocked");
+    // What passes through does not keep the module.
+    c.under_traffic(|_| unload())
+}
+
+fn nothing_left(c: &mut Context) -> Result {
+    const CYCLES: i64 = 20;
+    c.disk.unbind()?;
+    let cycles = |count: i64| -> Result {
+        for _ in 0..count {
+            kernel_module::load("vtd", "")?;
+            unload()?;
+        }
+        Ok(())
+    };
+    cycles(2)?;
+    let (tables, slab) = (
+        stats::iommu_pages()?,
+        stats::vmstat("nr_slab_unreclaimable")?,
+    );
+    cycles(CYCLES)?;
+    let tables = stats::iommu_pages()? - tables;
+    ensure!(tables == 0, "{tables} pages of tables leaked");
+    let slab = stats::vmstat("nr_slab_unreclaimable")? - slab;
+    // A page per load would be as many; what is freed after a grace period is not back yet.
+    note(format!("{slab} pages of slab more"));
+    ensure!(slab < 10 * CYCLES, "{slab} pages of slab leaked");
+    kernel_module::load("vtd", "")?;
+    c.disk.bind("nvme")?;
+    c.traffic()
+}
+
+fn main() -> ExitCode {
+    // The core's warning of each device whose driver was there before the IOMMU.
+    expect_console("late IOMMU probe at driver bind");
+    expect_console("vtd: stage=9");
+    ktap::run(setup, |context| {
+        Plan::new(context)
+            .case("what is in use is neither released nor unloaded", in_use)
+            .case(
+                "what is idle is released and unloaded, and DMA goes on without it",
+                idle,
+            )
+            .case("a stage that does not exist is refused", parameter)
+            .case("it is loaded again, and translates again", again)
+            .case("it is loaded and unloaded under a disk at work", at_work)
+            .case("loading and unloading leave nothing behind", nothing_left)
+            .run()
+    })
+}
