@@ -78,12 +78,15 @@ impl Faults {
     /// The device with this requester id; one that merely shares it, as those below a conventional
     /// bridge do, only when no device has it for its own.
     pub(crate) fn find(&self, bdf: Bdf) -> Option<Arc<Device>> {
+        self.with_device(bdf, |device| device.cloned())
+    }
+
+    /// Calls `f` with what [`Self::find`] finds, without taking a reference: in interrupt context
+    /// it must not become the last one.
+    fn with_device<R>(&self, bdf: Bdf, f: impl FnOnce(Option<&Arc<Device>>) -> R) -> R {
         let devices = self.devices.lock();
-        devices
-            .iter()
-            .find(|d| d.bdf() == bdf)
-            .or_else(|| devices.iter().find(|d| d.aliases().contains(&bdf)))
-            .cloned()
+        let owner = devices.iter().find(|d| d.bdf() == bdf);
+        f(owner.or_else(|| devices.iter().find(|d| d.aliases().contains(&bdf))))
     }
 
     /// Calls `f` for each device.
@@ -122,17 +125,18 @@ impl Faults {
 
     fn report(&self, record: FaultRecord) {
         self.total.fetch_add(1, Ordering::Relaxed);
-        let device = self.find(record.source());
-        if let Some(device) = &device {
-            device.count_fault();
-        }
-        if !self.limit.allows() {
-            return;
-        }
-        match device {
-            Some(device) => dev_err!(device.pci().as_dev(), "vtd fault: {}\n", Show(record)),
-            None => pr_err!("{}: vtd fault: {}\n", &*self.unit, Show(record)),
-        }
+        self.with_device(record.source(), |device| {
+            if let Some(device) = device {
+                device.count_fault();
+            }
+            if !self.limit.allows() {
+                return;
+            }
+            match device {
+                Some(device) => dev_err!(device.pci().as_dev(), "vtd fault: {}\n", Show(record)),
+                None => pr_err!("{}: vtd fault: {}\n", &*self.unit, Show(record)),
+            }
+        });
     }
 
     fn status(&self) -> FaultStatus {

@@ -72,7 +72,7 @@ impl Firmware {
     /// Index of the unit that translates the requests of `pdev`.
     pub(crate) fn unit_of(&self, pdev: &pci::Device) -> Option<usize> {
         let dmar = self.dmar()?;
-        let unit = dmar.unit_for(pdev.segment(), pdev.bdf(), &Hierarchy)?;
+        let unit = dmar.unit_for(pdev.segment(), listed(pdev), &Hierarchy)?;
         dmar.units().position(|u| u.offset == unit.offset)
     }
 
@@ -83,7 +83,7 @@ impl Firmware {
         mut f: impl FnMut(ReservedMemory<'_>),
     ) {
         if let Some(dmar) = self.dmar() {
-            dmar.reserved_memory_of(pdev.segment(), pdev.bdf(), &Hierarchy)
+            dmar.reserved_memory_of(pdev.segment(), listed(pdev), &Hierarchy)
                 .for_each(&mut f);
         }
     }
@@ -91,7 +91,7 @@ impl Firmware {
     /// Whether `pdev` may use ATS.
     pub(crate) fn ats_allowed(&self, pdev: &pci::Device) -> bool {
         self.dmar()
-            .is_some_and(|dmar| dmar.ats(pdev.segment(), pdev.bdf(), &Hierarchy) != Ats::Denied)
+            .is_some_and(|dmar| dmar.ats(pdev.segment(), listed(pdev), &Hierarchy) != Ats::Denied)
     }
 
     /// Physical address bits of the machine that DMA can reach.
@@ -109,6 +109,11 @@ impl Firmware {
                 .contains(dmar::DmarFlags::DMA_CTRL_PLATFORM_OPT_IN)
         })
     }
+}
+
+/// Under which id firmware knows `pdev`: virtual functions do not exist at boot.
+fn listed(pdev: &pci::Device) -> Bdf {
+    pdev.physical_function()
 }
 
 /// The hierarchy that the kernel has found.

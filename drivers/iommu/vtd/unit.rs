@@ -339,10 +339,19 @@ impl Unit {
         for alias in device.aliases() {
             self.root.reserve(*alias)?;
         }
-        if self.root.get(device.bdf()).is_present() {
-            device
-                .table()
-                .set(Pasid::NO_PASID, self.pass_through_entry());
+        // What its requests were translated by until now goes on: the tables of boot, or those of
+        // another function whose requests carry the same id.
+        let until_now = if self.root.get(device.bdf()) == self.boot.context_entry() {
+            self.pass_through_entry()
+        } else {
+            self.faults
+                .find(device.bdf())
+                .map_or(PasidEntry::EMPTY, |other| {
+                    other.table().get(Pasid::NO_PASID)
+                })
+        };
+        if until_now.is_present() {
+            device.table().set(Pasid::NO_PASID, until_now);
         }
         self.faults.add(device)?;
         let mut replaced = false;
@@ -369,7 +378,7 @@ impl Unit {
         for alias in device.aliases() {
             match self.owner(*alias, device) {
                 // Somebody else below the same bridge lives on.
-                Some(other) if *alias != device.bdf() => {
+                Some(other) => {
                     self.root.set(*alias, other.context_entry());
                 }
                 _ if self.is_leaving() => {

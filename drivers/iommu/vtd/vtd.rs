@@ -110,7 +110,7 @@ impl kernel::Module for Module {
         }
         let power = syscore::Registration::new(Power { units: shared })?;
 
-        let ports = quiesce_ports()?;
+        let ports = QuietPorts::new()?;
         let core = Core::new(
             Vtd {
                 firmware,
@@ -130,11 +130,7 @@ impl kernel::Module for Module {
             unit.set_settled();
             unit.announce();
         }
-        for port in &ports {
-            if let Err(e) = port.rebind() {
-                dev_warn!(port.as_dev(), "port driver not bound again: {:?}\n", e);
-            }
-        }
+        drop(ports);
 
         let registrations = Registrations::new(registrations)?;
         let files = debugfs::Files::new(
@@ -152,25 +148,41 @@ impl kernel::Module for Module {
     }
 }
 
-/// Unbinds the drivers of ports below which nothing is at work, until the units are registered.
+/// Ports without a driver for the time being; they get it back when this is dropped.
 ///
 /// The port driver is built into the kernel and bound before any module can be loaded; the IOMMU
 /// core warns of every device that it finds bound when it first sees an IOMMU. Ports with a working
 /// device below are left alone, and warned of.
-fn quiesce_ports() -> Result<KVec<pci::DeviceRef>> {
-    let mut ports = KVec::new();
-    for port in pci::devices() {
-        if port.is_bound_to(c"pcieport")
-            && !pci::devices()
-                .any(|d| d.is_bound() && !d.is_bound_to(c"pcieport") && d.is_below(&port))
-        {
-            ports.push(port, GFP_KERNEL)?;
+struct QuietPorts(KVec<pci::DeviceRef>);
+
+impl QuietPorts {
+    const DRIVER: &'static CStr = c"pcieport";
+
+    fn new() -> Result<Self> {
+        let mut ports = Self(KVec::new());
+        for port in pci::devices() {
+            let at_work = |d: pci::DeviceRef| {
+                d.is_bound() && !d.is_bound_to(Self::DRIVER) && d.is_below(&port)
+            };
+            if port.is_bound_to(Self::DRIVER) && !pci::devices().any(at_work) {
+                ports.0.push(port, GFP_KERNEL)?;
+            }
+        }
+        for port in &ports.0 {
+            port.unbind();
+        }
+        Ok(ports)
+    }
+}
+
+impl Drop for QuietPorts {
+    fn drop(&mut self) {
+        for port in &self.0 {
+            if let Err(e) = port.rebind() {
+                dev_warn!(port.as_dev(), "port driver not bound again: {:?}\n", e);
+            }
         }
     }
-    for port in &ports {
-        port.unbind();
-    }
-    Ok(ports)
 }
 
 /// Units that translate. Dropping this switches them off.
