@@ -113,7 +113,7 @@ fn has_ignoring_case(line: &str, word: &str) -> bool {
         .contains(&word.to_ascii_lowercase())
 }
 
-fn kind_of(message: &str) -> Option<&'static str> {
+pub(crate) fn kind_of(message: &str) -> Option<&'static str> {
     RULES
         .iter()
         .find(|(_, rule)| match rule {
@@ -131,7 +131,7 @@ fn kind_of(message: &str) -> Option<&'static str> {
 }
 
 /// The message without `[   12.345678] ` (or the caller's name, as with CONFIG_PRINTK_CALLER).
-fn message(line: &str) -> &str {
+pub(crate) fn message(line: &str) -> &str {
     let mut rest = line.trim_end().trim_start_matches('\r');
     while let Some(tail) = rest.strip_prefix('[') {
         let Some((stamp, tail)) = tail.split_once("] ") else {

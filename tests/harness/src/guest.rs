@@ -4,6 +4,8 @@
 //!
 //! `scripts/guest/init` writes the lines that start with `siov-guest: `.
 
+use crate::console;
+
 /// One command of the guest.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Run {
@@ -24,6 +26,8 @@ pub struct Session {
     pub runs: Vec<Run>,
     /// Modules that could not be loaded before the first command, with modprobe's words.
     pub failed_modules: Vec<String>,
+    /// Kernel messages of level `KERN_ERR` or worse, without time stamps.
+    pub errors: Vec<String>,
     /// Status of the first command that failed, 0 if none did; none if the guest did not get that far.
     pub done: Option<i32>,
 }
@@ -50,6 +54,10 @@ pub fn parse(log: &str) -> Session {
             output.push('\n');
         }
         let Some(mark) = mark else { continue };
+        if let Some(message) = mark.strip_prefix("error ") {
+            session.errors.push(console::message(message).to_owned());
+            continue;
+        }
         let mut words = mark.splitn(3, ' ');
         match (words.next(), words.next(), words.next()) {
             (Some("run"), Some(kind), Some(command)) => session.runs.push(Run {
@@ -105,6 +113,15 @@ mod tests {
             parse("siov-guest: run plain printf x\nxsiov-guest: exit 0\nsiov-guest: done 0\n");
         assert_eq!(session.runs[0].output, "x\n");
         assert_eq!(session.runs[0].status, Some(0));
+    }
+
+    #[test]
+    fn error_messages_without_their_stamps() {
+        let session = parse(
+            "siov-guest: error [   12.345678] vtd: dmar0: no domain id left\nsiov-guest: done 0\n",
+        );
+        assert_eq!(session.errors, ["vtd: dmar0: no domain id left"]);
+        assert_eq!(session.done, Some(0));
     }
 
     #[test]

@@ -115,7 +115,15 @@ pub fn judge(output: &str, console: &str, end: End, expected: &Expectations) -> 
     } else if session.done.is_none() {
         verdict.problem(String::from("the guest powered off before it was through"));
     }
-    judge_console(&console::scan(console), expected, &announced, &mut verdict);
+    let findings = console::scan(console);
+    judge_console(&findings, expected, &announced, &mut verdict);
+    judge_errors(
+        &session.errors,
+        &findings,
+        expected,
+        &announced,
+        &mut verdict,
+    );
     let totals = verdict.totals;
     if expected.needs_results && totals.passed + totals.failed + totals.skipped == 0 {
         verdict.problem(String::from("no test case ran"));
@@ -234,6 +242,32 @@ fn judge_console(
             "{} fault lines were announced, the console has none",
             announced.faults
         ));
+    }
+}
+
+/// A message of level error that is no part of a report is a failure in whatever words it comes: the shipped
+/// kernel boots without one.
+fn judge_errors(
+    errors: &[String],
+    findings: &[Finding],
+    expected: &Expectations,
+    announced: &Announced,
+    verdict: &mut Verdict,
+) {
+    for (index, error) in errors.iter().enumerate() {
+        if errors[..index].contains(error) {
+            continue;
+        }
+        let reported = findings.iter().any(|finding| finding.text.contains(error));
+        let allowed = expected
+            .allowed
+            .iter()
+            .chain(&announced.lines)
+            .any(|pattern| pattern.is_match(error));
+        if !reported && !allowed {
+            let times = errors.iter().filter(|other| *other == error).count();
+            verdict.problem(format!("error message ({times} times): {error}"));
+        }
     }
 }
 
@@ -412,6 +446,29 @@ mod tests {
         assert!(judge(&two, FAULT, End::Finished, &strict()).passed());
         assert!(!judge(&two, &FAULT.repeat(3), End::Finished, &strict()).passed());
         assert!(failed(&two, CLEAN, End::Finished)[0].contains("2 fault lines were announced"));
+    }
+
+    #[test]
+    fn error_messages_in_any_words() {
+        let output = |announcement: &str| {
+            format!(
+                "siov-guest: run ktap t\n{announcement}1..1\nok 1 a\nsiov-guest: exit 0\n\
+                 siov-guest: error [ 1.5] vtd: dmar0: no domain id left\nsiov-guest: done 0\n"
+            )
+        };
+        let report = failed(&output(""), CLEAN, End::Finished);
+        assert_eq!(
+            report,
+            ["error message (1 times): vtd: dmar0: no domain id left"]
+        );
+        let announced = output("# expect-console no domain id\n");
+        assert!(judge(&announced, CLEAN, End::Finished, &strict()).passed());
+        // What the console's rules have found is not reported twice.
+        let both = good().replace(
+            "siov-guest: done",
+            &format!("siov-guest: error {FAULT}siov-guest: done"),
+        );
+        assert_eq!(failed(&both, FAULT, End::Finished).len(), 1);
     }
 
     #[test]
