@@ -4,7 +4,7 @@
 
 use super::sysfs::Group;
 use super::unit::Unit;
-use super::{Capability, DefaultDomain, Domain, Driver, ReservedRegions};
+use super::{Capability, DefaultDomain, Domain, Driver, Old, ReservedRegions};
 use crate::{bindings, pci};
 use core::sync::atomic::{AtomicPtr, Ordering};
 use kernel::error::from_result;
@@ -146,6 +146,40 @@ impl<D: Driver> Core<D> {
         unsafe { private.as_ref() }.map(|p| &p.state)
     }
 
+    /// Calls `f` for `dev`; `None` before probe.
+    ///
+    /// # Safety
+    ///
+    /// As [`Self::state`].
+    unsafe fn with<R>(
+        dev: *mut bindings::device,
+        f: impl FnOnce(&pci::Device, &Arc<D::Device>) -> R,
+    ) -> Option<R> {
+        // SAFETY: As required of us.
+        unsafe { Some(f(pci::Device::from_dev(dev)?, Self::state(dev)?)) }
+    }
+
+    /// Calls `f` to attach `pasid` of `dev`, which is attached to `old`, to something else; returns
+    /// what C callers expect.
+    ///
+    /// # Safety
+    ///
+    /// As [`Self::state`], and `old` as for [`Self::old`].
+    pub(super) unsafe fn attach(
+        dev: *mut bindings::device,
+        pasid: bindings::ioasid_t,
+        old: *mut bindings::iommu_domain,
+        f: impl FnOnce(&Arc<D::Device>, Pasid, Old<'_, D>) -> Result,
+    ) -> i32 {
+        from_result(|| {
+            let pasid = Pasid::new(pasid).ok_or(EINVAL)?;
+            // SAFETY: As required of us.
+            let (state, old) = unsafe { (Self::state(dev).ok_or(ENODEV)?, Self::old(old)) };
+            f(state, pasid, old)?;
+            Ok(0)
+        })
+    }
+
     /// # Safety
     ///
     /// Called by the core with a valid device.
@@ -179,10 +213,7 @@ impl<D: Driver> Core<D> {
     /// Called by the core for a probed device.
     unsafe extern "C" fn probe_finalize(dev: *mut bindings::device) {
         // SAFETY: As required of us.
-        if let (Some(pdev), Some(state)) = unsafe { (pci::Device::from_dev(dev), Self::state(dev)) }
-        {
-            D::probe_finalize(pdev, state);
-        }
+        unsafe { Self::with(dev, |pdev, state| D::probe_finalize(pdev, state)) };
     }
 
     /// # Safety
@@ -190,10 +221,7 @@ impl<D: Driver> Core<D> {
     /// Called by the core, once, for a probed device.
     unsafe extern "C" fn release_device(dev: *mut bindings::device) {
         // SAFETY: As required of us.
-        if let (Some(pdev), Some(state)) = unsafe { (pci::Device::from_dev(dev), Self::state(dev)) }
-        {
-            D::release(pdev, state);
-        }
+        unsafe { Self::with(dev, |pdev, state| D::release(pdev, state)) };
         // SAFETY: As in `state()`; after this call the core uses neither.
         unsafe {
             let private = (*(*dev).iommu).priv_.cast::<Private<D>>();
@@ -240,11 +268,13 @@ impl<D: Driver> Core<D> {
         list: *mut bindings::list_head,
     ) {
         // SAFETY: As required of us.
-        if let (Some(pdev), Some(state)) = unsafe { (pci::Device::from_dev(dev), Self::state(dev)) }
-        {
-            // SAFETY: As required of us.
-            D::reserved_regions(pdev, state, &mut unsafe { ReservedRegions::from_raw(list) });
-        }
+        let mut list = unsafe { ReservedRegions::from_raw(list) };
+        // SAFETY: As required of us.
+        unsafe {
+            Self::with(dev, |pdev, state| {
+                D::reserved_regions(pdev, state, &mut list)
+            })
+        };
     }
 
     /// # Safety
@@ -252,17 +282,15 @@ impl<D: Driver> Core<D> {
     /// Called by the core for a probed device.
     unsafe extern "C" fn def_domain_type(dev: *mut bindings::device) -> i32 {
         // SAFETY: As required of us.
-        let (Some(pdev), Some(state)) = (unsafe { (pci::Device::from_dev(dev), Self::state(dev)) })
-        else {
-            return 0;
-        };
-        match D::default_domain(pdev, state) {
+        let default = unsafe { Self::with(dev, |pdev, state| D::default_domain(pdev, state)) };
+        let kind = match default.unwrap_or(DefaultDomain::Any) {
             DefaultDomain::Any => 0,
-            DefaultDomain::Identity => bindings::__IOMMU_DOMAIN_PT as i32,
+            DefaultDomain::Identity => bindings::__IOMMU_DOMAIN_PT,
             DefaultDomain::Dma => {
-                (bindings::__IOMMU_DOMAIN_PAGING | bindings::__IOMMU_DOMAIN_DMA_API) as i32
+                bindings::__IOMMU_DOMAIN_PAGING | bindings::__IOMMU_DOMAIN_DMA_API
             }
-        }
+        };
+        kind as i32
     }
 
     /// # Safety
@@ -307,13 +335,8 @@ impl<D: Driver> Core<D> {
         pasid: bindings::ioasid_t,
         old: *mut bindings::iommu_domain,
     ) -> i32 {
-        from_result(|| {
-            let pasid = Pasid::new(pasid).ok_or(EINVAL)?;
-            // SAFETY: As required of us.
-            let (state, old) = unsafe { (Self::state(dev).ok_or(ENODEV)?, Self::old(old)) };
-            D::attach_identity(state, pasid, old)?;
-            Ok(0)
-        })
+        // SAFETY: As required of us.
+        unsafe { Self::attach(dev, pasid, old, D::attach_identity) }
     }
 
     /// # Safety
@@ -337,13 +360,12 @@ impl<D: Driver> Core<D> {
         pasid: bindings::ioasid_t,
         old: *mut bindings::iommu_domain,
     ) -> i32 {
-        from_result(|| {
-            let pasid = Pasid::new(pasid).ok_or(EINVAL)?;
-            // SAFETY: As required of us.
-            let (state, old) = unsafe { (Self::state(dev).ok_or(ENODEV)?, Self::old(old)) };
+        let block = |state: &_, pasid, old: Old<'_, _>| {
             D::attach_blocked(state, pasid, old);
-            Ok(0)
-        })
+            Ok(())
+        };
+        // SAFETY: As required of us.
+        unsafe { Self::attach(dev, pasid, old, block) }
     }
 }
 

@@ -172,20 +172,12 @@ impl<T: PagingDomain> Table<T> {
         pasid: bindings::ioasid_t,
         old: *mut bindings::iommu_domain,
     ) -> i32 {
-        kernel::error::from_result(|| {
-            let pasid = Pasid::new(pasid).ok_or(EINVAL)?;
-            // SAFETY: As required of us.
-            let (state, old) = unsafe {
-                (
-                    Core::<T::Driver>::state(dev).ok_or(ENODEV)?,
-                    Core::<T::Driver>::old(old),
-                )
-            };
-            // SAFETY: The core passes a domain that we made.
-            let domain = unsafe { Domain::<T>::from_raw(domain) };
-            T::Driver::attach_paging(domain, state, pasid, old)?;
-            Ok(0)
-        })
+        // SAFETY: The core passes a domain that we made.
+        let domain = unsafe { Domain::<T>::from_raw(domain) };
+        let attach =
+            |state: &_, pasid, old: Old<'_, _>| T::Driver::attach_paging(domain, state, pasid, old);
+        // SAFETY: As required of us.
+        unsafe { Core::<T::Driver>::attach(dev, pasid, old, attach) }
     }
 
     /// # Safety
