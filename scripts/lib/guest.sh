@@ -16,6 +16,8 @@ guest_defaults() {
 	GUEST_COPY=()			# FILE[:PATH], PATH in the guest, default /siov/NAME
 	GUEST_PROGRAMS=()		# programs of the root, brought along with their libraries
 	GUEST_COMMANDS=()		# shell lines, each after the kind of its output, ktap or plain
+	GUEST_ACPI=			# arguments of dmar-table: a DMAR table in place of QEMU's
+	GUEST_MONITOR=			# QEMU's monitor (QMP) on the guest's third serial port
 	GUEST_TIMEOUT=120		# seconds
 	GUEST_ICOUNT=
 	GUEST_KVM=
@@ -87,6 +89,13 @@ guest_make_overlay() {
 		mkdir -p "$stage${to%/*}"
 		cp -L -- "$file" "$stage$to"
 	done
+	if [ -n "$GUEST_ACPI" ]; then
+		# The kernel looks for this path in all of an uncompressed initramfs (its
+		# Documentation/admin-guide/acpi/initrd_table_override.rst).
+		mkdir -p "$stage/kernel/firmware/acpi"
+		# shellcheck disable=SC2086  # several words
+		"$(guest_programs_dir)/dmar-table" $GUEST_ACPI >"$stage/kernel/firmware/acpi/dmar.aml"
+	fi
 	if [ ${#GUEST_PROGRAMS[@]} -gt 0 ]; then
 		in_root -C "$stage" bash -euc '
 			for name; do
@@ -102,7 +111,7 @@ guest_make_overlay() {
 
 # Sets QEMU to the whole command.
 guest_command() {
-	local disk device accel machine=q35,kernel-irqchip=split iommu=() serial append
+	local disk device accel machine=q35,kernel-irqchip=split iommu=() serial append monitor
 	case $GUEST_IOMMU in
 	none) ;;
 	intel) iommu=(-device "intel-iommu,scalable-mode=on,pasid-bits=20") ;;
@@ -127,6 +136,13 @@ guest_command() {
 		-M "$machine" "${accel[@]}" -smp "$GUEST_SMP" -m "$GUEST_MEM"
 		-kernel "$VMLINUZ" -initrd "$GUEST_DIR/initramfs" -append "$append"
 		-serial "file:$GUEST_DIR/console.log" "${serial[@]}")
+	if [ -n "$GUEST_MONITOR" ]; then
+		# Both ends are QEMU's own. An abstract name, because a path of a socket may have 107 characters.
+		monitor=siov-$$-$BASHPID-$RANDOM
+		QEMU+=(-chardev "socket,id=monitor,path=$monitor,abstract=on,server=on,wait=off"
+			-mon chardev=monitor,mode=control
+			-chardev "socket,id=monitor-guest,path=$monitor,abstract=on" -serial chardev:monitor-guest)
+	fi
 	for device in ${GUEST_PLUGINS[@]+"${GUEST_PLUGINS[@]}"}; do QEMU+=(-plugin "$device"); done
 	QEMU+=(${iommu[@]+"${iommu[@]}"})
 	for disk in ${GUEST_DISKS[@]+"${GUEST_DISKS[@]}"}; do

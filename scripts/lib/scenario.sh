@@ -63,6 +63,8 @@ scenario_set() {
 	plugin) GUEST_PLUGINS+=("$value") ;;
 	program) GUEST_PROGRAMS+=("$value") ;;
 	copy) GUEST_COPY+=("$SRC/$value") ;;
+	acpi) GUEST_ACPI=$value ;;
+	monitor) GUEST_MONITOR=1 ;;
 	timeout) GUEST_TIMEOUT=$value ;;
 	icount) GUEST_ICOUNT=1 ;;
 	*) return 1 ;;
