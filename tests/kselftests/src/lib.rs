@@ -15,6 +15,7 @@ pub mod mmio;
 pub mod pattern;
 pub mod pci;
 pub mod poll;
+pub mod siov_testdev;
 pub mod stats;
 pub mod sysfs;
 pub mod tables;

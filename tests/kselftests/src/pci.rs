@@ -49,6 +49,13 @@ pub const IGB: Kind = Kind {
     device: 0x10c9,
 };
 
+/// The emulated SIOV device of `tests/qemu-siov-testdev`.
+pub const SIOV_TESTDEV: Kind = Kind {
+    name: "siov-testdev",
+    vendor: siov_testdev_regs::pci::VENDOR_ID,
+    device: siov_testdev_regs::pci::DEVICE_ID,
+};
+
 /// A PCI function.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Function {

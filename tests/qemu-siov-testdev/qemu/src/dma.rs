@@ -32,6 +32,9 @@ pub(crate) struct Spaces {
     refused: Cell<bool>,
 }
 
+/// What a write without PASID turns into interrupts.
+const INTERRUPT_RANGE: std::ops::Range<u64> = 0xfee0_0000..0xfef0_0000;
+
 enum Direction<'a> {
     Read(&'a mut [u8]),
     Write(&'a [u8]),
@@ -53,7 +56,8 @@ impl Spaces {
         from: Iova,
         into: &mut [u8],
     ) -> Result<(), DmaError> {
-        self.access(self.space(pasid)?, from.raw(), Direction::Read(into))
+        let space = self.space(pasid, from, into.len())?;
+        self.access(space, from.raw(), Direction::Read(into))
     }
 
     pub(crate) fn write(
@@ -62,7 +66,8 @@ impl Spaces {
         to: Iova,
         data: &[u8],
     ) -> Result<(), DmaError> {
-        self.access(self.space(pasid)?, to.raw(), Direction::Write(data))
+        let space = self.space(pasid, to, data.len())?;
+        self.access(space, to.raw(), Direction::Write(data))
     }
 
     pub(crate) fn read_translated(&self, from: PhysAddr, into: &mut [u8]) -> Result<(), DmaError> {
@@ -103,12 +108,22 @@ impl Spaces {
         }
     }
 
-    fn space(&self, pasid: Option<Pasid>) -> Result<*mut AddressSpace, DmaError> {
-        match pasid {
+    fn space(
+        &self,
+        pasid: Option<Pasid>,
+        address: Iova,
+        length: usize,
+    ) -> Result<*mut AddressSpace, DmaError> {
+        let Some(pasid) = pasid else {
             // SAFETY: the object is a PCI device.
-            None => Ok(unsafe { (self.qemu.symbols.pci_device_iommu_address_space)(self.object) }),
-            Some(pasid) => self.tagged_space(pasid).ok_or(DmaError::PasidUnsupported),
+            return Ok(unsafe { (self.qemu.symbols.pci_device_iommu_address_space)(self.object) });
+        };
+        if touches_interrupt_range(address, length) {
+            // A request with a PASID is never an interrupt. QEMU's VT-d unit does not expect one here:
+            // as of 11.1 it ends QEMU with an assertion.
+            return Err(DmaError::Blocked);
         }
+        self.tagged_space(pasid).ok_or(DmaError::PasidUnsupported)
     }
 
     /// The address space of requests with a PASID. QEMU makes one for each PASID that is used and
@@ -183,5 +198,28 @@ impl Spaces {
         if !self.refused.replace(true) {
             self.qemu.warn(&format!("no DMA with a PASID: {refusal}"));
         }
+    }
+}
+
+/// Whether any of these bytes lies in the range of interrupts (VT-d spec, 3.14).
+fn touches_interrupt_range(address: Iova, length: usize) -> bool {
+    let last = address
+        .raw()
+        .saturating_add(length as u64)
+        .saturating_sub(1);
+    last >= INTERRUPT_RANGE.start && address.raw() < INTERRUPT_RANGE.end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_interrupt_range_is_met_at_its_edges_only() {
+        let touches = |address, length| touches_interrupt_range(Iova::new(address), length);
+        assert!(!touches(0xfedf_ffff, 1) && touches(0xfedf_ffff, 2));
+        assert!(touches(0xfee0_0000, 1) && touches(0xfeef_ffff, 1));
+        assert!(!touches(0xfef0_0000, 4096) && touches(0, usize::MAX));
+        assert!(!touches(u64::MAX, 1) && !touches(0x1_fee0_0000, 8));
     }
 }
