@@ -207,7 +207,7 @@ mod tests {
         assert_eq!(table.iter().fold(0u8, |s, b| s.wrapping_add(*b)), 0);
         assert_eq!(table[36], 38);
         let unit = [
-            0, 0, 24, 0, 1, 0, 1, 0, 0, 0, 0xd9, 0xfe, 0, 0, 0, 0, 2, 10, 0, 0, 0, 0,
+            0, 0, 26, 0, 1, 0, 1, 0, 0, 0, 0xd9, 0xfe, 0, 0, 0, 0, 2, 10, 0, 0, 0, 0,
         ];
         assert_eq!(table[48..48 + 22], unit);
         assert_eq!(table[70..], [0x1d, 2, 3, 0]);
