@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{c_int, c_void};
+use std::rc::Rc;
 
 use siov_types::{Iova, IovaRange, Pasid, PhysAddr, PAGE_SIZE};
 
@@ -36,7 +37,7 @@ pub struct Invalidation {
 struct Notifier {
     storage: Storage,
     pasid: Option<Pasid>,
-    heard: *const RefCell<VecDeque<Invalidation>>,
+    heard: Rc<RefCell<VecDeque<Invalidation>>>,
 }
 
 /// The functions of QEMU that ATS takes.
@@ -69,12 +70,18 @@ pub(crate) struct Ats {
     functions: Option<Functions>,
     /// One for each PASID that has had translations. Boxed, because QEMU keeps their addresses.
     notifiers: RefCell<BTreeMap<u32, Box<Notifier>>>,
-    /// What the notifiers heard. Boxed, because they keep its address.
-    invalidations: Box<RefCell<VecDeque<Invalidation>>>,
+    /// What the notifiers heard.
+    invalidations: Rc<RefCell<VecDeque<Invalidation>>>,
+    /// Offset of the PASID control register in configuration space.
+    pasid_control: Option<u32>,
 }
 
 impl Ats {
-    pub(crate) fn new(qemu: &'static Qemu, object: *mut Object) -> Self {
+    pub(crate) fn new(
+        qemu: &'static Qemu,
+        object: *mut Object,
+        pasid_control: Option<u32>,
+    ) -> Self {
         let symbols = &qemu.symbols;
         let functions = || {
             Some(Functions {
@@ -90,7 +97,8 @@ impl Ats {
             object,
             functions: functions(),
             notifiers: RefCell::default(),
-            invalidations: Box::default(),
+            invalidations: Rc::default(),
+            pasid_control,
         }
     }
 
@@ -186,11 +194,10 @@ impl Ats {
         let notifier = Box::new(Notifier {
             storage: Storage::new(),
             pasid,
-            heard: &*self.invalidations,
+            heard: self.invalidations.clone(),
         });
         let address = notifier.storage.as_ptr();
-        // SAFETY: the notifier stays in its box until it is unregistered. Its structure is a few words;
-        // what is set aside for it is checked below.
+        // SAFETY: the notifier, a few words, stays in its box until it is unregistered.
         let failed = unsafe {
             (functions.init)(self.object, address, notify, std::ptr::null_mut()) != 0
                 || (functions.register)(self.object, number, address) != 0
@@ -213,25 +220,68 @@ impl Drop for Ats {
         let Some(functions) = self.functions else {
             return;
         };
+        let _enabled = self
+            .pasid_control
+            .map(|at| PasidEnabled::set(self.qemu, self.object, at));
         for (pasid, notifier) in std::mem::take(self.notifiers.get_mut()) {
+            let address = notifier.storage.as_ptr();
             // SAFETY: it was registered, and the object is still there.
-            unsafe { (functions.unregister)(self.object, pasid, notifier.storage.as_ptr()) };
+            if unsafe { (functions.unregister)(self.object, pasid, address) } != 0 {
+                // QEMU goes on using it.
+                self.qemu.warn("IOMMUNotifier: it cannot be unregistered");
+                std::mem::forget(notifier);
+            }
         }
     }
 }
 
+/// PASID enabled in configuration space for as long as this exists: QEMU unregisters nothing of a PASID
+/// while it is off, which it is when the guest has let go of the device.
+struct PasidEnabled {
+    qemu: &'static Qemu,
+    object: *mut Object,
+    at: u32,
+    before: u32,
+}
+
+impl PasidEnabled {
+    const ENABLE: u32 = 1 << 0;
+
+    fn set(qemu: &'static Qemu, object: *mut Object, at: u32) -> Self {
+        // SAFETY: the object is a PCI device with a PASID control register there.
+        let before = unsafe { (qemu.symbols.pci_default_read_config)(object, at, 2) };
+        let this = Self {
+            qemu,
+            object,
+            at,
+            before,
+        };
+        this.write(before | Self::ENABLE);
+        this
+    }
+
+    fn write(&self, value: u32) {
+        // SAFETY: as in set().
+        unsafe { (self.qemu.symbols.pci_default_write_config)(self.object, self.at, value, 2) };
+    }
+}
+
+impl Drop for PasidEnabled {
+    fn drop(&mut self) {
+        self.write(self.before);
+    }
+}
+
 unsafe extern "C" fn notify(notifier: *mut IotlbNotifier, entry: *const TlbEntry) {
-    // SAFETY: the notifier is the start of one of ours, which is registered, so that it and the queue
-    // live; the entry lives during the call.
+    // SAFETY: the notifier is the start of one of ours, which is registered and therefore lives; the
+    // entry lives during the call.
     let (notifier, entry) = unsafe { (&*notifier.cast::<Notifier>(), &*entry) };
     let first = Iova::new(entry.iova & !entry.mask);
     let last = Iova::new(entry.iova | entry.mask);
     let Some(range) = IovaRange::new(first, last) else {
         return;
     };
-    // SAFETY: as above.
-    let mut heard = unsafe { &*notifier.heard }.borrow_mut();
-    heard.push_back(Invalidation {
+    notifier.heard.borrow_mut().push_back(Invalidation {
         pasid: notifier.pasid,
         range,
     });

@@ -43,7 +43,8 @@ const COMMAND: u32 = 4;
 const COMMAND_MASTER: u32 = 1 << 2;
 
 impl Host {
-    /// `run` is called with `opaque` when it is time.
+    /// `run` is called with `opaque` when it is time. `pasid_control` is the offset of that register in
+    /// configuration space.
     ///
     /// # Safety
     ///
@@ -52,6 +53,7 @@ impl Host {
     pub(crate) unsafe fn new(
         qemu: &'static Qemu,
         object: *mut Object,
+        pasid_control: Option<u32>,
         run: unsafe extern "C" fn(*mut c_void),
         opaque: *mut c_void,
     ) -> Self {
@@ -63,7 +65,7 @@ impl Host {
             spaces: Spaces::new(qemu, object),
             gone: Cell::new(false),
             waker: RefCell::new(Some(waker)),
-            ats: RefCell::new(Some(Ats::new(qemu, object))),
+            ats: RefCell::new(Some(Ats::new(qemu, object, pasid_control))),
         }
     }
 

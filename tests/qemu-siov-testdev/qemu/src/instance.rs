@@ -26,6 +26,14 @@ fn instances<R>(f: impl FnOnce(&mut BTreeMap<usize, usize>) -> R) -> R {
     f(&mut INSTANCES.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
+/// Offsets in configuration space of control registers, which a reset clears.
+#[derive(Clone, Copy, Default)]
+struct Controls {
+    pasid: Option<u32>,
+    ats: Option<u32>,
+    pri: Option<u32>,
+}
+
 /// What stands behind an object.
 pub(crate) struct Instance<D: Device> {
     qemu: &'static Qemu,
@@ -35,8 +43,7 @@ pub(crate) struct Instance<D: Device> {
     device: RefCell<Option<D>>,
     /// A reset came while the device was busy.
     reset_is_due: Cell<bool>,
-    /// Offsets of control registers in configuration space, which a reset clears.
-    controls: RefCell<Vec<u32>>,
+    controls: Cell<Controls>,
     blocker: Cell<*mut QemuError>,
     /// Until the object ends, because accesses may be under way when it is unplugged.
     regions: RefCell<Vec<Box<Region<D>>>>,
@@ -103,7 +110,10 @@ impl<D: Device> Instance<D> {
             .inspect_err(|_| self.allow_migration())?;
         let opaque = std::ptr::from_ref(self).cast_mut().cast();
         // SAFETY: the instance lives as long as its object, and unrealize() stops the host before.
-        let host = unsafe { Host::new(self.qemu, self.object, run::<D>, opaque) };
+        let host = unsafe {
+            let pasid_control = self.controls.get().pasid;
+            Host::new(self.qemu, self.object, pasid_control, run::<D>, opaque)
+        };
         self.device.replace(Some(device));
         self.host.replace(Some(Rc::new(host)));
         Ok(())
@@ -128,7 +138,7 @@ impl<D: Device> Instance<D> {
         let symbols = &self.qemu.symbols;
         let lacks = |what| Error::new(format!("this QEMU cannot give a device {what}"));
         let mut at: u16 = 0x100;
-        let mut controls = Vec::new();
+        let mut controls = Controls::default();
         // SAFETY: the object is being realized; no capability overlaps another.
         unsafe {
             if (symbols.pcie_endpoint_cap_init)(self.object, 0) < 0 {
@@ -142,7 +152,7 @@ impl<D: Device> Instance<D> {
                     .pcie_pasid_init
                     .ok_or_else(|| lacks("a PASID capability"))?;
                 init(self.object, at, function.pasid_bits, false, false);
-                controls.push(u32::from(at) + 6);
+                controls.pasid = Some(u32::from(at) + 6);
                 at += 8;
             }
             if function.ats {
@@ -150,7 +160,7 @@ impl<D: Device> Instance<D> {
                     .pcie_ats_init
                     .ok_or_else(|| lacks("an ATS capability"))?;
                 init(self.object, at, true);
-                controls.push(u32::from(at) + 6);
+                controls.ats = Some(u32::from(at) + 6);
                 at += 8;
             }
             if let Some(requests) = function.pri {
@@ -158,10 +168,10 @@ impl<D: Device> Instance<D> {
                     .pcie_pri_init
                     .ok_or_else(|| lacks("a PRI capability"))?;
                 init(self.object, at, requests, true);
-                controls.push(u32::from(at) + 4);
+                controls.pri = Some(u32::from(at) + 4);
             }
         }
-        self.controls.replace(controls);
+        self.controls.set(controls);
         Ok(())
     }
 
@@ -228,7 +238,8 @@ impl<D: Device> Instance<D> {
     }
 
     fn reset(&self) {
-        for &control in &*self.controls.borrow() {
+        let Controls { pasid, ats, pri } = self.controls.get();
+        for control in [pasid, ats, pri].into_iter().flatten() {
             // SAFETY: the object is a PCI device with a register there.
             unsafe { (self.qemu.symbols.pci_default_write_config)(self.object, control, 0, 2) };
         }
@@ -270,7 +281,7 @@ pub(crate) unsafe extern "C" fn init<D: Device>(object: *mut Object) {
         host: RefCell::default(),
         device: RefCell::default(),
         reset_is_due: Cell::new(false),
-        controls: RefCell::default(),
+        controls: Cell::default(),
         blocker: Cell::new(std::ptr::null_mut()),
         regions: RefCell::default(),
     });

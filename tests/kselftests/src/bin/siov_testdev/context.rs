@@ -16,6 +16,8 @@ pub struct Context {
     pub ktest: Ktest,
     pub root: SiovTestdev,
     pub behind_port: Option<SiovTestdev>,
+    /// Whether the devices use ATS.
+    pub ats: bool,
 }
 
 /// Where most cases map something.
@@ -27,6 +29,7 @@ pub fn page(index: usize) -> u64 {
 }
 
 impl Context {
+    /// `--ats` on the command line says that the devices must use ATS.
     pub fn new() -> Result<Self> {
         let ktest = Ktest::open()?;
         let mut devices = Vec::new();
@@ -42,6 +45,7 @@ impl Context {
             ktest,
             root,
             behind_port,
+            ats: std::env::args().any(|argument| argument == "--ats"),
         })
     }
 

@@ -8,7 +8,7 @@ use siov_kselftests::ktap::Result;
 use siov_kselftests::siov_testdev::regs::{global, pci, Opcode};
 use siov_kselftests::siov_testdev::SiovTestdev;
 
-fn check(device: &SiovTestdev, adis: u32) -> Result {
+fn check(device: &SiovTestdev, adis: u32, ats: bool) -> Result {
     ensure!(device.global32(global::offset::VERSION) == global::VERSION);
     ensure!(device.adis() == adis, "{} ADIs", device.adis());
     let capabilities = device.global64(global::offset::CAPABILITIES);
@@ -24,6 +24,11 @@ fn check(device: &SiovTestdev, adis: u32) -> Result {
     let wanted = global::Status::BUS_MASTER | global::Status::PASID;
     ensure!(status.contains(wanted), "status {status:?}");
     ensure!(!status.contains(global::Status::ACTIVE));
+    ensure!(
+        status.contains(global::Status::ATS) == ats,
+        "status {status:?}, with ATS expected to be {ats}"
+    );
+    ensure!(capabilities.contains(global::Capabilities::ATS) == ats);
 
     let size = |bar: usize| -> Result<u64> {
         let path = device.function.path(&format!("resource{bar}"));
@@ -36,9 +41,9 @@ fn check(device: &SiovTestdev, adis: u32) -> Result {
 }
 
 pub fn identification(c: &mut Context) -> Result {
-    check(&c.root, 64)?;
+    check(&c.root, 64, c.ats)?;
     match &c.behind_port {
-        Some(device) => check(device, 8),
+        Some(device) => check(device, 8, c.ats),
         None => Ok(()),
     }
 }
