@@ -25,12 +25,13 @@ host_check_namespace() {
 		NS+=(--user --map-auto --map-root-user)
 	fi
 	NS+=(--mount --pid --fork --kill-child)
-	"${NS[@]}" true 2>/dev/null && return
+	local reason
+	reason=$("${NS[@]}" true 2>&1) && return
 	if [ "$EUID" = 0 ]; then
-		die "$E_TOOL" "root cannot create a mount namespace here" \
-			"a container needs CAP_SYS_ADMIN (docker run --privileged)"
+		die "$E_TOOL" "root cannot create a mount namespace here: $reason" \
+			"a container needs CAP_SYS_ADMIN (docker run --privileged), a chroot must be a mount point (mount --bind)"
 	fi
-	die "$E_TOOL" "user namespaces with mapped IDs do not work for $(id -un)" \
+	die "$E_TOOL" "user namespaces with mapped IDs do not work for $(id -un): $reason" \
 		"run as root, or: apt-get install uidmap && usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $(id -un)"
 }
 
