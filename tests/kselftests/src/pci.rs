@@ -137,9 +137,9 @@ impl Function {
     pub fn id(&self) -> u32 {
         // Checked when the value was made.
         let (segment, bus, device, function) = self.parse().unwrap_or_default();
-        u32::from(segment) << 16
-            | u32::from(bus) << 8
-            | u32::from(device & 31) << 3
+        (u32::from(segment) << 16)
+            | (u32::from(bus) << 8)
+            | (u32::from(device & 31) << 3)
             | u32::from(function & 7)
     }
 
