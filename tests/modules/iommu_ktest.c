@@ -26,6 +26,7 @@ struct ktest_attachment {
 	struct list_head node;
 	struct pci_dev *pdev;
 	u32 pasid;
+	bool has_handle;
 	struct iommu_attach_handle handle;
 };
 
@@ -113,10 +114,12 @@ static void ktest_detach_one(struct ktest_domain *domain, struct ktest_attachmen
 {
 	struct device *dev = &attachment->pdev->dev;
 
-	if (attachment->pasid == IOMMU_NO_PASID)
+	if (attachment->pasid != IOMMU_NO_PASID)
+		iommu_detach_device_pasid(domain->iommu, dev, attachment->pasid);
+	else if (attachment->has_handle)
 		iommu_detach_group_handle(domain->iommu, dev->iommu_group);
 	else
-		iommu_detach_device_pasid(domain->iommu, dev, attachment->pasid);
+		iommu_detach_group(domain->iommu, dev->iommu_group);
 	list_del(&attachment->node);
 	kfree(attachment);
 }
@@ -172,8 +175,7 @@ static int ktest_attach(struct ktest_file *file, struct iommu_ktest_attach *arg)
 	attachment->pdev = pdev;
 	attachment->pasid = arg->pasid;
 	if (arg->pasid == IOMMU_NO_PASID)
-		ret = iommu_attach_group_handle(domain->iommu, dev->iommu_group,
-						&attachment->handle);
+		ret = iommu_attach_group(domain->iommu, dev->iommu_group);
 	else
 		ret = iommu_attach_device_pasid(domain->iommu, dev, arg->pasid,
 						&attachment->handle);
@@ -218,6 +220,8 @@ static int ktest_replace(struct ktest_file *file, struct iommu_ktest_attach *arg
 		return -ENOMEM;
 	new->pdev = pdev;
 	new->pasid = arg->pasid;
+	/* The core replaces the domain of a group only for those who give it a handle. */
+	new->has_handle = true;
 	if (arg->pasid == IOMMU_NO_PASID)
 		ret = iommu_replace_group_handle(pdev->dev.iommu_group, domain->iommu,
 						 &new->handle);

@@ -6,8 +6,9 @@ use crate::kernel_module;
 use crate::ktap::Result;
 use crate::mmio::Mapping;
 use crate::pci::Function;
-use crate::PAGE;
+use crate::{poll, sysfs, PAGE};
 use anyhow::Context;
+use nix::errno::Errno;
 use std::fs::File;
 use std::mem::size_of;
 use std::os::fd::AsRawFd;
@@ -159,7 +160,15 @@ impl Ktest {
     ///
     /// Those of sysfs.
     pub fn take(&self, function: &Function) -> Result {
-        function.bind("iommu_ktest")
+        function.bind("iommu_ktest")?;
+        // A device that was just plugged may be bound by whoever plugs it, in the background.
+        poll::until_true(&format!("iommu_ktest takes {function}"), || {
+            match self.current_phys(function, 0) {
+                Ok(_) => Ok(true),
+                Err(error) if sysfs::errno(&error) == Some(Errno::ENODEV as i32) => Ok(false),
+                Err(error) => Err(error),
+            }
+        })
     }
 
     /// A paging domain that suits `function`.

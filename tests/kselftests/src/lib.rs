@@ -12,6 +12,7 @@ pub mod kernel_module;
 pub mod ktap;
 pub mod ktest;
 pub mod mmio;
+pub mod monitor;
 pub mod pattern;
 pub mod pci;
 pub mod poll;
