@@ -42,6 +42,13 @@ build_modules() {
 	fi
 }
 
+# The kernel's own lints, in a build directory of their own.
+build_clippy() {
+	mkdir -p "$BUILD/clippy"
+	in_root -C "$SRC" make -C "$TREE" "${TOOLS[@]}" M="$SRC" MO="$BUILD/clippy" SIOV_VENDOR="$VENDOR" \
+		CLIPPY=1 KRUSTFLAGS=-Dwarnings -j"$(nproc)" modules
+}
+
 # in_cargo ARGS...: the root's cargo on the checkout, offline, with the vendored crates.
 in_cargo() {
 	mkdir -p "$BUILD/cargo"
