@@ -15,6 +15,7 @@ guest_defaults() {
 	GUEST_EXTRA_MODULES=()		# in the initramfs, not loaded
 	GUEST_COPY=()			# FILE[:PATH], PATH in the guest, default /siov/NAME
 	GUEST_PROGRAMS=()		# programs of the root, brought along with their libraries
+	GUEST_KSELFTESTS=()		# SUITE/PROGRAM of the kernel's own selftests
 	GUEST_COMMANDS=()		# shell lines, each after the kind of its output, ktap or plain
 	GUEST_ACPI=			# arguments of dmar-table: a DMAR table in place of QEMU's
 	GUEST_MONITOR=			# QEMU's monitor (QMP) on the guest's third serial port
@@ -153,8 +154,17 @@ guest_command() {
 	for device in ${GUEST_DEVICES[@]+"${GUEST_DEVICES[@]}"}; do QEMU+=(-device "$device"); done
 }
 
+guest_add_kselftests() {
+	local item
+	for item in ${GUEST_KSELFTESTS[@]+"${GUEST_KSELFTESTS[@]}"}; do
+		kselftest_build "${item%/*}" "${item#*/}"
+		GUEST_COPY+=("$PROGRAM_FILE:/siov/bin/${item#*/}")
+	done
+}
+
 guest_collect() {
 	guest_add_programs
+	guest_add_kselftests
 	guest_initramfs
 	guest_make_overlay
 }

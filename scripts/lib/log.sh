@@ -37,8 +37,9 @@ main_lives() { kill -0 $$ 2>/dev/null; }
 # Shows that something is going on: a spinner with the newest log line on a terminal, elsewhere a line
 # every half minute, for the CI log to stay alive. Ends the step PID if the script is gone.
 step_watch() {
-	local text=$1 log=$2 start=$3 pid=$4 turn=0 last elapsed width=80 frames="|/-+"
-	if step_tty; then width=$(stty size <&1 | cut -d' ' -f2); fi
+	local text=$1 log=$2 start=$3 pid=$4 turn=0 last line elapsed width=80 frames="|/-+"
+	if step_tty; then { width=$(stty size <&3 | cut -d' ' -f2); } 3<&1; fi
+	if [ "${width:-0}" -lt 20 ]; then width=80; fi
 	while sleep 0.5; do
 		if ! main_lives; then
 			kill "$pid"
@@ -47,7 +48,8 @@ step_watch() {
 		elapsed=$((SECONDS - start))
 		if step_tty; then
 			last=$(tail -c 400 "$log" 2>/dev/null | tr '\r' '\n' | grep -v '^[[:space:]]*$' | tail -n 1 | tr -cd '[:print:]' || true)
-			printf '\r\033[K%s' "$(printf '  [%3d s] %s %s  %s' "$elapsed" "${frames:turn++%4:1}" "$text" "$last" | cut -c1-"$((width - 1))")"
+			printf -v line '  [%3d s] %s %s  %s' "$elapsed" "${frames:turn++%4:1}" "$text" "$last"
+			printf '\r\033[K%s' "${line:0:width-1}"
 		elif [ $((elapsed / 30)) -gt "$turn" ]; then
 			turn=$((elapsed / 30))
 			printf '  [%3d s] ... %s\n' "$elapsed" "$text"

@@ -65,6 +65,7 @@ scenario_set() {
 	copy) GUEST_COPY+=("$SRC/$value") ;;
 	acpi) GUEST_ACPI=$value ;;
 	monitor) GUEST_MONITOR=1 ;;
+	kselftest) GUEST_KSELFTESTS+=("$value") ;;
 	timeout) GUEST_TIMEOUT=$value ;;
 	icount) GUEST_ICOUNT=1 ;;
 	*) return 1 ;;
