@@ -61,7 +61,7 @@ in_cargo() {
 		offline = true
 	END
 	in_root -C "$SRC" -e CARGO_HOME="$BUILD/cargo" -e CARGO_TARGET_DIR="$BUILD/target" \
-		${CARGO_ENV[@]+"${CARGO_ENV[@]}"} cargo "$@"
+		"${CARGO_ENV[@]}" cargo "$@"
 }
 
 # Statically linked, because the guest has no libraries and the host may have an older libc.

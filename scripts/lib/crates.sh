@@ -31,7 +31,7 @@ crates_make() {
 	for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY; do
 		if [ -n "${!name:-}" ]; then env+=(-e "$name=${!name}"); fi
 	done
-	in_root -C "$SRC" ${env[@]+"${env[@]}"} -e CARGO_HOME="$out/home" -e CARGO_HTTP_CAINFO="$out/ca.crt" \
+	in_root -C "$SRC" "${env[@]}" -e CARGO_HOME="$out/home" -e CARGO_HTTP_CAINFO="$out/ca.crt" \
 		cargo vendor --locked --versioned-dirs "$out/crates" || {
 		echo "The crates of Cargo.lock could not be fetched: see the reason above."
 		echo "Check the network and proxy settings; a registry mirror belongs into ~/.cargo/config.toml."

@@ -56,14 +56,14 @@ guest_find_plugins() {
 # Sets INITRAMFS: busybox and modules, cached by content.
 guest_initramfs() {
 	local names=() module key ours=$BUILD/modules
-	for module in ${GUEST_MODULES[@]+"${GUEST_MODULES[@]}"} ${GUEST_EXTRA_MODULES[@]+"${GUEST_EXTRA_MODULES[@]}"}; do
+	for module in "${GUEST_MODULES[@]}" "${GUEST_EXTRA_MODULES[@]}"; do
 		names+=("${module%% *}")
 	done
 	key=$(hash_of "$ROOT" "$TREE" "$(cat "$SRC/scripts/guest/init" "$SRC/scripts/lib/make-initramfs" | sha256sum)" \
 		"$(cd "$ours" 2>/dev/null && find . -name '*.ko' -print0 | sort -z | xargs -0r sha256sum)" \
-		"$(printf '%s\n' ${names[@]+"${names[@]}"} | sort -u)")
+		"$(printf '%s\n' "${names[@]}" | sort -u)")
 	INITRAMFS=$CACHE/initramfs-$key/initramfs
-	cache_ensure "initramfs" "$key" 1 "initramfs" guest_make_initramfs ${names[@]+"${names[@]}"}
+	cache_ensure "initramfs" "$key" 1 "initramfs" guest_make_initramfs "${names[@]}"
 }
 
 guest_make_initramfs() {
@@ -76,14 +76,14 @@ guest_make_initramfs() {
 guest_make_overlay() {
 	local stage=$GUEST_DIR/overlay item file to
 	mkdir -p "$stage/siov/bin"
-	printf '%s\n' ${GUEST_MODULES[@]+"${GUEST_MODULES[@]}"} | sed '/^$/d' >"$stage/siov/modules"
-	printf '%s\n' ${GUEST_COMMANDS[@]+"${GUEST_COMMANDS[@]}"} | sed '/^$/d' >"$stage/siov/commands"
+	printf '%s\n' "${GUEST_MODULES[@]}" | sed '/^$/d' >"$stage/siov/modules"
+	printf '%s\n' "${GUEST_COMMANDS[@]}" | sed '/^$/d' >"$stage/siov/commands"
 	if [ -n "$GUEST_SHELL" ]; then
 		: >"$stage/siov/shell"
 	else
 		echo $((GUEST_TIMEOUT * 3 / 4)) >"$stage/siov/patience"
 	fi
-	for item in ${GUEST_COPY[@]+"${GUEST_COPY[@]}"}; do
+	for item in "${GUEST_COPY[@]}"; do
 		file=${item%%:*}
 		to=/siov/${file##*/}
 		if [[ $item = *:* ]]; then to=${item#*:}; fi
@@ -130,7 +130,7 @@ guest_command() {
 	fi
 	# On a loaded machine an emulated guest may see too few timer ticks in the kernel's early check of the
 	# IO-APIC, and panic.
-	append="console=ttyS0 panic=-1 no_timer_check${GUEST_APPEND[*]+ ${GUEST_APPEND[*]}}"
+	append="console=ttyS0 panic=-1 no_timer_check ${GUEST_APPEND[*]}"
 	serial=(-serial "file:$GUEST_DIR/output.log")
 	if [ -n "$GUEST_SHELL" ]; then serial=(-serial mon:stdio); fi
 	QEMU=(qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot
@@ -140,23 +140,24 @@ guest_command() {
 	if [ -n "$GUEST_MONITOR" ]; then
 		# Both ends are QEMU's own. An abstract name, because a path of a socket may have 107 characters.
 		monitor=siov-$$-$BASHPID-$RANDOM
+		# shellcheck disable=SC2054  # QEMU's commas
 		QEMU+=(-chardev "socket,id=monitor,path=$monitor,abstract=on,server=on,wait=off"
 			-mon chardev=monitor,mode=control
 			-chardev "socket,id=monitor-guest,path=$monitor,abstract=on" -serial chardev:monitor-guest)
 	fi
-	for device in ${GUEST_PLUGINS[@]+"${GUEST_PLUGINS[@]}"}; do QEMU+=(-plugin "$device"); done
-	QEMU+=(${iommu[@]+"${iommu[@]}"})
-	for disk in ${GUEST_DISKS[@]+"${GUEST_DISKS[@]}"}; do
+	for device in "${GUEST_PLUGINS[@]}"; do QEMU+=(-plugin "$device"); done
+	QEMU+=("${iommu[@]}")
+	for disk in "${GUEST_DISKS[@]}"; do
 		truncate -s "${disk#*=}" "$GUEST_DIR/${disk%%=*}.img"
 		QEMU+=(-drive "if=none,id=${disk%%=*},file=$GUEST_DIR/${disk%%=*}.img,format=raw,cache=unsafe")
 	done
-	QEMU+=(${GUEST_QEMU[@]+"${GUEST_QEMU[@]}"})
-	for device in ${GUEST_DEVICES[@]+"${GUEST_DEVICES[@]}"}; do QEMU+=(-device "$device"); done
+	QEMU+=("${GUEST_QEMU[@]}")
+	for device in "${GUEST_DEVICES[@]}"; do QEMU+=(-device "$device"); done
 }
 
 guest_add_kselftests() {
 	local item
-	for item in ${GUEST_KSELFTESTS[@]+"${GUEST_KSELFTESTS[@]}"}; do
+	for item in "${GUEST_KSELFTESTS[@]}"; do
 		kselftest_build "${item%/*}" "${item#*/}"
 		GUEST_COPY+=("$PROGRAM_FILE:/siov/bin/${item#*/}")
 	done

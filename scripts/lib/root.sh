@@ -28,7 +28,7 @@ in_root() {
 	done
 	ns_run "$BASH" "$SRC/scripts/lib/enter-root" "$ROOT" "$dir" "/tmp:$SRC:$CACHE$(printf ':%s' "${BINDS[@]}")" \
 		env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
-		TERM="${TERM:-dumb}" ${env[@]+"${env[@]}"} "$@"
+		TERM="${TERM:-dumb}" "${env[@]}" "$@"
 }
 
 root_key() { hash_of "${SUITES[*]}" "${PINS[*]}" "${EXACT[*]}" "${PACKAGES[*]}" "$(hash_recipe root_make root_preferences root_check_versions)"; }

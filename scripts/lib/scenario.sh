@@ -85,7 +85,7 @@ scenario_obstacle() {
 		echo "not for the debug kernel"
 		return
 	fi
-	for program in ${SCENARIO_OPTIONAL[@]+"${SCENARIO_OPTIONAL[@]}"}; do
+	for program in "${SCENARIO_OPTIONAL[@]}"; do
 		if ! in_root sh -c 'command -v "$1"' _ "$program" >/dev/null; then
 			echo "no $program in the root"
 			return
@@ -98,7 +98,7 @@ scenario_obstacle() {
 scenario_run() {
 	local dir=$1 allow
 	shift
-	for allow in ${SCENARIO_ALLOW[@]+"${SCENARIO_ALLOW[@]}"}; do set -- "$@" --allow "$allow"; done
+	for allow in "${SCENARIO_ALLOW[@]}"; do set -- "$@" --allow "$allow"; done
 	[ ${#GUEST_COMMANDS[@]} -gt 0 ] || die "$E_USAGE" "the scenario has no command"
 	GUEST_DIR=$dir
 	# A debug kernel takes a dozen times as long to boot, and several times as long for the rest.
