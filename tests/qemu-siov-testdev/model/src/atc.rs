@@ -86,6 +86,13 @@ mod tests {
             atc.insert(None, Iova::new(page << 12), ENTRY);
         }
         assert!(atc.entries.len() <= Atc::CAPACITY);
+        atc.clear();
+        for page in 0..Atc::CAPACITY as u64 {
+            atc.insert(None, Iova::new(page << 12), ENTRY);
+        }
+        assert_eq!(atc.entries.len(), Atc::CAPACITY);
+        atc.insert(None, Iova::new(9_999 << 12), ENTRY);
+        assert_eq!(atc.entries.len(), 1);
         assert_eq!(atc.get(None, Iova::new(9_999 << 12)), Some(ENTRY));
     }
 }

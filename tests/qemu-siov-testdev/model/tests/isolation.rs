@@ -306,6 +306,8 @@ fn raw_accesses_go_where_they_are_sent() {
     assert_eq!(rig.machine.get(None, 0xfee0_0000, 4), [0x41, 0, 0, 0]);
     let failed = rig.raw(all, 10, 0x4008, 0);
     assert_eq!(failed.failure(), Some(FaultReason::Blocked));
+    // Up to the end of a page.
+    assert_eq!(rig.raw(all, 9, 0x4ffc, 0), RawStatus::DONE);
     // Neither a length that is none nor a page boundary reaches the bus.
     let sent = rig.machine.requests.len();
     assert_eq!(

@@ -149,6 +149,51 @@ fn what_was_submitted_is_what_runs() {
     assert_eq!(rig.machine.get(pasid(P), 0x19000, 8), before);
 }
 
+#[test]
+fn the_inline_doorbell_counts_only_when_it_can() {
+    let mut rig = rig();
+    rig.set_delay(0, 1000);
+    rig.submit(0, &copy(0x10000, 0x18000, 8));
+    rig.run_once();
+    assert!(rig.user_status(0).contains(user::Status::INLINE_BUSY));
+    rig.set_user(0, user::offset::INLINE_DOORBELL, 1);
+    rig.run();
+    assert_eq!(rig.completed(0), 1);
+    // Not while the ADI takes no work, and not afterwards either.
+    rig.set_user(1, user::offset::INLINE_DOORBELL, 1);
+    rig.enable(1, pasid(P));
+    assert_eq!(rig.user_status(1), user::Status::READY);
+    assert_eq!(rig.machine.wake, None);
+}
+
+#[test]
+fn the_end_of_a_ring_descriptor_is_none_of_the_inline_one() {
+    let mut rig = rig();
+    rig.set_delay(0, 1000);
+    rig.set_user64(0, user::offset::RING_BASE, 0x10000);
+    rig.set_user(0, user::offset::RING_ORDER, 2);
+    put_ring(&mut rig, 0x10000, &[copy(0x12000, 0x13000, 8)]);
+    rig.set_user(0, user::offset::RING_TAIL, 1);
+    rig.run_once();
+    rig.submit(0, &Descriptor::NOP);
+    while rig.completed(0) == 0 {
+        rig.run_once();
+    }
+    assert!(rig.user_status(0).contains(user::Status::INLINE_BUSY));
+    rig.run();
+    assert_eq!(rig.completed(0), 2);
+}
+
+#[test]
+fn registers_can_be_written_by_halves() {
+    let mut rig = rig();
+    rig.set_user(0, user::offset::RING_BASE + 4, 0x1234_5678);
+    rig.set_user(0, user::offset::RING_BASE, 0x9abc_def0);
+    let base = rig.read(Region::User, user::offset::RING_BASE, 8);
+    assert_eq!(base, 0x1234_5678_9abc_dec0);
+    assert_eq!(rig.user(0, user::offset::RING_BASE + 4), 0x1234_5678);
+}
+
 fn put_ring(rig: &mut Rig, base: u64, descriptors: &[Descriptor]) {
     for (at, d) in (base..).step_by(64).zip(descriptors) {
         rig.machine.put(pasid(P), at, &d.to_bytes());

@@ -58,6 +58,37 @@ fn nothing_happens_before_it_is_due() {
 }
 
 #[test]
+fn the_device_asks_to_be_woken_for_what_is_due_first() {
+    let mut rig = under_way();
+    let next = rig.machine.wake;
+    rig.enable(1, pasid(P));
+    rig.set_delay(1, 5000);
+    rig.submit(1, &Descriptor::NOP);
+    assert_eq!(rig.machine.wake, next);
+    rig.enable(2, pasid(P));
+    rig.set_delay(2, 10);
+    rig.submit(2, &Descriptor::NOP);
+    assert_eq!(rig.machine.wake, Some(rig.machine.now + 10));
+}
+
+#[test]
+fn the_global_status_tells_of_work_in_flight() {
+    let mut rig = under_way();
+    let active = |rig: &mut Rig| {
+        let status = rig.global(global::offset::STATUS);
+        global::Status::from_bits_retain(status).contains(global::Status::ACTIVE)
+    };
+    assert!(active(&mut rig));
+    rig.run();
+    assert!(!active(&mut rig));
+    let command = RawCommand::new(RawCommand::WRITE, 4);
+    rig.set_global(global::offset::RAW_COMMAND, command.bits());
+    assert!(active(&mut rig));
+    rig.run();
+    assert!(!active(&mut rig));
+}
+
+#[test]
 fn drain_lets_the_descriptor_finish_and_starts_no_other() {
     let mut rig = under_way();
     rig.set_user(0, user::offset::RING_ORDER, 4);
@@ -162,6 +193,11 @@ fn reset_of_an_adi_leaves_nothing_of_it_and_all_of_the_others() {
         )
     };
     let fresh = read(&mut rig, 3);
+    assert!(fresh
+        .0
+        .iter()
+        .chain(&fresh.1)
+        .all(|&register| register == 0));
     rig.command(0, Command::Reset);
     assert_eq!(read(&mut rig, 0), fresh);
     let before = rig.machine.requests.len();

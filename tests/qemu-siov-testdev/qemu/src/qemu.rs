@@ -62,12 +62,12 @@ impl Qemu {
     }
 
     /// Prints an error on QEMU's standard error or monitor.
-    pub fn report(&self, text: &str) {
+    pub(crate) fn report(&self, text: &str) {
         self.symbols.report(text);
     }
 
     /// Prints a warning on QEMU's standard error or monitor.
-    pub fn warn(&self, text: &str) {
+    pub(crate) fn warn(&self, text: &str) {
         self.symbols.warn(text);
     }
 

@@ -35,8 +35,8 @@ pub struct Machine {
     pub wake: Option<u64>,
     pub enabled: Status,
     pub invalidations: Vec<Invalidation>,
-    /// Translations handed out, whose number is the address.
-    translations: Vec<(Option<Pasid>, u64)>,
+    /// Translations handed out, whose number is the address, and whether they allow writes.
+    translations: Vec<(Option<Pasid>, u64, bool)>,
 }
 
 impl Machine {
@@ -125,7 +125,7 @@ impl Machine {
     }
 
     fn untranslate(&self, address: PhysAddr) -> (Option<Pasid>, u64) {
-        let (pasid, page) = self.translations[(address.raw() / PAGE) as usize];
+        let (pasid, page, _) = self.translations[(address.raw() / PAGE) as usize];
         (pasid, page * PAGE + address.raw() % PAGE)
     }
 }
@@ -162,16 +162,18 @@ impl Host for Machine {
         &mut self,
         pasid: Option<Pasid>,
         address: Iova,
-        _write: bool,
+        write: bool,
     ) -> Result<Translation, FaultReason> {
         let key = (pasid, address.raw() / PAGE);
         if !self.pages.contains_key(&key) {
             return Err(FaultReason::Blocked);
         }
-        self.translations.push(key);
+        // Nobody gets more than was asked for.
+        let writable = write && !self.read_only.contains(&key);
+        self.translations.push((key.0, key.1, writable));
         Ok(Translation {
             page: PhysAddr::new((self.translations.len() as u64 - 1) * PAGE),
-            writable: !self.read_only.contains(&key),
+            writable,
         })
     }
 
@@ -187,6 +189,8 @@ impl Host for Machine {
     }
 
     fn write_translated(&mut self, to: PhysAddr, data: &[u8]) -> Result<(), FaultReason> {
+        let (.., writable) = self.translations[(to.raw() / PAGE) as usize];
+        assert!(writable, "write with a translation for reading");
         let (pasid, address) = self.untranslate(to);
         self.map(pasid, address, 1);
         self.write(pasid, Iova::new(address), data)

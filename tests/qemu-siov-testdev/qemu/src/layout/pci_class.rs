@@ -363,4 +363,32 @@ mod tests {
             "base class",
         );
     }
+
+    #[test]
+    fn a_class_is_filled_in_where_it_was_understood() {
+        let identity = Identity {
+            vendor: 0x1af4,
+            device: 0x10f5,
+            revision: 7,
+            class: 0x0880,
+        };
+        let functions = [0x1000_usize, 0x2000, 0x3000].map(|address| address as *const c_void);
+        let [realize, exit, write_config] = functions;
+        let mut bytes = vec![0_u64; 32];
+        let class: *mut ObjectClass = bytes.as_mut_ptr().cast();
+        // SAFETY: the buffer is as long as a class.
+        unsafe {
+            let functions = Functions {
+                realize,
+                exit,
+                write_config,
+            };
+            PciClass { identity: AT }.fill(class, functions, identity);
+        }
+        let bytes: Vec<u8> = bytes.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        assert_eq!(identity_at(&bytes, AT), Some(identity));
+        let words = [AT - 32, AT - 24, AT - 16, AT - 8].map(|at| word(&bytes, at));
+        assert_eq!(words, [Some(0x1000), Some(0x2000), Some(0), Some(0x3000)]);
+        assert!(bytes[..AT - 32].iter().all(|&byte| byte == 0));
+    }
 }

@@ -78,13 +78,19 @@ struct Trial {
     written: Cell<(u64, u64, u32)>,
 }
 
-const READ_VALUE: u64 = 0x1122_3344;
+/// Offset, value and size of the write.
+const TRIAL_WRITE: (u64, u64, u32) = (16, 0x5566, 8);
+
+/// What a read gives.
+const fn trial_value(at: u64, size: u32) -> u64 {
+    0x1122_3344 + (at << 8) + size as u64
+}
 
 unsafe extern "C" fn trial_read(opaque: *mut c_void, at: u64, size: u32) -> u64 {
     // SAFETY: the opaque pointer of try_out().
     let trial = unsafe { &*opaque.cast::<Trial>() };
     trial.reads.set(trial.reads.get() + 1);
-    READ_VALUE + at + u64::from(size)
+    trial_value(at, size)
 }
 
 unsafe extern "C" fn trial_write(opaque: *mut c_void, at: u64, value: u64, size: u32) {
@@ -147,42 +153,55 @@ unsafe fn try_out(symbols: &Symbols, endianness: u32) -> Result<(), Refusal> {
     // only reference before what it points to.
     let accesses = unsafe {
         let opaque = std::ptr::from_ref(&trial).cast_mut().cast();
-        (symbols.memory_region_init_io)(
-            region,
-            std::ptr::null_mut(),
-            &ops,
-            opaque,
-            std::ptr::null(),
-            64,
-        );
+        let nobody = std::ptr::null_mut();
+        (symbols.memory_region_init_io)(region, nobody, &ops, opaque, std::ptr::null(), 64);
         let read = |at, log2_size| {
             let mut value = 0;
-            let result = (symbols.memory_region_dispatch_read)(
-                region,
-                at,
-                &mut value,
-                log2_size,
-                ATTRS_UNSPECIFIED,
-            );
+            let read = symbols.memory_region_dispatch_read;
+            let result = read(region, at, &mut value, log2_size, ATTRS_UNSPECIFIED);
             (result, value)
         };
         let good = read(8, 2);
         let short = read(8, 1).0;
         let unaligned = read(2, 2).0;
-        let written =
-            (symbols.memory_region_dispatch_write)(region, 16, 0x5566, 3, ATTRS_UNSPECIFIED);
+        let (at, value, _) = TRIAL_WRITE;
+        let write = symbols.memory_region_dispatch_write;
+        let written = write(region, at, value, 3, ATTRS_UNSPECIFIED);
         (symbols.object_unref)(region.cast());
-        (good, short, unaligned, written)
+        Accesses {
+            good,
+            short,
+            unaligned,
+            written,
+        }
     };
-    let (good, short, unaligned, written) = accesses;
-    if good != (0, READ_VALUE + 8 + 4) || written != 0 || trial.written.get() != (16, 0x5566, 8) {
-        return refuse("an access to a region of ours does not arrive as it should");
-    }
-    if short == 0 || unaligned == 0 || trial.reads.get() != 1 {
-        return refuse("a region of ours is accessed in ways that it excludes");
-    }
+    judge(accesses, trial.reads.get(), trial.written.get())?;
     if !storage.is_intact() {
         return Err(Refusal::new("MemoryRegion: it is larger than it seems"));
+    }
+    Ok(())
+}
+
+/// What QEMU said about the accesses of [`try_out`].
+#[derive(Clone, Copy)]
+struct Accesses {
+    /// Result and value of a good read.
+    good: (u32, u64),
+    /// Result of a read that is too short.
+    short: u32,
+    /// Result of a read that is not aligned.
+    unaligned: u32,
+    /// Result of a good write.
+    written: u32,
+}
+
+fn judge(accesses: Accesses, reads: usize, write: (u64, u64, u32)) -> Result<(), Refusal> {
+    let good = accesses.good == (0, trial_value(8, 4)) && accesses.written == 0;
+    if !good || write != TRIAL_WRITE {
+        return refuse("an access to a region of ours does not arrive as it should");
+    }
+    if accesses.short == 0 || accesses.unaligned == 0 || reads != 1 {
+        return refuse("a region of ours is accessed in ways that it excludes");
     }
     Ok(())
 }
@@ -257,6 +276,46 @@ mod tests {
             ops.valid.accepts = accepts;
             let refusal = decide(&host_bridge(2), &host_bridge(1), &ops, in_program).unwrap_err();
             assert!(refusal.to_string().contains("accepts"), "{refusal}");
+        }
+    }
+
+    const FINE: Accesses = Accesses {
+        good: (0, trial_value(8, 4)),
+        short: 2,
+        unaligned: 2,
+        written: 0,
+    };
+
+    #[test]
+    fn accesses_arrive_or_are_refused() {
+        assert_eq!(judge(FINE, 1, TRIAL_WRITE), Ok(()));
+        let wrong = [
+            Accesses {
+                good: (2, FINE.good.1),
+                ..FINE
+            },
+            Accesses {
+                good: (0, trial_value(8, 8)),
+                ..FINE
+            },
+            Accesses {
+                good: (0, trial_value(9, 4)),
+                ..FINE
+            },
+            Accesses { written: 1, ..FINE },
+            Accesses { short: 0, ..FINE },
+            Accesses {
+                unaligned: 0,
+                ..FINE
+            },
+        ];
+        for accesses in wrong {
+            assert!(judge(accesses, 1, TRIAL_WRITE).is_err());
+        }
+        assert!(judge(FINE, 2, TRIAL_WRITE).is_err());
+        assert!(judge(FINE, 0, TRIAL_WRITE).is_err());
+        for (at, value, size) in [(0, 0x5566, 8), (16, 0x6655, 8), (16, 0x5566, 4)] {
+            assert!(judge(FINE, 1, (at, value, size)).is_err());
         }
     }
 }
