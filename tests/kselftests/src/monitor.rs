@@ -84,7 +84,12 @@ impl Monitor {
         Ok(())
     }
 
-    fn execute(&mut self, command: &str, arguments: Value) -> Result<Value> {
+    /// Has any command executed: what it returns.
+    ///
+    /// # Errors
+    ///
+    /// QEMU's, with its description.
+    pub fn execute(&mut self, command: &str, arguments: Value) -> Result<Value> {
         self.requests += 1;
         let request = json!({ "execute": command, "arguments": arguments, "id": self.requests });
         self.send(format!("{request}\n").as_bytes())?;

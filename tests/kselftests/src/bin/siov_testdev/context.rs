@@ -59,12 +59,7 @@ impl Context {
 
     /// The same without an attachment.
     pub fn detached_space(&self, pages: u32) -> Result<Space> {
-        let buffer = self
-            .ktest
-            .buffer(pages.next_power_of_two().trailing_zeros())?;
-        let domain = self.ktest.domain(&self.root.function)?;
-        domain.map(IOVA, buffer.phys, pages as usize * PAGE, prot::BOTH)?;
-        Ok(Space { domain, buffer })
+        Space::new(&self.ktest, &self.root.function, pages)
     }
 }
 
@@ -75,6 +70,15 @@ pub struct Space {
 }
 
 impl Space {
+    /// A domain for `function`, which the driver iommu_ktest has, with fresh pages from [`IOVA`] on.
+    pub fn new(ktest: &Ktest, function: &Function, pages: u32) -> Result<Self> {
+        let order = pages.next_power_of_two().trailing_zeros();
+        let buffer = ktest.buffer(order)?;
+        let domain = ktest.domain(function)?;
+        domain.map(IOVA, buffer.phys, pages as usize * PAGE, prot::BOTH)?;
+        Ok(Self { domain, buffer })
+    }
+
     /// Fills page `index` with data of its own.
     pub fn fill(&self, index: usize, seed: u64) -> Vec<u8> {
         let data = bytes(PAGE, seed);

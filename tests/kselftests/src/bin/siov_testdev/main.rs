@@ -3,10 +3,16 @@
 //! siov-testdev over an IOMMU that takes PASIDs: what a guest sees of the device, and that each of its
 //! interfaces reaches the domain that its PASID is attached to, and nothing else.
 
+//!
+//! The first argument chooses the cases: none or `--ats` for a machine whose IOMMU takes PASIDs, `plug` for
+//! one whose devices come by the monitor, `bare` for one without such an IOMMU.
+
+mod bare;
 mod context;
 mod interrupts;
 mod isolation;
 mod memory;
+mod plug;
 mod registers;
 mod teardown;
 
@@ -14,7 +20,7 @@ use context::Context;
 use siov_kselftests::ktap::{self, Plan};
 use std::process::ExitCode;
 
-fn main() -> ExitCode {
+fn with_pasids() -> ExitCode {
     ktap::run(Context::new, |context| {
         Plan::new(context)
             .case("registers", registers::identification)
@@ -34,4 +40,34 @@ fn main() -> ExitCode {
             .case("unplug in flight", teardown::unplug)
             .run()
     })
+}
+
+fn plug() -> ExitCode {
+    ktap::run(plug::Context::new, |context| {
+        Plan::new(context)
+            .case("properties", plug::properties)
+            .case("properties that are refused", plug::refused)
+            .case("plug and unplug in flight", plug::rounds)
+            .case("two devices", plug::two)
+            .case("migration", plug::migration)
+            .run()
+    })
+}
+
+fn bare() -> ExitCode {
+    ktap::run(bare::Context::new, |context| {
+        Plan::new(context)
+            .case("requests without PASID", bare::untagged)
+            .case("requests with a PASID", bare::tagged)
+            .case("DMA to registers", bare::registers)
+            .run()
+    })
+}
+
+fn main() -> ExitCode {
+    match std::env::args().nth(1).as_deref() {
+        Some("plug") => plug(),
+        Some("bare") => bare(),
+        _ => with_pasids(),
+    }
 }

@@ -19,7 +19,7 @@ const MILLISECOND: u64 = 1_000_000;
 const PAGES: usize = 12;
 
 /// Has an interface write twelve pages, one each 30 ms, and waits until it has begun.
-fn begin(adi: Adi<'_>, space: &Space, pasid: u32) -> Result {
+pub fn begin(adi: Adi<'_>, space: &Space, pasid: u32) -> Result {
     adi.enable(Some(pasid));
     adi.set_delay(30 * MILLISECOND);
     space.buffer.memory.zero();
@@ -37,7 +37,7 @@ fn written(space: &Space) -> usize {
 }
 
 /// Checks that the device writes nothing for ten times as long as a step takes.
-fn expect_silence(space: &Space) -> Result {
+pub fn expect_silence(space: &Space) -> Result {
     let before = space.buffer.memory.read(0, space.buffer.len());
     std::thread::sleep(std::time::Duration::from_millis(300));
     let after = space.buffer.memory.read(0, space.buffer.len());
@@ -157,8 +157,7 @@ pub fn unplug(c: &mut Context) -> Result {
         begin(device.adi(index), &space, pasid)?;
     }
     let slot = slot_of(&device)?;
-    // Until it is gone it sends what it has begun; the kernel detaches the PASIDs before.
-    expect_faults(64);
+    // The driver switches bus mastering off before it detaches the PASIDs, so nothing faults.
     sysfs::write(format!("{slot}/power"), "0")?;
     poll::until_true("the device goes", || Ok(!device.function.exists()))?;
     expect_silence(&space)?;
