@@ -56,7 +56,7 @@ fn setup() -> Result<Context> {
 const IOVA: u64 = 5 << 30;
 
 /// Where the device's buffer is filled from.
-const STAGING: u64 = 3 << 39;
+const STAGING: u64 = 300 << 30;
 
 impl Context {
     fn domain(&self) -> Result<Domain> {
@@ -105,10 +105,11 @@ fn translation(c: &mut Context) -> Result {
     let buffer = c.ktest.buffer(9)?;
     let domain = c.attached()?;
     let mut words = Words::new(7);
-    // Anywhere in 46 bits, which both stages have, at most one page in 2 MiB.
+    // Anywhere, at most one page in 2 MiB.
+    let slots = (domain.last + 1) >> 21;
     let mut iovas = std::collections::BTreeMap::new();
     while iovas.len() < PAGES {
-        let slot = words.below(1 << (46 - 21));
+        let slot = words.below(slots);
         iovas.insert(slot, (slot << 21) + page(words.below(512) as usize));
     }
     let iovas: Vec<u64> = iovas
