@@ -23,6 +23,10 @@ const COMMAND: u64 = 4;
 const COMMAND_MEMORY: u16 = 1 << 1;
 const COMMAND_MASTER: u16 = 1 << 2;
 
+/// The PASID capability is the first one in extended configuration space.
+const PASID_CAPABILITY: u64 = 0x100;
+const PASID_CONTROL: u64 = PASID_CAPABILITY + 6;
+
 /// Opens configuration space.
 fn config(function: &Function) -> Result<File> {
     let path = function.path("config");
@@ -105,15 +109,14 @@ pub fn tagged(c: &mut Context) -> Result {
     let fault = adi.fault(&write)?;
     ensure!(fault.reason == Some(FaultReason::PasidOff), "{fault:x?}");
 
-    // The PASID capability is the first one in extended configuration space.
     let config = config(&device.function)?;
     let mut id = [0; 2];
-    config.read_exact_at(&mut id, 0x100)?;
+    config.read_exact_at(&mut id, PASID_CAPABILITY)?;
     ensure!(
         u16::from_le_bytes(id) == 0x1b,
         "extended capability {id:x?}"
     );
-    set_word(&config, 0x106, 1)?;
+    set_word(&config, PASID_CONTROL, 1)?;
     ensure!(device.global32(global::offset::STATUS) & global::Status::PASID.bits() != 0);
     let fault = adi.fault(&write)?;
     ensure!(
@@ -121,7 +124,17 @@ pub fn tagged(c: &mut Context) -> Result {
         "{fault:x?}"
     );
     ensure!(buffer.memory.read(0, PAGE) == [0; PAGE]);
-    adi.drain()
+    adi.drain()?;
+
+    // A reset of the function switches it off again.
+    sysfs::write(device.function.path("reset"), "1")?;
+    let mut control = [0; 2];
+    config.read_exact_at(&mut control, PASID_CONTROL)?;
+    ensure!(
+        control == [0; 2],
+        "PASID control {control:x?} after a reset"
+    );
+    Ok(())
 }
 
 /// A device whose DMA hits its own registers must not stumble; those of its neighbour work.
