@@ -204,7 +204,9 @@ fn storm(c: &mut Context) -> Result {
     );
     let (seconds, lines) = (start.elapsed().as_secs(), log.count(&words)? - lines);
     note(format!("{lines} lines in {seconds} s"));
-    let most = LIMIT.0 * (seconds / LIMIT.1 + 2);
+    // Twice what the limit says: the kernel lets a few more through where intervals meet, and how
+    // often they do depends on the machine.
+    let most = 2 * LIMIT.0 * (seconds / LIMIT.1 + 2);
     ensure!(
         lines != 0 && lines as u64 <= most,
         "{lines} lines for {FAULTS} faults, at most {most}"
