@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use siov_types::{Iova, IovaRange, Pasid, PhysAddr, PAGE_SIZE};
 
-use crate::dma::DmaError;
+use crate::dma::{touches_interrupt_range, DmaError};
 use crate::ffi::{IotlbNotifier, Object, Storage, TlbEntry, NO_PASID};
 use crate::qemu::Qemu;
 use crate::symbols::IotlbNotify;
@@ -138,6 +138,9 @@ impl Ats {
         write: bool,
     ) -> Result<Translation, DmaError> {
         let functions = self.functions.ok_or(DmaError::PasidUnsupported)?;
+        if touches_interrupt_range(address, 1) {
+            return Err(DmaError::Blocked);
+        }
         self.listen(functions, pasid)?;
         let number = pasid.map_or(NO_PASID, Pasid::raw);
         let page = address.align_down(PAGE_SIZE).raw();

@@ -202,7 +202,7 @@ impl Spaces {
 }
 
 /// Whether any of these bytes lies in the range of interrupts (VT-d spec, 3.14).
-fn touches_interrupt_range(address: Iova, length: usize) -> bool {
+pub(crate) fn touches_interrupt_range(address: Iova, length: usize) -> bool {
     let last = address
         .raw()
         .saturating_add(length as u64)

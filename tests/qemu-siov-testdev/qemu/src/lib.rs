@@ -7,7 +7,7 @@
 //! QEMU's structures the few fields lie that are needed, checks what it found, and refuses with a
 //! sentence when anything is not as expected. [`register`] then adds a [`Device`] to QEMU's types.
 //!
-//! Bottom up: [`ffi`](self) declares the structures that are compiled in, `symbols` the functions;
+//! Bottom up: `ffi` declares the structures that are compiled in, `symbols` the functions;
 //! `layout` finds and checks the rest; `class` and `instance` are what QEMU calls; [`Host`] is how a
 //! device reaches the machine. A device itself is safe code.
 //!

@@ -10,7 +10,7 @@ use std::fmt;
 
 mod pci_class;
 mod region_ops;
-mod storage;
+mod timer;
 mod translation;
 mod type_info;
 
@@ -59,7 +59,7 @@ impl Layout {
         // SAFETY: as the caller promises, for all of them.
         unsafe {
             type_info::check(symbols)?;
-            storage::check(symbols)?;
+            timer::check(symbols)?;
             Ok(Self {
                 pci_class: pci_class::find(symbols)?,
                 little_endian: region_ops::find(symbols)?,
