@@ -14,18 +14,22 @@ build_enter() {
 	local name
 	name=build-$(hash_of "$SRC" "$ROOT" "$TREE")
 	BUILD=$CACHE/$name
-	cache_lock_open "$name"
-	BUILD_LOCK=$LOCK_FD
+	BUILD_LOCK=$CACHE/locks/$name
 	mkdir -p "$BUILD"
 	printf '%s\n' "$SRC" >"$BUILD/checkout"
 	basename "${TREE%/tree}" >"$BUILD/tree"
 }
 
-# Two makes in one directory break each other, and a guest must not take half-written modules.
+# Two makes in one directory break each other, and a guest must not take half-written modules. The lock file
+# is opened each time: suites that run side by side inherit what this shell has open, and a lock is no lock
+# between two holders of one open file.
 build_locked() {
-	flock -x "$BUILD_LOCK"
+	local lock
+	exec {lock}>>"$BUILD_LOCK"
+	flock -x "$lock"
 	"$@"
-	flock -u "$BUILD_LOCK"
+	flock -u "$lock"
+	exec {lock}>&-
 }
 
 # Warnings are errors. Those that no compiler flag turns into errors (modpost, objtool) are found in the log;
