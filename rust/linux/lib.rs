@@ -3,7 +3,8 @@
 //! Safe abstractions over the kernel's C interfaces, for what the `kernel` crate does not have.
 
 pub mod acpi;
-mod bindings;
+#[doc(hidden)]
+pub mod bindings;
 pub mod error;
 pub mod iommu;
 pub mod irq;
