@@ -5,7 +5,7 @@
 # allows KASAN together with Rust with no other compiler.
 
 debug_kernel_key() {
-	hash_of "$(root_key)" "$KERNEL" "$(grep -E '^(# )?CONFIG_' "$SRC/scripts/debug.config" | sha256sum)" \
+	hash_of "$(root_build_packages)" "$KERNEL" "$(grep -E '^(# )?CONFIG_' "$SRC/scripts/debug.config" | sha256sum)" \
 		"$(hash_recipe debug_kernel_make)"
 }
 

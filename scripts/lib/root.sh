@@ -96,6 +96,13 @@ root_moved_on() {
 	exit "$E_VERSION"
 }
 
+# The packages, with versions, that a kernel tree is made from and built with. Trees depend on these alone:
+# a program for the guest that joins the root does not cost a new tree.
+root_build_packages() {
+	grep -E '^(linux-(source|config|headers|kbuild)-|(rustc|rust-src|bindgen|clang|llvm|lld|gcc|binutils|make|pahole|bc|bison|flex|libelf-dev|libssl-dev|libc6-dev)[-=0-9])' \
+		"${ROOT%/fs}/packages"
+}
+
 # Sets ROOT.
 root_ensure() {
 	local key

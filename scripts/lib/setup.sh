@@ -20,6 +20,8 @@ setup_prune() {
 	for kernel in $(KERNEL=7.3 && load_versions && echo "${KERNELS[@]}"); do
 		KERNEL=$kernel
 		load_versions
+		ROOT=$CACHE/root-$(root_key)/fs
+		[ -d "$ROOT" ] || continue
 		keep+=("root-$(root_key)" "tree-$(tree_key)" "debug-kernel-$(debug_kernel_key)")
 	done
 	keep+=("vendor-$(crates_key)")

@@ -4,7 +4,7 @@
 # The kernel tree that modules are built against: the source of the shipped kernel with its configuration,
 # prepared, because Debian's header packages hold no Rust metadata.
 
-tree_key() { hash_of "$(root_key)" "$KREL" "$LOCALVERSION" "$CC" "$(hash_recipe tree_make tree_check_crates)"; }
+tree_key() { hash_of "$(root_build_packages)" "$KREL" "$LOCALVERSION" "$CC" "$(hash_recipe tree_make tree_check_crates)"; }
 
 # localversion-debian gives the release string of the shipped kernel, which vermagic compares. An environment
 # variable LOCALVERSION would be appended to it.
