@@ -7,6 +7,7 @@
 #include <linux/dmar.h>
 #include <linux/generic_pt/iommu.h>
 #include <linux/iommu.h>
+#include <linux/iommu-aux.h>
 #include <linux/irq.h>
 #include <linux/irqdomain.h>
 #include <linux/pci.h>

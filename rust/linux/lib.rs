@@ -5,7 +5,9 @@
 pub mod acpi;
 #[doc(hidden)]
 pub mod bindings;
+pub mod device;
 pub mod error;
+pub mod ffi;
 pub mod iommu;
 pub mod irq;
 mod mm;
@@ -14,9 +16,12 @@ pub mod param;
 pub mod pci;
 pub mod poll;
 pub mod ratelimit;
+pub mod raw;
 mod show;
+pub mod symbol;
 pub mod sync;
 pub mod syscore;
 pub mod vec;
+pub mod work;
 
 pub use show::Show;

@@ -188,7 +188,7 @@ guest_prepare() {
 # Shows the commands' output until guest_run has returned.
 guest_follow() {
 	local tail
-	tail -n +1 -s 0.2 -f "$GUEST_DIR/output.log" > >(sed -u '/^siov-guest: /d') &
+	tail -n +1 -s 0.2 -f "$GUEST_DIR/output.log" > >(sed -u -e '/^siov-guest: /d' -e '/^# expect-fault /d') &
 	tail=$!
 	until [ -e "$GUEST_DIR/end" ] || ! main_lives; do sleep 0.2; done
 	sleep 0.3

@@ -8,6 +8,7 @@
 #include <linux/dma-mapping.h>
 #include <linux/fs.h>
 #include <linux/iommu.h>
+#include <linux/iommu-aux.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -30,9 +31,26 @@ struct ktest_attachment {
 	struct iommu_attach_handle handle;
 };
 
+/* One iommu_aux_attach_device(). */
+struct ktest_aux {
+	struct list_head node;
+	struct pci_dev *pdev;
+};
+
+struct ktest_listener {
+	struct list_head node;
+	struct pci_dev *pdev;
+	spinlock_t lock;		/* of what follows */
+	struct iommu_dma_fault last;
+	iommu_ktest_bdf source;
+	u32 count;
+};
+
 struct ktest_domain {
 	struct iommu_domain *iommu;
 	struct list_head attachments;
+	struct list_head aux;
+	struct list_head listeners;
 };
 
 struct ktest_dma {
@@ -59,23 +77,33 @@ struct ktest_file {
 struct ktest_device {
 	struct list_head node;
 	struct pci_dev *pdev;
+	bool leave_aux;
 };
 
 static DECLARE_RWSEM(ktest_lock);
 static LIST_HEAD(ktest_devices);
 static LIST_HEAD(ktest_files);
 
-static struct pci_dev *ktest_find(iommu_ktest_bdf bdf)
+static iommu_ktest_bdf ktest_bdf(struct pci_dev *pdev)
+{
+	return pci_domain_nr(pdev->bus) << 16 | pci_dev_id(pdev);
+}
+
+static struct ktest_device *ktest_find_device(iommu_ktest_bdf bdf)
 {
 	struct ktest_device *device;
 
-	list_for_each_entry(device, &ktest_devices, node) {
-		struct pci_dev *pdev = device->pdev;
-
-		if (pci_domain_nr(pdev->bus) == bdf >> 16 && pci_dev_id(pdev) == (bdf & 0xffff))
-			return pdev;
-	}
+	list_for_each_entry(device, &ktest_devices, node)
+		if (ktest_bdf(device->pdev) == bdf)
+			return device;
 	return NULL;
+}
+
+static struct pci_dev *ktest_find(iommu_ktest_bdf bdf)
+{
+	struct ktest_device *device = ktest_find_device(bdf);
+
+	return device ? device->pdev : NULL;
 }
 
 static int ktest_domain_alloc(struct ktest_file *file, struct iommu_ktest_domain *arg)
@@ -84,12 +112,14 @@ static int ktest_domain_alloc(struct ktest_file *file, struct iommu_ktest_domain
 	struct ktest_domain *domain;
 	int ret;
 
-	if (!pdev)
+	if (!pdev || !pdev->dev.iommu_group)
 		return -ENODEV;
 	domain = kzalloc_obj(*domain);
 	if (!domain)
 		return -ENOMEM;
 	INIT_LIST_HEAD(&domain->attachments);
+	INIT_LIST_HEAD(&domain->aux);
+	INIT_LIST_HEAD(&domain->listeners);
 	domain->iommu = iommu_paging_domain_alloc(&pdev->dev);
 	if (IS_ERR(domain->iommu)) {
 		ret = PTR_ERR(domain->iommu);
@@ -124,10 +154,42 @@ static void ktest_detach_one(struct ktest_domain *domain, struct ktest_attachmen
 	kfree(attachment);
 }
 
+static void ktest_aux_detach_one(struct ktest_domain *domain, struct ktest_aux *aux)
+{
+	iommu_aux_detach_device(domain->iommu, &aux->pdev->dev);
+	list_del(&aux->node);
+	kfree(aux);
+}
+
+static void ktest_on_fault(const struct iommu_dma_fault *fault, void *data)
+{
+	struct ktest_listener *listener = data;
+
+	spin_lock(&listener->lock);
+	listener->last = *fault;
+	listener->source = ktest_bdf(to_pci_dev(fault->dev));
+	listener->count++;
+	spin_unlock(&listener->lock);
+}
+
+static void ktest_unlisten_one(struct ktest_domain *domain, struct ktest_listener *listener)
+{
+	iommu_aux_unregister_fault_handler(domain->iommu, &listener->pdev->dev, ktest_on_fault,
+					   listener);
+	list_del(&listener->node);
+	kfree(listener);
+}
+
 static void ktest_domain_release(struct ktest_domain *domain)
 {
+	struct ktest_listener *listener, *next_listener;
 	struct ktest_attachment *attachment, *next;
+	struct ktest_aux *aux, *next_aux;
 
+	list_for_each_entry_safe(listener, next_listener, &domain->listeners, node)
+		ktest_unlisten_one(domain, listener);
+	list_for_each_entry_safe(aux, next_aux, &domain->aux, node)
+		ktest_aux_detach_one(domain, aux);
 	list_for_each_entry_safe(attachment, next, &domain->attachments, node)
 		ktest_detach_one(domain, attachment);
 	iommu_domain_free(domain->iommu);
@@ -163,7 +225,7 @@ static int ktest_attach(struct ktest_file *file, struct iommu_ktest_attach *arg)
 	struct device *dev;
 	int ret;
 
-	if (!domain || !pdev)
+	if (!domain || !pdev || !pdev->dev.iommu_group)
 		return -ENODEV;
 	dev = &pdev->dev;
 	/* The core would say that all went well and do nothing. */
@@ -250,6 +312,211 @@ static int ktest_detach(struct ktest_file *file, struct iommu_ktest_attach *arg)
 	if (!attachment)
 		return -ENOENT;
 	ktest_detach_one(domain, attachment);
+	return 0;
+}
+
+static int ktest_aux_attach(struct ktest_file *file, struct iommu_ktest_aux *arg)
+{
+	struct ktest_domain *domain = xa_load(&file->domains, arg->domain);
+	struct pci_dev *pdev = ktest_find(arg->device);
+	struct ktest_aux *aux;
+	int ret;
+
+	if (!domain || !pdev)
+		return -ENOENT;
+	aux = kzalloc_obj(*aux);
+	if (!aux)
+		return -ENOMEM;
+	aux->pdev = pdev;
+	ret = iommu_aux_attach_device(domain->iommu, &pdev->dev);
+	if (ret) {
+		kfree(aux);
+		return ret;
+	}
+	list_add_tail(&aux->node, &domain->aux);
+	return 0;
+}
+
+/* A pair that is not attached is passed on: the function must refuse it. */
+static int ktest_aux_detach(struct ktest_file *file, struct iommu_ktest_aux *arg)
+{
+	struct ktest_domain *domain = xa_load(&file->domains, arg->domain);
+	struct pci_dev *pdev = ktest_find(arg->device);
+	struct ktest_aux *aux;
+
+	if (!domain || !pdev)
+		return -ENOENT;
+	list_for_each_entry(aux, &domain->aux, node) {
+		if (aux->pdev == pdev) {
+			ktest_aux_detach_one(domain, aux);
+			return 0;
+		}
+	}
+	iommu_aux_detach_device(domain->iommu, &pdev->dev);
+	return 0;
+}
+
+static int ktest_aux_id(struct ktest_file *file, struct iommu_ktest_aux_query *arg)
+{
+	struct ktest_domain *domain = xa_load(&file->domains, arg->domain);
+	int ret;
+
+	if (!domain)
+		return -ENOENT;
+	ret = iommu_auxiliary_id(domain->iommu);
+	if (ret < 0)
+		return ret;
+	arg->value = ret;
+	return 0;
+}
+
+static struct ktest_listener *ktest_listener_of(struct ktest_domain *domain, struct pci_dev *pdev)
+{
+	struct ktest_listener *listener;
+
+	list_for_each_entry(listener, &domain->listeners, node)
+		if (listener->pdev == pdev)
+			return listener;
+	return NULL;
+}
+
+/* A second request for the same pair registers the same handler again, which must be refused. */
+static int ktest_aux_listen(struct ktest_file *file, struct iommu_ktest_aux *arg)
+{
+	struct ktest_domain *domain = xa_load(&file->domains, arg->domain);
+	struct pci_dev *pdev = ktest_find(arg->device);
+	struct ktest_listener *listener;
+	int ret;
+
+	if (!domain || !pdev)
+		return -ENOENT;
+	listener = ktest_listener_of(domain, pdev);
+	if (listener)
+		return iommu_aux_register_fault_handler(domain->iommu, &pdev->dev, ktest_on_fault,
+							listener);
+	listener = kzalloc_obj(*listener);
+	if (!listener)
+		return -ENOMEM;
+	listener->pdev = pdev;
+	spin_lock_init(&listener->lock);
+	ret = iommu_aux_register_fault_handler(domain->iommu, &pdev->dev, ktest_on_fault, listener);
+	if (ret) {
+		kfree(listener);
+		return ret;
+	}
+	list_add_tail(&listener->node, &domain->listeners);
+	return 0;
+}
+
+static int ktest_aux_unlisten(struct ktest_file *file, struct iommu_ktest_aux *arg)
+{
+	struct ktest_domain *domain = xa_load(&file->domains, arg->domain);
+	struct pci_dev *pdev = ktest_find(arg->device);
+	struct ktest_listener *listener;
+
+	if (!domain || !pdev)
+		return -ENOENT;
+	listener = ktest_listener_of(domain, pdev);
+	if (!listener)
+		return -ENOENT;
+	ktest_unlisten_one(domain, listener);
+	return 0;
+}
+
+static int ktest_aux_faults(struct ktest_file *file, struct iommu_ktest_aux_faults *arg)
+{
+	struct ktest_domain *domain = xa_load(&file->domains, arg->domain);
+	struct pci_dev *pdev = ktest_find(arg->device);
+	struct ktest_listener *listener;
+
+	if (!domain || !pdev)
+		return -ENOENT;
+	listener = ktest_listener_of(domain, pdev);
+	if (!listener)
+		return -ENOENT;
+	spin_lock(&listener->lock);
+	arg->addr = listener->last.addr;
+	arg->count = listener->count;
+	arg->pasid = listener->last.pasid;
+	arg->flags = listener->last.flags;
+	arg->reason = listener->last.reason;
+	arg->source = listener->source;
+	spin_unlock(&listener->lock);
+	return 0;
+}
+
+/* What functions that return nothing do with it is to be seen in the log. */
+static int ktest_aux_misuse(struct ktest_file *file, struct iommu_ktest_aux_misuse *arg)
+{
+	struct ktest_domain *known = xa_load(&file->domains, arg->domain);
+	void *none = arg->errno_pointer ? ERR_PTR(-ENODEV) : NULL;
+	struct pci_dev *pdev = ktest_find(arg->device);
+	struct iommu_domain *domain;
+	struct device *dev;
+
+	if (!known || !pdev)
+		return -ENOENT;
+	domain = known->iommu;
+	dev = &pdev->dev;
+	switch (arg->what) {
+	case IOMMU_KTEST_MISUSE_CAPABLE:
+		return iommu_aux_capable(none) ? 0 : -EINVAL;
+	case IOMMU_KTEST_MISUSE_ENABLE:
+		return iommu_enable_aux_domain(none);
+	case IOMMU_KTEST_MISUSE_DISABLE:
+		return iommu_disable_aux_domain(none);
+	case IOMMU_KTEST_MISUSE_ATTACH_DOMAIN:
+		return iommu_aux_attach_device(none, dev);
+	case IOMMU_KTEST_MISUSE_ATTACH_DEVICE:
+		return iommu_aux_attach_device(domain, none);
+	case IOMMU_KTEST_MISUSE_DETACH_DOMAIN:
+		iommu_aux_detach_device(none, dev);
+		return 0;
+	case IOMMU_KTEST_MISUSE_DETACH_DEVICE:
+		iommu_aux_detach_device(domain, none);
+		return 0;
+	case IOMMU_KTEST_MISUSE_ID:
+		return iommu_auxiliary_id(none);
+	case IOMMU_KTEST_MISUSE_REGISTER_DOMAIN:
+		return iommu_aux_register_fault_handler(none, dev, ktest_on_fault, NULL);
+	case IOMMU_KTEST_MISUSE_REGISTER_DEVICE:
+		return iommu_aux_register_fault_handler(domain, none, ktest_on_fault, NULL);
+	case IOMMU_KTEST_MISUSE_REGISTER_HANDLER:
+		return iommu_aux_register_fault_handler(domain, dev, NULL, NULL);
+	case IOMMU_KTEST_MISUSE_UNREGISTER:
+		iommu_aux_unregister_fault_handler(none, none, NULL, NULL);
+		return 0;
+	case IOMMU_KTEST_MISUSE_ATTACH_IDENTITY:
+		return iommu_aux_attach_device(iommu_get_domain_for_dev(dev), dev);
+	default:
+		return -EINVAL;
+	}
+}
+
+static int ktest_aux_device(unsigned int cmd, iommu_ktest_bdf bdf)
+{
+	struct ktest_device *device = ktest_find_device(bdf);
+
+	if (!device)
+		return -ENOENT;
+	switch (cmd) {
+	case IOMMU_KTEST_AUX_ENABLE:
+		return iommu_enable_aux_domain(&device->pdev->dev);
+	case IOMMU_KTEST_AUX_DISABLE:
+		return iommu_disable_aux_domain(&device->pdev->dev);
+	default:
+		device->leave_aux = true;
+		return 0;
+	}
+}
+
+static int ktest_aux_capable(struct iommu_ktest_aux_query *arg)
+{
+	struct pci_dev *pdev = ktest_find(arg->device);
+
+	if (!pdev)
+		return -ENOENT;
+	arg->value = iommu_aux_capable(&pdev->dev);
 	return 0;
 }
 
@@ -408,6 +675,10 @@ union ktest_arg {
 	struct iommu_ktest_phys phys;
 	struct iommu_ktest_buffer buffer;
 	struct iommu_ktest_dma dma;
+	struct iommu_ktest_aux aux;
+	struct iommu_ktest_aux_query aux_query;
+	struct iommu_ktest_aux_faults aux_faults;
+	struct iommu_ktest_aux_misuse aux_misuse;
 	u32 number;
 };
 
@@ -438,6 +709,26 @@ static int ktest_request(struct ktest_file *file, unsigned int cmd, union ktest_
 		return ktest_dma_map(file, &arg->dma);
 	case IOMMU_KTEST_DMA_UNMAP:
 		return ktest_dma_unmap(file, &arg->dma);
+	case IOMMU_KTEST_AUX_CAPABLE:
+		return ktest_aux_capable(&arg->aux_query);
+	case IOMMU_KTEST_AUX_ENABLE:
+	case IOMMU_KTEST_AUX_DISABLE:
+	case IOMMU_KTEST_AUX_LEAVE:
+		return ktest_aux_device(cmd, arg->number);
+	case IOMMU_KTEST_AUX_ATTACH:
+		return ktest_aux_attach(file, &arg->aux);
+	case IOMMU_KTEST_AUX_DETACH:
+		return ktest_aux_detach(file, &arg->aux);
+	case IOMMU_KTEST_AUX_ID:
+		return ktest_aux_id(file, &arg->aux_query);
+	case IOMMU_KTEST_AUX_LISTEN:
+		return ktest_aux_listen(file, &arg->aux);
+	case IOMMU_KTEST_AUX_UNLISTEN:
+		return ktest_aux_unlisten(file, &arg->aux);
+	case IOMMU_KTEST_AUX_FAULTS:
+		return ktest_aux_faults(file, &arg->aux_faults);
+	case IOMMU_KTEST_AUX_MISUSE:
+		return ktest_aux_misuse(file, &arg->aux_misuse);
 	default:
 		return -ENOTTY;
 	}
@@ -556,10 +847,6 @@ static int ktest_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	struct ktest_device *device;
 	int ret;
 
-	if (!pdev->dev.iommu_group) {
-		dev_err(&pdev->dev, "no IOMMU translates this function\n");
-		return -ENODEV;
-	}
 	device = kzalloc_obj(*device);
 	if (!device)
 		return -ENOMEM;
@@ -578,18 +865,34 @@ static int ktest_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 }
 
 /* Ends all that open files have to do with @pdev. */
-static void ktest_forget(struct ktest_file *file, struct pci_dev *pdev)
+static void ktest_forget(struct ktest_file *file, struct pci_dev *pdev, bool leave_aux)
 {
+	struct ktest_listener *listener, *next_listener;
 	struct ktest_attachment *attachment, *next;
+	struct ktest_aux *aux, *next_aux;
 	struct ktest_dma *dma, *next_dma;
 	struct ktest_domain *domain;
 	struct ktest_buffer *buffer;
 	unsigned long number;
 
-	xa_for_each(&file->domains, number, domain)
+	xa_for_each(&file->domains, number, domain) {
 		list_for_each_entry_safe(attachment, next, &domain->attachments, node)
 			if (attachment->pdev == pdev)
 				ktest_detach_one(domain, attachment);
+		list_for_each_entry_safe(listener, next_listener, &domain->listeners, node)
+			if (listener->pdev == pdev)
+				ktest_unlisten_one(domain, listener);
+		list_for_each_entry_safe(aux, next_aux, &domain->aux, node) {
+			if (aux->pdev != pdev)
+				continue;
+			if (leave_aux) {
+				list_del(&aux->node);
+				kfree(aux);
+			} else {
+				ktest_aux_detach_one(domain, aux);
+			}
+		}
+	}
 	xa_for_each(&file->buffers, number, buffer)
 		list_for_each_entry_safe(dma, next_dma, &buffer->dma, node)
 			if (dma->pdev == pdev)
@@ -604,7 +907,7 @@ static void ktest_remove(struct pci_dev *pdev)
 	pci_clear_master(pdev);
 	down_write(&ktest_lock);
 	list_for_each_entry(file, &ktest_files, node)
-		ktest_forget(file, pdev);
+		ktest_forget(file, pdev, device->leave_aux);
 	list_del(&device->node);
 	up_write(&ktest_lock);
 	pci_disable_device(pdev);

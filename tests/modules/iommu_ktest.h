@@ -80,6 +80,56 @@ struct iommu_ktest_dma {
 	__u64 address;			/* out of IOMMU_KTEST_DMA_MAP, in for _UNMAP */
 };
 
+/* The functions of include/linux/iommu-aux.h. */
+struct iommu_ktest_aux {
+	iommu_ktest_bdf device;
+	__u32 domain;
+};
+
+/* iommu_aux_capable() with a @device; iommu_auxiliary_id() with a @domain. */
+struct iommu_ktest_aux_query {
+	iommu_ktest_bdf device;
+	__u32 domain;
+	__u32 value;			/* out */
+	__u32 reserved;
+};
+
+/* What fault handlers were told since they were registered. */
+struct iommu_ktest_aux_faults {
+	iommu_ktest_bdf device;
+	__u32 domain;
+	__u64 addr;			/* out: of the last */
+	__u32 count;			/* out */
+	__u32 pasid;			/* out: of the last */
+	__u32 flags;			/* out: of the last, IOMMU_DMA_FAULT_* */
+	__u32 reason;			/* out: of the last */
+	iommu_ktest_bdf source;		/* out: of the last */
+	__u32 reserved;
+};
+
+/* Which argument of which function is none. */
+#define IOMMU_KTEST_MISUSE_CAPABLE		0
+#define IOMMU_KTEST_MISUSE_ENABLE		1
+#define IOMMU_KTEST_MISUSE_DISABLE		2
+#define IOMMU_KTEST_MISUSE_ATTACH_DOMAIN	3
+#define IOMMU_KTEST_MISUSE_ATTACH_DEVICE	4
+#define IOMMU_KTEST_MISUSE_DETACH_DOMAIN	5
+#define IOMMU_KTEST_MISUSE_DETACH_DEVICE	6
+#define IOMMU_KTEST_MISUSE_ID			7
+#define IOMMU_KTEST_MISUSE_REGISTER_DOMAIN	8
+#define IOMMU_KTEST_MISUSE_REGISTER_DEVICE	9
+#define IOMMU_KTEST_MISUSE_REGISTER_HANDLER	10
+#define IOMMU_KTEST_MISUSE_UNREGISTER		11
+#define IOMMU_KTEST_MISUSE_ATTACH_IDENTITY	12	/* the group's own domain, which is no paging domain */
+
+/* @errno_pointer passes an error pointer in place of NULL. */
+struct iommu_ktest_aux_misuse {
+	iommu_ktest_bdf device;
+	__u32 domain;
+	__u32 what;
+	__u32 errno_pointer;
+};
+
 #define IOMMU_KTEST_DOMAIN_ALLOC	_IOWR(0xb7, 0, struct iommu_ktest_domain)
 #define IOMMU_KTEST_DOMAIN_FREE		_IOW(0xb7, 1, __u32)
 #define IOMMU_KTEST_ATTACH		_IOW(0xb7, 2, struct iommu_ktest_attach)
@@ -92,5 +142,17 @@ struct iommu_ktest_dma {
 #define IOMMU_KTEST_BUFFER_FREE		_IOW(0xb7, 9, __u32)
 #define IOMMU_KTEST_DMA_MAP		_IOWR(0xb7, 10, struct iommu_ktest_dma)
 #define IOMMU_KTEST_DMA_UNMAP		_IOW(0xb7, 11, struct iommu_ktest_dma)
+#define IOMMU_KTEST_AUX_CAPABLE		_IOWR(0xb7, 12, struct iommu_ktest_aux_query)
+#define IOMMU_KTEST_AUX_ENABLE		_IOW(0xb7, 13, iommu_ktest_bdf)
+#define IOMMU_KTEST_AUX_DISABLE		_IOW(0xb7, 14, iommu_ktest_bdf)
+#define IOMMU_KTEST_AUX_ATTACH		_IOW(0xb7, 15, struct iommu_ktest_aux)
+#define IOMMU_KTEST_AUX_DETACH		_IOW(0xb7, 16, struct iommu_ktest_aux)
+#define IOMMU_KTEST_AUX_ID		_IOWR(0xb7, 17, struct iommu_ktest_aux_query)
+#define IOMMU_KTEST_AUX_LISTEN		_IOW(0xb7, 18, struct iommu_ktest_aux)
+#define IOMMU_KTEST_AUX_UNLISTEN	_IOW(0xb7, 19, struct iommu_ktest_aux)
+#define IOMMU_KTEST_AUX_FAULTS		_IOWR(0xb7, 20, struct iommu_ktest_aux_faults)
+#define IOMMU_KTEST_AUX_MISUSE		_IOWR(0xb7, 21, struct iommu_ktest_aux_misuse)
+/* When this function's driver is unbound, leave its auxiliary domains to iommu_aux. */
+#define IOMMU_KTEST_AUX_LEAVE		_IOW(0xb7, 22, iommu_ktest_bdf)
 
 #endif

@@ -10,15 +10,38 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::Arc;
+use linux::iommu::{DmaFault, FaultAccess, RawDmaFault};
 use linux::irq::{Message, MessageSource};
 use linux::new_spinlock_irq;
 use linux::ratelimit::RateLimit;
 use linux::sync::SpinLockIrq;
 use linux::Show;
 use siov_types::Bdf;
-use siov_vtd::fault::FaultRecord;
+use siov_vtd::fault::{Access, FaultRecord};
 use siov_vtd::regs::{EventControl, FaultStatus, Reg32};
 use siov_vtd::Capability;
+
+// SAFETY: Defined in exports.c with this signature, for any context.
+#[allow(improper_ctypes)] // Only a pointer to the C structure passes.
+unsafe extern "C" {
+    safe fn vtd_tell_fault(fault: &RawDmaFault);
+}
+
+/// Tells those outside of this driver who asked for it.
+fn tell(device: &Device, record: &FaultRecord) {
+    let mut access = FaultAccess::empty();
+    access.set(FaultAccess::WRITE, record.access() != Access::Read);
+    access.set(FaultAccess::EXEC, record.execute());
+    access.set(FaultAccess::PRIV, record.privileged());
+    let fault = DmaFault {
+        dev: device.pci().as_dev().into(),
+        pasid: record.pasid(),
+        page: record.page(),
+        access,
+        reason: record.reason().raw().into(),
+    };
+    fault.with_raw(|raw| vtd_tell_fault(raw));
+}
 
 /// Faults of one unit.
 #[pin_data]
@@ -128,6 +151,7 @@ impl Faults {
         self.with_device(record.source(), |device| {
             if let Some(device) = device {
                 device.count_fault();
+                tell(device, &record);
             }
             if !self.limit.allows() {
                 return;

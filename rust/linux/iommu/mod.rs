@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Writing an IOMMU driver.
+//! Writing an IOMMU driver, and using one.
 //!
 //! A driver implements [`Driver`] for what concerns its hardware and the devices behind it, and
 //! [`PagingDomain`] for its address spaces. [`Core`] holds the tables of C functions that are made
@@ -17,16 +17,22 @@
 
 mod core_ops;
 mod domain;
+mod fault;
 mod gather;
+mod owned;
 mod pages;
+mod pasid;
 mod resv;
 mod sysfs;
 mod unit;
 
 pub use core_ops::{Core, Slot};
 pub use domain::{Domain, Geometry};
+pub use fault::{DmaFault, FaultAccess, Listener, RawDmaFault, Subscription};
 pub use gather::{Gather, GatheredPages};
+pub use owned::OwnedDomain;
 pub use pages::{Gfp, IommuPages, TablePages};
+pub use pasid::{AnyDomain, DomainKey, GlobalPasid, GroupKey, PasidAttachment, Translated};
 pub use resv::{ReservedKind, ReservedRegions};
 pub use sysfs::Attribute;
 pub use unit::{Registration, Unit};

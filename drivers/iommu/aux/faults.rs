@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Blocked requests of auxiliary domains, on their way from the IOMMU driver's interrupt to the handlers
+//! of those who attached the domains.
+
+use crate::registry::is;
+use core::mem;
+use kernel::device::Device;
+use kernel::prelude::*;
+use kernel::sync::aref::ARef;
+use kernel::sync::{new_mutex, Arc, Mutex};
+use linux::error::eopnotsupp;
+use linux::ffi::Cookie;
+use linux::iommu::{DmaFault, Listener, RawDmaFault, Subscription};
+use linux::new_spinlock_irq;
+use linux::sync::SpinLockIrq;
+use linux::work::{Deferred, Task};
+use siov_types::Pasid;
+
+/// `iommu_aux_fault_handler_t`.
+pub(crate) type HandlerFn = extern "C" fn(&RawDmaFault, Cookie);
+
+/// A function to be called, and with what.
+#[derive(Clone, Copy)]
+pub(crate) struct Handler {
+    function: HandlerFn,
+    data: Cookie,
+}
+
+impl Handler {
+    pub(crate) fn new(function: HandlerFn, data: Cookie) -> Self {
+        Self { function, data }
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        self.function as usize == other.function as usize && self.data == other.data
+    }
+}
+
+struct Entry {
+    dev: ARef<Device>,
+    pasid: Pasid,
+    handler: Handler,
+}
+
+impl Entry {
+    fn concerns(&self, dev: &Device, pasid: Pasid) -> bool {
+        is(&self.dev, dev) && self.pasid == pasid
+    }
+}
+
+struct Handlers {
+    entries: KVec<Entry>,
+    /// While there are entries.
+    subscription: Option<Pin<KBox<Subscription<Inbox>>>>,
+}
+
+/// Who is told of which fault.
+#[pin_data]
+pub(crate) struct Faults {
+    /// Held while handlers run.
+    #[pin]
+    handlers: Mutex<Handlers>,
+    /// Has its capacity while there is a subscription.
+    #[pin]
+    pending: SpinLockIrq<KVec<DmaFault>>,
+}
+
+/// What the IOMMU driver calls.
+struct Inbox(Pin<KBox<Deferred<Dispatcher>>>);
+
+struct Dispatcher(Arc<Faults>);
+
+impl Faults {
+    /// Faults that wait for their handlers at most. More are lost, as they are in hardware.
+    const PENDING: usize = 128;
+
+    pub(crate) fn new() -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                handlers <- new_mutex!(
+                    Handlers {
+                        entries: KVec::new(),
+                        subscription: None,
+                    },
+                    "iommu_aux fault handlers"
+                ),
+                pending <- new_spinlock_irq!(KVec::new(), "iommu_aux faults"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Calls `handler` for faults of `pasid` of `dev` from now on.
+    pub(crate) fn add(self: &Arc<Self>, dev: &Device, pasid: Pasid, handler: Handler) -> Result {
+        let mut handlers = self.handlers.lock();
+        let taken = |e: &Entry| e.concerns(dev, pasid) && e.handler.is(&handler);
+        if handlers.entries.iter().any(taken) {
+            return Err(EEXIST);
+        }
+        handlers.entries.reserve(1, GFP_KERNEL)?;
+        if handlers.subscription.is_none() {
+            handlers.subscription = Some(self.subscribe()?);
+        }
+        let entry = Entry {
+            dev: dev.into(),
+            pasid,
+            handler,
+        };
+        handlers
+            .entries
+            .push_within_capacity(entry)
+            .map_err(|_| ENOMEM)?;
+        Ok(())
+    }
+
+    fn subscribe(self: &Arc<Self>) -> Result<Pin<KBox<Subscription<Inbox>>>> {
+        let pending = KVec::with_capacity(Self::PENDING, GFP_KERNEL)?;
+        let inbox = Inbox::new(self.clone())?;
+        let subscription = Subscription::new(inbox).map_err(|e| {
+            if e == ENOENT {
+                eopnotsupp()
+            } else {
+                e
+            }
+        })?;
+        self.swap_pending(pending);
+        Ok(subscription)
+    }
+
+    fn swap_pending(&self, other: KVec<DmaFault>) -> KVec<DmaFault> {
+        mem::replace(&mut *self.pending.lock(), other)
+    }
+
+    /// Undoes [`Self::add`]. The handler is not running when this returns.
+    pub(crate) fn remove(&self, dev: &Device, pasid: Pasid, handler: Handler) {
+        self.retain(|e| !(e.concerns(dev, pasid) && e.handler.is(&handler)));
+    }
+
+    /// Removes all handlers for `pasid` of `dev`, and the faults they were not told of yet: they are not
+    /// those of the domain that has the PASID next.
+    pub(crate) fn forget(&self, dev: &Device, pasid: Pasid) {
+        self.retain(|e| !e.concerns(dev, pasid));
+        let stale = |f: &mut DmaFault| is(&f.dev, dev) && f.pasid == Some(pasid);
+        // Not the last reference to the device, which the caller holds.
+        self.pending.lock().retain(|f| !stale(f));
+    }
+
+    fn retain(&self, keep: impl Fn(&Entry) -> bool) {
+        let unused = {
+            let mut handlers = self.handlers.lock();
+            handlers.entries.retain(|e| keep(e));
+            if handlers.entries.is_empty() {
+                handlers.subscription.take()
+            } else {
+                None
+            }
+        };
+        // Outside of the lock, because it waits for the dispatcher, which takes it.
+        if unused.is_some() {
+            drop(unused);
+            drop(self.swap_pending(KVec::new()));
+        }
+    }
+
+    /// Calls the handlers of all faults that are pending.
+    fn dispatch(&self) -> Result {
+        let handlers = self.handlers.lock();
+        let faults = self.swap_pending(KVec::with_capacity(Self::PENDING, GFP_KERNEL)?);
+        for fault in &faults {
+            let Some(pasid) = fault.pasid else { continue };
+            let concerned = |e: &&Entry| e.concerns(&fault.dev, pasid);
+            for entry in handlers.entries.iter().filter(concerned) {
+                fault.with_raw(|raw| (entry.handler.function)(raw, entry.handler.data));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Inbox {
+    fn new(faults: Arc<Faults>) -> Result<Self> {
+        let deferred = Deferred::new(
+            Dispatcher(faults),
+            c"iommu_aux faults",
+            kernel::static_lock_class!(),
+        );
+        Ok(Self(KBox::pin_init(deferred, GFP_KERNEL)?))
+    }
+}
+
+impl Listener for Inbox {
+    fn fault(&self, fault: DmaFault) {
+        let full = {
+            let mut pending = self.0.task().0.pending.lock();
+            pending.push_within_capacity(fault).err()
+        };
+        // The last reference to a device is never dropped here: the IOMMU driver holds one.
+        drop(full);
+        self.0.request();
+    }
+}
+
+impl Task for Dispatcher {
+    fn run(&self) {
+        if self.0.dispatch().is_err() {
+            kernel::pr_warn_once!("no memory to tell of blocked requests; they are told later\n");
+        }
+    }
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The chain that tells others of blocked requests; include/linux/iommu-fault.h. */
+#include <linux/export.h>
+#include <linux/iommu-fault.h>
+#include <linux/notifier.h>
+
+#include "exports.h"
+
+static ATOMIC_NOTIFIER_HEAD(vtd_faults);
+
+int vtd_register_fault_notifier(struct notifier_block *nb)
+{
+	return atomic_notifier_chain_register(&vtd_faults, nb);
+}
+EXPORT_SYMBOL_GPL(vtd_register_fault_notifier);
+
+int vtd_unregister_fault_notifier(struct notifier_block *nb)
+{
+	return atomic_notifier_chain_unregister(&vtd_faults, nb);
+}
+EXPORT_SYMBOL_GPL(vtd_unregister_fault_notifier);
+
+void vtd_tell_fault(const struct iommu_dma_fault *fault)
+{
+	atomic_notifier_call_chain(&vtd_faults, 0, (void *)fault);
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Auxiliary domains: several IOMMU domains for one device, told apart by PASID.
+ *
+ * A domain is attached to a device "in auxiliary mode" when it translates the requests of one PASID
+ * and not those without PASID. It has one PASID for all devices it is attached to in this way, and
+ * may at the same time be the normal domain of other devices. The driver of the device asks for the
+ * PASID and programs the part of the device whose DMA the domain shall translate.
+ *
+ * All functions may sleep, and are for the driver that is bound to @dev, or for others while it
+ * is bound. NULL and error pointers are refused. See Documentation/iommu-aux.rst.
+ */
+#ifndef _LINUX_IOMMU_AUX_H
+#define _LINUX_IOMMU_AUX_H
+
+#include <linux/iommu-fault.h>
+#include <linux/types.h>
+
+struct device;
+struct iommu_domain;
+
+/**
+ * iommu_aux_capable() - IOMMU_CAP_AUX_DOMAIN of a device
+ * @dev: the device
+ *
+ * Return: whether @dev has PASIDs, and an IOMMU whose driver attaches domains to them.
+ */
+bool iommu_aux_capable(struct device *dev);
+
+/**
+ * iommu_enable_aux_domain() - let a device have auxiliary domains
+ * @dev: the device
+ *
+ * What is left when the driver of @dev is unbound is undone then, with a warning if domains are
+ * still attached.
+ *
+ * Return: 0; -EOPNOTSUPP if !iommu_aux_capable(@dev); -EBUSY if enabled already; -ENODEV if no driver
+ * is bound to @dev; -EINVAL for no device; -ENOMEM.
+ */
+int iommu_enable_aux_domain(struct device *dev);
+
+/**
+ * iommu_disable_aux_domain() - undo iommu_enable_aux_domain()
+ * @dev: the device
+ *
+ * Return: 0; -EBUSY while domains are attached to @dev in auxiliary mode; -ENODEV if not enabled;
+ * -EINVAL for no device.
+ */
+int iommu_disable_aux_domain(struct device *dev);
+
+/**
+ * iommu_aux_attach_device() - attach a domain in auxiliary mode
+ * @domain: a paging domain of the IOMMU driver of @dev
+ * @dev: an enabled device
+ *
+ * May be called several times for the same pair; each call needs its iommu_aux_detach_device().
+ * The domain must not be freed before.
+ *
+ * Return: 0; -ENODEV if @dev is not enabled; -EINVAL for no domain or device, for a domain that is no
+ * paging domain, belongs to another IOMMU driver, or whose PASID is beyond what @dev has;
+ * -EOPNOTSUPP for a domain that its driver cannot attach to a PASID; -ENOSPC if no PASID is left;
+ * -EBUSY if somebody else uses the domain's PASID on @dev; -EOVERFLOW; -ENOMEM; what the IOMMU driver
+ * returns.
+ */
+int iommu_aux_attach_device(struct iommu_domain *domain, struct device *dev);
+
+/**
+ * iommu_aux_detach_device() - undo one iommu_aux_attach_device()
+ * @domain: the domain
+ * @dev: the device
+ *
+ * When the last attachment to @dev goes, requests with the PASID are blocked from the return of this
+ * function on. The device must have been told before to send no more of them: the PASID may be given
+ * to another domain as soon as this one is attached nowhere.
+ */
+void iommu_aux_detach_device(struct iommu_domain *domain, struct device *dev);
+
+/**
+ * iommu_auxiliary_id() - the PASID of a domain
+ * @domain: the domain
+ *
+ * Return: the PASID, from 1 on, the same on each device; -ENODEV if the domain is attached nowhere
+ * in auxiliary mode; -EINVAL for no domain.
+ */
+int iommu_auxiliary_id(struct iommu_domain *domain);
+
+/**
+ * typedef iommu_aux_fault_handler_t - called for a blocked request of an auxiliary domain
+ * @fault: the request
+ * @data: as registered
+ *
+ * Called in process context, after the fact; faults may have been lost in between. Must not call
+ * functions of this header.
+ */
+typedef void (*iommu_aux_fault_handler_t)(const struct iommu_dma_fault *fault, void *data);
+
+/**
+ * iommu_aux_register_fault_handler() - be told of blocked requests
+ * @domain: a domain that is attached to @dev in auxiliary mode
+ * @dev: the device
+ * @handler: called for each
+ * @data: passed to @handler
+ *
+ * Several handlers may be registered for the same pair. They go with the last attachment.
+ *
+ * Return: 0; -EOPNOTSUPP if the IOMMU driver of @dev tells nobody; -ENODEV if @domain is not attached;
+ * -EEXIST if this @handler is registered with this @data; -EINVAL for no domain, device or handler;
+ * -ENOMEM.
+ */
+int iommu_aux_register_fault_handler(struct iommu_domain *domain, struct device *dev,
+				     iommu_aux_fault_handler_t handler, void *data);
+
+/**
+ * iommu_aux_unregister_fault_handler() - undo iommu_aux_register_fault_handler()
+ * @domain: as registered
+ * @dev: as registered
+ * @handler: as registered
+ * @data: as registered
+ *
+ * @handler is not running when this returns, and will not be called again.
+ */
+void iommu_aux_unregister_fault_handler(struct iommu_domain *domain, struct device *dev,
+					iommu_aux_fault_handler_t handler, void *data);
+
+#endif

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Domains for those who use an IOMMU.
+//!
+//! C header: [`include/linux/iommu.h`](srctree/include/linux/iommu.h)
+
+use super::{AnyDomain, Translated};
+use crate::bindings;
+use core::ops::Deref;
+use core::ptr::NonNull;
+use kernel::error::{from_err_ptr, to_result};
+use kernel::prelude::*;
+use siov_iopgtable::Prot;
+use siov_types::{Iova, PhysAddr};
+
+/// A paging domain, freed when dropped. By then it must be attached nowhere.
+pub struct OwnedDomain(NonNull<bindings::iommu_domain>);
+
+// SAFETY: Domains may be used from any thread.
+unsafe impl Send for OwnedDomain {}
+// SAFETY: Mapping and unmapping of one domain may run concurrently.
+unsafe impl Sync for OwnedDomain {}
+
+impl OwnedDomain {
+    /// A domain that suits `dev` (`iommu_paging_domain_alloc()`).
+    pub fn new(dev: Translated<'_>) -> Result<Self> {
+        // SAFETY: The device has an IOMMU.
+        let raw = from_err_ptr(unsafe { bindings::iommu_paging_domain_alloc_flags(dev.raw(), 0) })?;
+        NonNull::new(raw).map(Self).ok_or(ENOMEM)
+    }
+
+    /// Maps `len` bytes at `iova` to `phys`; all three are multiples of the domain's smallest page.
+    ///
+    /// # Errors
+    ///
+    /// `EADDRINUSE` when something is mapped there, `EINVAL`, `ENOMEM`; nothing is mapped then.
+    pub fn map(&self, iova: Iova, phys: PhysAddr, len: usize, prot: Prot) -> Result {
+        let mut flags = 0;
+        if prot.contains(Prot::READ) {
+            flags |= bindings::IOMMU_READ;
+        }
+        if prot.contains(Prot::WRITE) {
+            flags |= bindings::IOMMU_WRITE;
+        }
+        // SAFETY: A valid domain. What the device may do to the memory is up to whoever attaches it.
+        to_result(unsafe {
+            bindings::iommu_map(
+                self.0.as_ptr(),
+                iova.raw() as usize,
+                phys.raw(),
+                len,
+                flags as i32,
+                bindings::GFP_KERNEL,
+            )
+        })
+    }
+
+    /// Unmaps `len` bytes from `iova` on and says how many were mapped.
+    pub fn unmap(&self, iova: Iova, len: usize) -> usize {
+        // SAFETY: A valid domain.
+        unsafe { bindings::iommu_unmap(self.0.as_ptr(), iova.raw() as usize, len) }
+    }
+}
+
+impl Deref for OwnedDomain {
+    type Target = AnyDomain;
+
+    fn deref(&self) -> &AnyDomain {
+        // SAFETY: `AnyDomain` is transparent. It is freed in `drop`, when it is attached nowhere.
+        unsafe { self.0.cast().as_ref() }
+    }
+}
+
+impl Drop for OwnedDomain {
+    fn drop(&mut self) {
+        // SAFETY: Allocated in `new`.
+        unsafe { bindings::iommu_domain_free(self.0.as_ptr()) };
+    }
+}

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Attaching domains to PASIDs, for those who use an IOMMU.
+//!
+//! C header: [`include/linux/iommu.h`](srctree/include/linux/iommu.h)
+
+use crate::error::eopnotsupp;
+use crate::{bindings, raw};
+use kernel::device::Device;
+use kernel::error::{from_err_ptr, to_result};
+use kernel::prelude::*;
+use kernel::sync::aref::ARef;
+use kernel::types::Opaque;
+use siov_types::Pasid;
+
+/// A `struct iommu_domain` of any IOMMU driver.
+///
+/// # Invariants
+///
+/// Whoever owns the domain does not free it before it is detached from all it was attached to. That is
+/// the rule of the C interface; none of its functions can check it.
+#[repr(transparent)]
+pub struct AnyDomain(Opaque<bindings::iommu_domain>);
+
+/// Tells one [`AnyDomain`] from another.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct DomainKey(usize);
+
+/// Tells one group of devices that an IOMMU cannot tell apart from another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct GroupKey(usize);
+
+impl AnyDomain {
+    /// Which domain it is.
+    pub fn key(&self) -> DomainKey {
+        DomainKey(self.0.get() as usize)
+    }
+
+    /// Whether page tables translate it, which their owner changes with `iommu_map()`.
+    pub fn is_paging(&self) -> bool {
+        // SAFETY: The type of a domain does not change.
+        unsafe { (*self.0.get()).type_ & bindings::__IOMMU_DOMAIN_PAGING != 0 }
+    }
+
+    /// Whether its driver can attach it to a PASID.
+    pub fn takes_pasids(&self) -> bool {
+        // SAFETY: The operations of a domain are set when it is made, and are constant.
+        unsafe { (*(*self.0.get()).ops).set_dev_pasid.is_some() }
+    }
+}
+
+/// A device whose requests an IOMMU sees.
+#[derive(Clone, Copy)]
+pub struct Translated<'a>(&'a Device);
+
+impl<'a> Translated<'a> {
+    /// The device, if it has an IOMMU. It must not be removed from the system meanwhile, which a bound
+    /// driver keeps from happening.
+    pub fn new(dev: &'a Device) -> Option<Self> {
+        let raw = raw::device(dev);
+        // SAFETY: Reads pointers of a valid device that is not being removed.
+        let known = unsafe { !(*raw).iommu_group.is_null() && !(*raw).iommu.is_null() };
+        known.then_some(Self(dev))
+    }
+
+    pub(super) fn raw(self) -> *mut bindings::device {
+        raw::device(self.0)
+    }
+
+    /// Its group.
+    pub fn group(self) -> GroupKey {
+        // SAFETY: As in `new`.
+        GroupKey(unsafe { (*self.raw()).iommu_group } as usize)
+    }
+
+    /// One more than the greatest PASID that both the device and its IOMMU have; 0 without PASIDs.
+    pub fn max_pasids(self) -> u32 {
+        // SAFETY: As in `new`; set when the device was probed.
+        unsafe { (*(*self.raw()).iommu).max_pasids }
+    }
+
+    /// Whether domains can be attached to the device's PASIDs.
+    ///
+    /// `iommu_attach_device_pasid()` must not be asked: it succeeds, and does nothing, for a device that
+    /// has none.
+    pub fn has_pasid_domains(self) -> bool {
+        self.max_pasids() > 1 && self.detaches_pasids() && self.makes_pasid_domains()
+    }
+
+    /// The core detaches a PASID by attaching the blocked domain.
+    fn detaches_pasids(self) -> bool {
+        // SAFETY: As in `new`; the unit of a device, its operations and its static domains live as long
+        // as it has them.
+        unsafe {
+            let ops = (*(*(*self.raw()).iommu).iommu_dev).ops;
+            let blocked = (*ops).blocked_domain;
+            !blocked.is_null() && (*(*blocked).ops).set_dev_pasid.is_some()
+        }
+    }
+
+    /// Drivers give each domain its operations when they make it, so one is made and looked at.
+    fn makes_pasid_domains(self) -> bool {
+        // SAFETY: The device has an IOMMU.
+        let made = from_err_ptr(unsafe { bindings::iommu_paging_domain_alloc_flags(self.raw(), 0) });
+        made.is_ok_and(|domain| {
+            // SAFETY: A valid domain, which is attached nowhere and freed once.
+            unsafe {
+                let takes = (*(*domain).ops).set_dev_pasid.is_some();
+                bindings::iommu_domain_free(domain);
+                takes
+            }
+        })
+    }
+}
+
+/// A PASID that is unique on this machine and belongs to its holder.
+pub struct GlobalPasid(Pasid);
+
+impl GlobalPasid {
+    /// One that `dev` has; `None` when there is none left.
+    pub fn new(dev: Translated<'_>) -> Option<Self> {
+        // SAFETY: The device has an IOMMU.
+        let raw = unsafe { bindings::iommu_alloc_global_pasid(dev.raw()) };
+        // What is no PASID is IOMMU_PASID_INVALID.
+        Pasid::new(raw).map(Self)
+    }
+
+    /// The number.
+    pub fn get(&self) -> Pasid {
+        self.0
+    }
+}
+
+impl Drop for GlobalPasid {
+    fn drop(&mut self) {
+        // SAFETY: Allocated in `new`.
+        unsafe { bindings::iommu_free_global_pasid(self.0.raw()) };
+    }
+}
+
+/// A domain that translates one PASID of a device, and of the other devices in its group. Ends when
+/// dropped: from then on, requests with the PASID are blocked.
+pub struct PasidAttachment {
+    domain: *mut bindings::iommu_domain,
+    dev: ARef<Device>,
+    pasid: Pasid,
+}
+
+// SAFETY: Devices and domains may be detached from any thread.
+unsafe impl Send for PasidAttachment {}
+
+impl PasidAttachment {
+    /// Attaches `domain` to `pasid` of `dev`, which must not be removed as long as this lives.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` when the PASID has a domain; `EINVAL` for a domain of another IOMMU driver or a PASID that
+    /// the device does not have; what the IOMMU driver returns.
+    pub fn new(domain: &AnyDomain, dev: Translated<'_>, pasid: Pasid) -> Result<Self> {
+        if !domain.takes_pasids() {
+            return Err(eopnotsupp());
+        }
+        let domain = domain.0.get();
+        // SAFETY: Domain and device are valid, and the device has an IOMMU. By the invariant of
+        // `AnyDomain` the domain is there until it is detached, which `drop` does.
+        to_result(unsafe {
+            bindings::iommu_attach_device_pasid(domain, dev.raw(), pasid.raw(), core::ptr::null_mut())
+        })?;
+        Ok(Self {
+            domain,
+            dev: dev.0.into(),
+            pasid,
+        })
+    }
+
+    /// The same attachment in the hands of `dev`, another device of the group, so that the first may be
+    /// removed.
+    pub fn hand_over(mut self, dev: &Device) -> Self {
+        self.dev = dev.into();
+        self
+    }
+}
+
+impl Drop for PasidAttachment {
+    fn drop(&mut self) {
+        // SAFETY: Attached in `new`.
+        unsafe {
+            bindings::iommu_detach_device_pasid(
+                self.domain,
+                raw::device(&self.dev),
+                self.pasid.raw(),
+            )
+        };
+    }
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Work that interrupt context leaves to process context.
+//!
+//! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
+
+use crate::bindings;
+use core::mem::offset_of;
+use core::pin::Pin;
+use kernel::prelude::*;
+use kernel::sync::LockClassKey;
+use kernel::types::Opaque;
+
+/// What is to be done.
+pub trait Task: Send + Sync + 'static {
+    /// Does it, in process context, once for any number of requests since the last time.
+    fn run(&self);
+}
+
+/// A task that can be requested from any context. Dropping it waits until it does not run.
+///
+/// Unlike the kernel crate's work items it is no reference-counted object of its own, so that nothing
+/// runs any more, and no code of the module is needed, once it is gone.
+#[pin_data(PinnedDrop)]
+pub struct Deferred<T: Task> {
+    #[pin]
+    work: Opaque<bindings::work_struct>,
+    task: T,
+}
+
+// SAFETY: The C side locks the work item.
+unsafe impl<T: Task> Send for Deferred<T> {}
+// SAFETY: As above.
+unsafe impl<T: Task> Sync for Deferred<T> {}
+
+impl<T: Task> Deferred<T> {
+    /// `key` is the task's lock class.
+    pub fn new(task: T, name: &'static CStr, key: Pin<&'static LockClassKey>) -> impl PinInit<Self> {
+        pin_init!(Self {
+            // SAFETY: The slot is valid for writes, and pinned from here on.
+            work <- Opaque::ffi_init(move |slot| unsafe {
+                bindings::init_work_with_key(
+                    slot,
+                    Some(Self::run),
+                    false,
+                    name.as_char_ptr(),
+                    key.as_ptr(),
+                )
+            }),
+            task,
+        })
+    }
+
+    /// The task.
+    pub fn task(&self) -> &T {
+        &self.task
+    }
+
+    /// Has it run soon.
+    pub fn request(&self) {
+        // SAFETY: Initialised in `new`; `drop` cancels it.
+        unsafe {
+            bindings::queue_work_on(
+                bindings::wq_misc_consts_WORK_CPU_UNBOUND as i32,
+                bindings::system_percpu_wq,
+                self.work.get(),
+            )
+        };
+    }
+
+    /// Waits until all that was requested before is done.
+    pub fn flush(&self) {
+        // SAFETY: Initialised in `new`.
+        unsafe { bindings::flush_work(self.work.get()) };
+    }
+
+    /// # Safety
+    ///
+    /// Called by the work queue with the item of a `Deferred<T>`.
+    unsafe extern "C" fn run(work: *mut bindings::work_struct) {
+        // SAFETY: `Opaque` is transparent, and the item lies in a `Deferred<T>` that is not dropped
+        // while it runs.
+        let this = unsafe { &*work.byte_sub(offset_of!(Self, work)).cast::<Self>() };
+        this.task.run();
+    }
+}
+
+#[pinned_drop]
+impl<T: Task> PinnedDrop for Deferred<T> {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: Initialised in `new`.
+        unsafe { bindings::cancel_work_sync(self.work.get()) };
+    }
+}
