@@ -122,6 +122,9 @@ guest_command() {
 	*) iommu=(-device "$GUEST_IOMMU") ;;
 	esac
 	accel=(-accel tcg -cpu max)
+	# With five levels an interrupt while the kernel identifies its first CPU makes KASAN forget for a moment
+	# that memory has a shadow.
+	if [ -n "$DEBUG" ]; then accel=(-accel tcg -cpu max,la57=off); fi
 	if [ -n "$GUEST_KVM" ]; then accel=(-accel kvm -cpu host); fi
 	if [ -n "$GUEST_ICOUNT" ]; then
 		# One virtual nanosecond is one instruction, on one processor.
@@ -130,7 +133,7 @@ guest_command() {
 	fi
 	# On a loaded machine an emulated guest may see too few timer ticks in the kernel's early check of the
 	# IO-APIC, and panic.
-	append="console=ttyS0 panic=-1 no_timer_check ${GUEST_APPEND[*]}"
+	append="console=ttyS0 panic=-1 no_timer_check ${DEBUG:+siov.patience=160} ${GUEST_APPEND[*]}"
 	serial=(-serial "file:$GUEST_DIR/output.log")
 	if [ -n "$GUEST_SHELL" ]; then serial=(-serial mon:stdio); fi
 	QEMU=(qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot

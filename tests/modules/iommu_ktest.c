@@ -2,8 +2,9 @@
 /*
  * Gives tests in user space the kernel's IOMMU API and DMA API on PCI functions; see iommu_ktest.h.
  *
- * Locks: ktest_lock is held for reading by requests that only use what exists, so that mapping and
- * unmapping run at the same time on several CPUs, and for writing by those that add or remove.
+ * Locks: ktest_lock is held for reading by requests that only use what exists, so that mapping,
+ * unmapping, and attaching in auxiliary mode run at the same time on several CPUs, and for writing by
+ * those that add or remove. Within it, ktest_aux_lock guards the lists of auxiliary attachments.
  */
 #include <linux/dma-mapping.h>
 #include <linux/fs.h>
@@ -81,6 +82,7 @@ struct ktest_device {
 };
 
 static DECLARE_RWSEM(ktest_lock);
+static DEFINE_SPINLOCK(ktest_aux_lock);
 static LIST_HEAD(ktest_devices);
 static LIST_HEAD(ktest_files);
 
@@ -154,10 +156,10 @@ static void ktest_detach_one(struct ktest_domain *domain, struct ktest_attachmen
 	kfree(attachment);
 }
 
+/* @aux is in no list any more. */
 static void ktest_aux_detach_one(struct ktest_domain *domain, struct ktest_aux *aux)
 {
 	iommu_aux_detach_device(domain->iommu, &aux->pdev->dev);
-	list_del(&aux->node);
 	kfree(aux);
 }
 
@@ -188,8 +190,10 @@ static void ktest_domain_release(struct ktest_domain *domain)
 
 	list_for_each_entry_safe(listener, next_listener, &domain->listeners, node)
 		ktest_unlisten_one(domain, listener);
-	list_for_each_entry_safe(aux, next_aux, &domain->aux, node)
+	list_for_each_entry_safe(aux, next_aux, &domain->aux, node) {
+		list_del(&aux->node);
 		ktest_aux_detach_one(domain, aux);
+	}
 	list_for_each_entry_safe(attachment, next, &domain->attachments, node)
 		ktest_detach_one(domain, attachment);
 	iommu_domain_free(domain->iommu);
@@ -333,8 +337,26 @@ static int ktest_aux_attach(struct ktest_file *file, struct iommu_ktest_aux *arg
 		kfree(aux);
 		return ret;
 	}
+	spin_lock(&ktest_aux_lock);
 	list_add_tail(&aux->node, &domain->aux);
+	spin_unlock(&ktest_aux_lock);
 	return 0;
+}
+
+static struct ktest_aux *ktest_aux_take(struct ktest_domain *domain, struct pci_dev *pdev)
+{
+	struct ktest_aux *aux, *found = NULL;
+
+	spin_lock(&ktest_aux_lock);
+	list_for_each_entry(aux, &domain->aux, node) {
+		if (aux->pdev == pdev) {
+			list_del(&aux->node);
+			found = aux;
+			break;
+		}
+	}
+	spin_unlock(&ktest_aux_lock);
+	return found;
 }
 
 /* A pair that is not attached is passed on: the function must refuse it. */
@@ -346,13 +368,11 @@ static int ktest_aux_detach(struct ktest_file *file, struct iommu_ktest_aux *arg
 
 	if (!domain || !pdev)
 		return -ENOENT;
-	list_for_each_entry(aux, &domain->aux, node) {
-		if (aux->pdev == pdev) {
-			ktest_aux_detach_one(domain, aux);
-			return 0;
-		}
-	}
-	iommu_aux_detach_device(domain->iommu, &pdev->dev);
+	aux = ktest_aux_take(domain, pdev);
+	if (aux)
+		ktest_aux_detach_one(domain, aux);
+	else
+		iommu_aux_detach_device(domain->iommu, &pdev->dev);
 	return 0;
 }
 
@@ -450,8 +470,10 @@ static int ktest_aux_misuse(struct ktest_file *file, struct iommu_ktest_aux_misu
 {
 	struct ktest_domain *known = xa_load(&file->domains, arg->domain);
 	void *none = arg->errno_pointer ? ERR_PTR(-ENODEV) : NULL;
+	static const struct iommu_domain_ops no_pasid;
+	static const struct iommu_ops foreign_driver;
 	struct pci_dev *pdev = ktest_find(arg->device);
-	struct iommu_domain *domain;
+	struct iommu_domain *domain, strange;
 	struct device *dev;
 
 	if (!known || !pdev)
@@ -486,8 +508,18 @@ static int ktest_aux_misuse(struct ktest_file *file, struct iommu_ktest_aux_misu
 	case IOMMU_KTEST_MISUSE_UNREGISTER:
 		iommu_aux_unregister_fault_handler(none, none, NULL, NULL);
 		return 0;
-	case IOMMU_KTEST_MISUSE_ATTACH_IDENTITY:
-		return iommu_aux_attach_device(iommu_get_domain_for_dev(dev), dev);
+	case IOMMU_KTEST_MISUSE_ATTACH_FOREIGN:
+		strange = *domain;
+		strange.owner = &foreign_driver;
+		return iommu_aux_attach_device(&strange, dev);
+	case IOMMU_KTEST_MISUSE_ATTACH_NO_PASID:
+		strange = *domain;
+		strange.ops = &no_pasid;
+		return iommu_aux_attach_device(&strange, dev);
+	case IOMMU_KTEST_MISUSE_ATTACH_NOT_PAGING:
+		strange = *domain;
+		strange.type = IOMMU_DOMAIN_IDENTITY;
+		return iommu_aux_attach_device(&strange, dev);
 	default:
 		return -EINVAL;
 	}
@@ -736,7 +768,17 @@ static int ktest_request(struct ktest_file *file, unsigned int cmd, union ktest_
 
 static bool ktest_only_uses(unsigned int cmd)
 {
-	return cmd == IOMMU_KTEST_MAP || cmd == IOMMU_KTEST_UNMAP || cmd == IOMMU_KTEST_IOVA_TO_PHYS;
+	switch (cmd) {
+	case IOMMU_KTEST_MAP:
+	case IOMMU_KTEST_UNMAP:
+	case IOMMU_KTEST_IOVA_TO_PHYS:
+	case IOMMU_KTEST_AUX_ATTACH:
+	case IOMMU_KTEST_AUX_DETACH:
+	case IOMMU_KTEST_AUX_ID:
+		return true;
+	default:
+		return false;
+	}
 }
 
 static long ktest_ioctl(struct file *filp, unsigned int cmd, unsigned long user)
@@ -885,12 +927,11 @@ static void ktest_forget(struct ktest_file *file, struct pci_dev *pdev, bool lea
 		list_for_each_entry_safe(aux, next_aux, &domain->aux, node) {
 			if (aux->pdev != pdev)
 				continue;
-			if (leave_aux) {
-				list_del(&aux->node);
+			list_del(&aux->node);
+			if (leave_aux)
 				kfree(aux);
-			} else {
+			else
 				ktest_aux_detach_one(domain, aux);
-			}
 		}
 	}
 	xa_for_each(&file->buffers, number, buffer)

@@ -120,7 +120,10 @@ struct iommu_ktest_aux_faults {
 #define IOMMU_KTEST_MISUSE_REGISTER_DEVICE	9
 #define IOMMU_KTEST_MISUSE_REGISTER_HANDLER	10
 #define IOMMU_KTEST_MISUSE_UNREGISTER		11
-#define IOMMU_KTEST_MISUSE_ATTACH_IDENTITY	12	/* the group's own domain, which is no paging domain */
+/* Domains like @domain, except that */
+#define IOMMU_KTEST_MISUSE_ATTACH_FOREIGN	12	/* another IOMMU driver made it */
+#define IOMMU_KTEST_MISUSE_ATTACH_NO_PASID	13	/* its driver cannot attach it to PASIDs */
+#define IOMMU_KTEST_MISUSE_ATTACH_NOT_PAGING	14	/* no page tables translate it */
 
 /* @errno_pointer passes an error pointer in place of NULL. */
 struct iommu_ktest_aux_misuse {

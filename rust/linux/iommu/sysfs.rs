@@ -65,7 +65,7 @@ impl<D: Driver> Group<D> {
         &[&raw const *Self::GROUP, core::ptr::null()];
 }
 
-#[allow(clippy::disallowed_methods)]
+#[allow(clippy::disallowed_methods, clippy::needless_update)]
 const fn attribute<D: Driver, const N: usize>() -> bindings::device_attribute {
     bindings::device_attribute {
         attr: bindings::attribute {
@@ -75,6 +75,8 @@ const fn attribute<D: Driver, const N: usize>() -> bindings::device_attribute {
                 core::ptr::null()
             },
             mode: 0o444,
+            // With lockdep there is more.
+            ..pin_init::zeroed()
         },
         __bindgen_anon_1: bindings::device_attribute__bindgen_ty_1 {
             show: Some(show::<D, N>),

@@ -2,6 +2,10 @@
 
 //! The test module `iommu_ktest`: the kernel's IOMMU API and DMA API (`tests/modules/iommu_ktest.h`).
 
+mod aux;
+
+pub use aux::{AuxFault, Misuse};
+
 use crate::kernel_module;
 use crate::ktap::Result;
 use crate::mmio::Mapping;
@@ -154,13 +158,22 @@ impl Ktest {
         })
     }
 
-    /// Binds the module's driver to `function`.
+    /// Binds the module's driver to `function`, which need not have an IOMMU.
+    ///
+    /// # Errors
+    ///
+    /// Those of sysfs.
+    pub fn bind(&self, function: &Function) -> Result {
+        function.bind("iommu_ktest")
+    }
+
+    /// Binds the module's driver to `function`, which has an IOMMU.
     ///
     /// # Errors
     ///
     /// Those of sysfs.
     pub fn take(&self, function: &Function) -> Result {
-        function.bind("iommu_ktest")?;
+        self.bind(function)?;
         // A device that was just plugged may be bound by whoever plugs it, in the background.
         poll::until_true(&format!("iommu_ktest takes {function}"), || {
             match self.current_phys(function, 0) {

@@ -7,6 +7,7 @@
 
 pub mod edu;
 pub mod faults;
+pub mod in_flight;
 pub mod kernel_log;
 pub mod kernel_module;
 pub mod ktap;
@@ -17,6 +18,7 @@ pub mod pattern;
 pub mod pci;
 pub mod poll;
 pub mod siov_testdev;
+pub mod space;
 pub mod stats;
 pub mod sysfs;
 pub mod tables;

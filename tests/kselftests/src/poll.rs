@@ -7,16 +7,23 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// How long a guest that shares its processors with others may take for anything that is a matter of
-/// moments.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// moments: 20 s, or as many as `siov.patience=` on the kernel's command line says.
+pub fn patience() -> Duration {
+    let words = crate::sysfs::read("/proc/cmdline").unwrap_or_default();
+    let seconds = words
+        .split_whitespace()
+        .filter_map(|word| word.strip_prefix("siov.patience="))
+        .find_map(|value| value.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(20))
+}
 
 /// Calls `check` until it yields something.
 ///
 /// # Errors
 ///
-/// The first error of `check`, or one that names `what` after [`PATIENCE`].
+/// The first error of `check`, or one that names `what` after [`patience`].
 pub fn until<T>(what: &str, check: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-    until_within(PATIENCE, what, check)
+    until_within(patience(), what, check)
 }
 
 /// [`until`] with a bound of its own.

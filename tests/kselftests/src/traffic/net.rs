@@ -97,7 +97,7 @@ pub fn exercise(
             exchange_all(accept, streams, duration, [!seed, seed])
         });
         let near_side = || -> Result<u64> {
-            let wait = |what| told.recv_timeout(poll::PATIENCE).context(what);
+            let wait = |what| told.recv_timeout(poll::patience()).context(what);
             let thread = wait("the far side has no namespace")?;
             ip(&format!("link set {far_name} netns {thread}"))?;
             go.send(())?;

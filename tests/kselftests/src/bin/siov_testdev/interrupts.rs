@@ -3,7 +3,7 @@
 //! MSI-X. A message is a write to an address, so a page takes them: no handler is needed, and each one
 //! shows which vector it came from.
 
-use crate::context::{expect_blocked, page, Context, IOVA};
+use crate::context::Context;
 use anyhow::{ensure, Context as _};
 use siov_kselftests::ktap::Result;
 use siov_kselftests::ktest::NO_PASID;
@@ -14,6 +14,7 @@ use siov_kselftests::siov_testdev::fill;
 use siov_kselftests::siov_testdev::regs::{
     global, pci, user, Descriptor, DescriptorFlags, FaultSource,
 };
+use siov_kselftests::space::{expect_blocked, page, IOVA};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 

@@ -2,12 +2,13 @@
 
 //! What an interface must not reach it does not reach, and the privileged page says why.
 
-use crate::context::{expect_blocked, page, Context, IOVA};
+use crate::context::Context;
 use anyhow::ensure;
 use siov_kselftests::ktap::Result;
 use siov_kselftests::ktest::{prot, NO_PASID};
 use siov_kselftests::siov_testdev::regs::{FaultReason, FaultSource};
 use siov_kselftests::siov_testdev::{copy, fill, recorded};
+use siov_kselftests::space::{expect_blocked, page, IOVA};
 use siov_kselftests::PAGE;
 
 pub fn unmapped(c: &mut Context) -> Result {

@@ -2,13 +2,14 @@
 
 //! Every operation reaches the domain that the interface's PASID is attached to.
 
-use crate::context::{page, Context, Space, IOVA};
+use crate::context::Context;
 use anyhow::{ensure, Context as _};
 use siov_kselftests::ktap::Result;
 use siov_kselftests::ktest::prot;
 use siov_kselftests::pattern::{bytes, Words};
 use siov_kselftests::siov_testdev::regs::{user, Completion, CompletionStatus, Descriptor};
 use siov_kselftests::siov_testdev::{compare, copy, crc32c, fill, recorded};
+use siov_kselftests::space::{page, Space, IOVA};
 use siov_kselftests::PAGE;
 use std::thread;
 

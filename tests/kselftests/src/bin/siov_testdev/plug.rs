@@ -2,15 +2,15 @@
 
 //! Devices that come and go by QEMU's monitor, while they work.
 
-use crate::context::{page, Space};
-use crate::teardown::{begin, expect_silence};
 use anyhow::{ensure, Context as _};
 use serde_json::{json, Value};
+use siov_kselftests::in_flight::{begin, expect_silence};
 use siov_kselftests::ktap::Result;
 use siov_kselftests::ktest::Ktest;
 use siov_kselftests::monitor::Monitor;
 use siov_kselftests::pci::{Function, SIOV_TESTDEV};
 use siov_kselftests::siov_testdev::{copy, SiovTestdev};
+use siov_kselftests::space::{page, Space};
 use siov_kselftests::{poll, PAGE};
 
 const PASID: u32 = 200;

@@ -1,48 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Ends of all kinds while a descriptor is under way. Each step of it takes so long that it does not end
-//! by itself before the case does.
+//! Ends of all kinds while a descriptor is under way.
 
-use crate::context::{expect_blocked, page, Context, Space, IOVA};
+use crate::context::Context;
 use anyhow::ensure;
+use siov_kselftests::in_flight::{begin, expect_silence, written, PAGES};
 use siov_kselftests::ktap::{expect_faults, skip, Result};
-use siov_kselftests::pattern::expect_equal;
-use siov_kselftests::siov_testdev::regs::privileged::{Command, Status};
+use siov_kselftests::siov_testdev::regs::privileged::Command;
 use siov_kselftests::siov_testdev::regs::{global, CompletionStatus, FaultReason, FaultSource};
-use siov_kselftests::siov_testdev::{copy, fill, recorded, Adi, SiovTestdev};
+use siov_kselftests::siov_testdev::{copy, fill, Adi, SiovTestdev};
+use siov_kselftests::space::{expect_blocked, page, IOVA};
 use siov_kselftests::{poll, sysfs, PAGE};
 use std::fs;
-
-const MILLISECOND: u64 = 1_000_000;
-
-/// Pages of the destination.
-const PAGES: usize = 12;
-
-/// Has an interface write twelve pages, one each 30 ms, and waits until it has begun.
-pub fn begin(adi: Adi<'_>, space: &Space, pasid: u32) -> Result {
-    adi.enable(Some(pasid));
-    adi.set_delay(30 * MILLISECOND);
-    space.buffer.memory.zero();
-    adi.submit(&recorded(fill(page(0), PAGES * PAGE, !0), page(15)));
-    poll::until_true("the first page is written", || Ok(written(space) > 0))?;
-    ensure!(adi.status() == Status::ENABLED | Status::ACTIVE);
-    Ok(())
-}
-
-/// Pages that have been written, all of them from the start and completely.
-fn written(space: &Space) -> usize {
-    (0..PAGES)
-        .take_while(|index| space.buffer.memory.read(index * PAGE + PAGE - 1, 1) == [0xff])
-        .count()
-}
-
-/// Checks that the device writes nothing for ten times as long as a step takes.
-pub fn expect_silence(space: &Space) -> Result {
-    let before = space.buffer.memory.read(0, space.buffer.len());
-    std::thread::sleep(std::time::Duration::from_millis(300));
-    let after = space.buffer.memory.read(0, space.buffer.len());
-    expect_equal("memory", &after, &before)
-}
 
 pub fn commands(c: &mut Context) -> Result {
     let space = c.space(90, 16)?;

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Nothing stays behind.
+
+use crate::context::Context;
+use anyhow::{ensure, Context as _};
+use nix::errno::Errno;
+use siov_kselftests::ktap::Result;
+use siov_kselftests::sysfs::expect_errno;
+use siov_kselftests::{kernel_module, stats};
+
+const CYCLES: u32 = 10_000;
+
+/// An object that each cycle left behind would show as 10,000; what the kernel does meanwhile is far
+/// less.
+const NOISE: i64 = 2_500;
+
+pub fn cycles(c: &mut Context) -> Result {
+    c.enabled(|c| {
+        let function = &c.first.function;
+        let (space, first_id) = c.attached(4)?;
+        space.domain.aux_detach(function)?;
+        let references = kernel_module::references("iommu_aux")?;
+        let (tables, slabs) = (stats::iommu_pages()?, stats::slabs()?);
+        for _ in 0..CYCLES {
+            space.domain.aux_attach(function)?;
+            space.domain.aux_detach(function)?;
+        }
+        let now = stats::iommu_pages()?;
+        ensure!(now == tables, "{tables} table pages became {now}");
+        for (name, (active, size)) in stats::slabs()? {
+            let before = slabs.get(&name).map_or(0, |(active, _)| *active);
+            ensure!(
+                active - before < NOISE,
+                "{name}: {before} objects of {size} bytes became {active}"
+            );
+        }
+        ensure!(kernel_module::references("iommu_aux")? == references);
+        space.domain.aux_attach(function)?;
+        let id = space.domain.aux_id()?;
+        ensure!(
+            id == first_id,
+            "the first id was {first_id}, now it is {id}"
+        );
+        Ok(())
+    })
+}
+
+/// Those who use it keep it.
+pub fn unload(c: &mut Context) -> Result {
+    expect_errno(
+        kernel_module::unload("iommu_aux"),
+        Errno::EWOULDBLOCK,
+        "iommu_aux unloaded under iommu_ktest",
+    )?;
+    // Still at work.
+    c.enabled(|c| c.attached(1).map(drop))
+        .context("after an attempt to unload it")
+}

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Auxiliary domains: the functions of `include/linux/iommu-aux.h`.
+
+use super::{check, Domain, Ktest};
+use crate::ktap::Result;
+use crate::pci::Function;
+use std::mem::size_of;
+use std::os::fd::AsRawFd;
+
+#[repr(C)]
+struct AuxArg {
+    device: u32,
+    domain: u32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct QueryArg {
+    device: u32,
+    domain: u32,
+    value: u32,
+    reserved: u32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct FaultsArg {
+    device: u32,
+    domain: u32,
+    addr: u64,
+    count: u32,
+    pasid: u32,
+    flags: u32,
+    reason: u32,
+    source: u32,
+    reserved: u32,
+}
+
+#[repr(C)]
+struct MisuseArg {
+    device: u32,
+    domain: u32,
+    what: u32,
+    errno_pointer: u32,
+}
+
+mod request {
+    use super::*;
+    nix::ioctl_readwrite!(capable, 0xb7, 12, QueryArg);
+    nix::ioctl_write_ptr!(enable, 0xb7, 13, u32);
+    nix::ioctl_write_ptr!(disable, 0xb7, 14, u32);
+    nix::ioctl_write_ptr!(attach, 0xb7, 15, AuxArg);
+    nix::ioctl_write_ptr!(detach, 0xb7, 16, AuxArg);
+    nix::ioctl_readwrite!(id, 0xb7, 17, QueryArg);
+    nix::ioctl_write_ptr!(listen, 0xb7, 18, AuxArg);
+    nix::ioctl_write_ptr!(unlisten, 0xb7, 19, AuxArg);
+    nix::ioctl_readwrite!(faults, 0xb7, 20, FaultsArg);
+    nix::ioctl_readwrite!(misuse, 0xb7, 21, MisuseArg);
+    nix::ioctl_write_ptr!(leave, 0xb7, 22, u32);
+}
+
+const _: () = {
+    assert!(size_of::<AuxArg>() == 8);
+    assert!(size_of::<QueryArg>() == 16);
+    assert!(size_of::<FaultsArg>() == 40);
+    assert!(size_of::<MisuseArg>() == 16);
+};
+
+/// What a fault handler was told: how often, and of what last.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AuxFault {
+    /// Calls.
+    pub count: u32,
+    /// Who sent the request, as [`Function::id`].
+    pub source: u32,
+    /// The request's PASID.
+    pub pasid: u32,
+    /// The page.
+    pub addr: u64,
+    /// IOMMU_DMA_FAULT_*.
+    pub flags: u32,
+    /// The IOMMU's own encoding.
+    pub reason: u32,
+}
+
+/// A call that the interface must refuse; values of `IOMMU_KTEST_MISUSE_*`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)] // The function, and which argument of it is none.
+pub enum Misuse {
+    Capable = 0,
+    Enable = 1,
+    Disable = 2,
+    AttachDomain = 3,
+    AttachDevice = 4,
+    DetachDomain = 5,
+    DetachDevice = 6,
+    Id = 7,
+    RegisterDomain = 8,
+    RegisterDevice = 9,
+    RegisterHandler = 10,
+    Unregister = 11,
+    /// A domain of another IOMMU driver.
+    AttachForeign = 12,
+    /// A domain whose driver cannot attach it to PASIDs.
+    AttachNoPasid = 13,
+    /// A domain that is translated by no page tables.
+    AttachNotPaging = 14,
+}
+
+impl Ktest {
+    /// iommu_aux_capable().
+    ///
+    /// # Errors
+    ///
+    /// Those of the request.
+    pub fn aux_capable(&self, function: &Function) -> Result<bool> {
+        let mut arg = QueryArg {
+            device: function.id(),
+            ..QueryArg::default()
+        };
+        // SAFETY: The argument is the structure that the request is defined with.
+        let result = unsafe { request::capable(self.file.as_raw_fd(), &mut arg) };
+        check(result, || format!("iommu_aux_capable of {function}"))?;
+        Ok(arg.value != 0)
+    }
+
+    /// iommu_enable_aux_domain().
+    ///
+    /// # Errors
+    ///
+    /// Those of the function.
+    pub fn aux_enable(&self, function: &Function) -> Result {
+        // SAFETY: The argument is what the request is defined with.
+        let result = unsafe { request::enable(self.file.as_raw_fd(), &function.id()) };
+        check(result, || format!("enable {function}"))
+    }
+
+    /// iommu_disable_aux_domain().
+    ///
+    /// # Errors
+    ///
+    /// Those of the function.
+    pub fn aux_disable(&self, function: &Function) -> Result {
+        // SAFETY: The argument is what the request is defined with.
+        let result = unsafe { request::disable(self.file.as_raw_fd(), &function.id()) };
+        check(result, || format!("disable {function}"))
+    }
+
+    /// Leaves the function's auxiliary domains attached when its driver is unbound.
+    ///
+    /// # Errors
+    ///
+    /// Those of the request.
+    pub fn aux_leave(&self, function: &Function) -> Result {
+        // SAFETY: The argument is what the request is defined with.
+        let result = unsafe { request::leave(self.file.as_raw_fd(), &function.id()) };
+        check(result, || format!("leave {function}"))
+    }
+}
+
+impl Domain {
+    fn aux(&self, function: &Function) -> AuxArg {
+        AuxArg {
+            device: function.id(),
+            domain: self.number,
+        }
+    }
+
+    /// iommu_aux_attach_device().
+    ///
+    /// # Errors
+    ///
+    /// Those of the function.
+    pub fn aux_attach(&self, function: &Function) -> Result {
+        let arg = self.aux(function);
+        // SAFETY: The argument is the structure that the request is defined with.
+        let result = unsafe { request::attach(self.file.as_raw_fd(), &arg) };
+        check(result, || format!("attach in auxiliary mode to {function}"))
+    }
+
+    /// iommu_aux_detach_device(), also when nothing is attached.
+    ///
+    /// # Errors
+    ///
+    /// Those of the request.
+    pub fn aux_detach(&self, function: &Function) -> Result {
+        let arg = self.aux(function);
+        // SAFETY: The argument is the structure that the request is defined with.
+        let result = unsafe { request::detach(self.file.as_raw_fd(), &arg) };
+        check(result, || {
+            format!("detach in auxiliary mode from {function}")
+        })
+    }
+
+    /// iommu_auxiliary_id().
+    ///
+    /// # Errors
+    ///
+    /// Those of the function.
+    pub fn aux_id(&self) -> Result<u32> {
+        let mut arg = QueryArg {
+            domain: self.number,
+            ..QueryArg::default()
+        };
+        // SAFETY: The argument is the structure that the request is defined with.
+        let result = unsafe { request::id(self.file.as_raw_fd(), &mut arg) };
+        check(result, || "iommu_auxiliary_id".to_owned())?;
+        Ok(arg.value)
+    }
+
+    /// iommu_aux_register_fault_handler(), each time with the same handler.
+    ///
+    /// # Errors
+    ///
+    /// Those of the function.
+    pub fn aux_listen(&self, function: &Function) -> Result {
+        let arg = self.aux(function);
+        // SAFETY: The argument is the structure that the request is defined with.
+        let result = unsafe { request::listen(self.file.as_raw_fd(), &arg) };
+        check(result, || format!("fault handler for {function}"))
+    }
+
+    /// iommu_aux_unregister_fault_handler().
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` when there is none.
+    pub fn aux_unlisten(&self, function: &Function) -> Result {
+        let arg = self.aux(function);
+        // SAFETY: The argument is the structure that the request is defined with.
+        let result = unsafe { request::unlisten(self.file.as_raw_fd(), &arg) };
+        check(result, || format!("no fault handler for {function}"))
+    }
+
+    /// What the handler was told since it was registered.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` when there is none.
+    pub fn aux_faults(&self, function: &Function) -> Result<AuxFault> {
+        let mut arg = FaultsArg {
+            device: function.id(),
+            domain: self.number,
+            ..FaultsArg::default()
+        };
+        // SAFETY: The argument is the structure that the request is defined with.
+        let result = unsafe { request::faults(self.file.as_raw_fd(), &mut arg) };
+        check(result, || format!("faults of {function}"))?;
+        Ok(AuxFault {
+            count: arg.count,
+            source: arg.source,
+            pasid: arg.pasid,
+            addr: arg.addr,
+            flags: arg.flags,
+            reason: arg.reason,
+        })
+    }
+
+    /// A wrong call, with an error pointer or NULL where an argument is none.
+    ///
+    /// # Errors
+    ///
+    /// Those of the function.
+    pub fn aux_misuse(&self, function: &Function, what: Misuse, errno_pointer: bool) -> Result {
+        let mut arg = MisuseArg {
+            device: function.id(),
+            domain: self.number,
+            what: what as u32,
+            errno_pointer: errno_pointer.into(),
+        };
+        // SAFETY: The argument is the structure that the request is defined with.
+        let result = unsafe { request::misuse(self.file.as_raw_fd(), &mut arg) };
+        check(result, || format!("{what:?}"))
+    }
+}
