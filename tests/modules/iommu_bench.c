@@ -2,90 +2,14 @@
 /*
  * Counts what operations of the IOMMU API cost, for whatever driver the device's IOMMU has.
  *
- * Meant for a guest with one processor under -icount shift=0, where ktime_get_ns() counts
- * instructions. Binds to QEMU's edu device, measures, and leaves the figures in
- * /sys/kernel/debug/iommu_bench, one "# bench VALUE UNIT NAME" line each. The device does no DMA, so
- * physical addresses need not exist.
+ * Binds to QEMU's edu device, measures, and leaves the figures in /sys/kernel/debug/iommu_bench. The
+ * device does no DMA, so physical addresses need not exist.
  */
-#include <linux/debugfs.h>
-#include <linux/delay.h>
-#include <linux/io.h>
 #include <linux/iommu.h>
-#include <linux/module.h>
 #include <linux/pci.h>
-#include <linux/seq_file.h>
 #include <linux/sizes.h>
-#include <linux/vmstat.h>
 
-/* Each figure is the least of this many, the cheapest way through the code. */
-#define ROUNDS 32
-
-/* Invalidation queue tail, and bytes of its ring: both drivers have 256 descriptors of 32 bytes. */
-#define DMAR_IQT 0x88
-#define RING_BYTES 8192
-#define DESCRIPTOR_BYTES 32
-
-static unsigned long registers = 0xfed90000;
-module_param(registers, ulong, 0400);
-MODULE_PARM_DESC(registers, "physical address of the unit's registers");
-
-static struct {
-	const char *name;
-	const char *unit;
-	u64 value;	/* in hundredths */
-} figures[64];
-static unsigned int count;
-
-static struct dentry *file;
-static void __iomem *unit;
-
-static void figure(const char *name, const char *unit_name, u64 hundredths)
-{
-	if (WARN_ON(count == ARRAY_SIZE(figures)))
-		return;
-	figures[count].name = name;
-	figures[count].unit = unit_name;
-	figures[count].value = hundredths;
-	count++;
-}
-
-static int results_show(struct seq_file *m, void *unused)
-{
-	unsigned int i;
-
-	for (i = 0; i < count; i++)
-		seq_printf(m, "# bench %llu.%02llu %s %s\n", figures[i].value / 100,
-			   figures[i].value % 100, figures[i].unit, figures[i].name);
-	return 0;
-}
-DEFINE_SHOW_ATTRIBUTE(results);
-
-static u32 tail(void)
-{
-	return readl(unit + DMAR_IQT);
-}
-
-static u32 descriptors(u32 from, u32 to)
-{
-	return ((to - from) & (RING_BYTES - 1)) / DESCRIPTOR_BYTES;
-}
-
-struct cost {
-	u64 insn;
-	u32 descriptors;
-};
-
-#define MEASURE(cost, statement)						\
-	do {									\
-		u32 __tail = tail();						\
-		u64 __start = ktime_get_ns();					\
-		statement;							\
-		u64 __insn = ktime_get_ns() - __start;				\
-		if (__insn < (cost)->insn) {					\
-			(cost)->insn = __insn;					\
-			(cost)->descriptors = descriptors(__tail, tail());	\
-		}								\
-	} while (0)
+#include "bench.h"
 
 struct shape {
 	const char *map, *unmap, *map_desc, *unmap_desc;
@@ -141,13 +65,6 @@ static const struct shape shapes[] = {
 	SHAPE("1 GiB as 4 KiB leaves, per page", .iova = 16ULL * SZ_1G, .phys = SZ_1G + SZ_4K,
 	      .size = SZ_1G, .rounds = 3, .per = SZ_1G / SZ_4K),
 };
-
-/* Pages of tables in use, once the counts of the processors have been folded together. */
-static long table_pages(void)
-{
-	msleep(3000);
-	return global_node_page_state(NR_IOMMU_PAGES);
-}
 
 static int measure_memory(struct iommu_domain *domain, const char *name, unsigned long iova,
 			  phys_addr_t phys)
