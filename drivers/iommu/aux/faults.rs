@@ -5,6 +5,7 @@
 
 use crate::registry::is;
 use core::mem;
+use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::device::Device;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
@@ -58,6 +59,8 @@ struct Handlers {
 /// Who is told of which fault.
 #[pin_data]
 pub(crate) struct Faults {
+    /// Whether there are handlers; changed with `handlers` locked.
+    used: AtomicBool,
     /// Held while handlers run.
     #[pin]
     handlers: Mutex<Handlers>,
@@ -78,6 +81,7 @@ impl Faults {
     pub(crate) fn new() -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
+                used: AtomicBool::new(false),
                 handlers <- new_mutex!(
                     Handlers {
                         entries: KVec::new(),
@@ -101,6 +105,7 @@ impl Faults {
         handlers.entries.reserve(1, GFP_KERNEL)?;
         if handlers.subscription.is_none() {
             handlers.subscription = Some(self.subscribe()?);
+            self.used.store(true, Ordering::Relaxed);
         }
         let entry = Entry {
             dev: dev.into(),
@@ -140,6 +145,10 @@ impl Faults {
     /// Removes all handlers for `pasid` of `dev`, and the faults they were not told of yet: they are not
     /// those of the domain that has the PASID next.
     pub(crate) fn forget(&self, dev: &Device, pasid: Pasid) {
+        // Handlers are added with the registry locked, as it is here.
+        if !self.used.load(Ordering::Relaxed) {
+            return;
+        }
         self.retain(|e| !e.concerns(dev, pasid));
         let stale = |f: &mut DmaFault| is(&f.dev, dev) && f.pasid == Some(pasid);
         // Not the last reference to the device, which the caller holds.
@@ -151,6 +160,7 @@ impl Faults {
             let mut handlers = self.handlers.lock();
             handlers.entries.retain(|e| keep(e));
             if handlers.entries.is_empty() {
+                self.used.store(false, Ordering::Relaxed);
                 handlers.subscription.take()
             } else {
                 None

@@ -3,13 +3,13 @@
 //! Which devices have auxiliary domains, and which.
 
 use crate::faults::Faults;
+use core::iter;
 use kernel::device::Device;
 use kernel::prelude::*;
-use kernel::rbtree::{RBTree, RBTreeNode};
 use kernel::sync::aref::ARef;
 use kernel::sync::{global_lock, Arc};
-use linux::error::eopnotsupp;
 use linux::iommu::{AnyDomain, DomainKey, GlobalPasid, GroupKey, PasidAttachment, Translated};
+use siov_table::{self as table, Keyed};
 use siov_types::Pasid;
 
 global_lock! {
@@ -21,7 +21,9 @@ global_lock! {
 /// All there is to know.
 pub(crate) struct Registry {
     devices: KVec<Enabled>,
-    domains: RBTree<DomainKey, Auxiliary>,
+    /// A hash table of `attached` entries.
+    domains: KVec<Option<Auxiliary>>,
+    attached: usize,
     faults: Arc<Faults>,
 }
 
@@ -35,18 +37,30 @@ struct Enabled {
 
 /// A domain that is attached in auxiliary mode.
 struct Auxiliary {
-    /// Dropped before the PASID, which may then have another domain.
-    uses: KVec<Use>,
+    key: DomainKey,
+    first: Use,
+    others: KVec<Use>,
     pasid: GlobalPasid,
 }
 
 /// A domain's attachment to one device.
 struct Use {
-    dev: ARef<Device>,
-    group: GroupKey,
+    hold: Hold,
     count: u32,
-    /// The core attaches a domain to all devices of a group at once; one of them holds it.
-    attachment: Option<PasidAttachment>,
+}
+
+/// The core attaches a domain to all devices of a group at once.
+enum Hold {
+    /// This one holds it.
+    Attached(PasidAttachment),
+    /// Another device of the group does.
+    Shared(ARef<Device>),
+}
+
+impl Keyed for Auxiliary {
+    fn key(&self) -> u64 {
+        self.key.get() as u64
+    }
 }
 
 pub(crate) fn start() -> Result {
@@ -55,7 +69,8 @@ pub(crate) fn start() -> Result {
     unsafe { REGISTRY.init() };
     let registry = Registry {
         devices: KVec::new(),
-        domains: RBTree::new(),
+        domains: KVec::new(),
+        attached: 0,
         faults: Faults::new()?,
     };
     *REGISTRY.lock() = Some(registry);
@@ -155,20 +170,46 @@ impl Registry {
                 "{} auxiliary domains were still attached when the driver went; detached\n",
                 left
             );
-            let mut cursor = self.domains.cursor_front_mut();
-            while let Some(mut at) = cursor {
-                let (_, domain) = at.current_mut();
-                if domain.remove(dev) {
-                    self.faults.forget(dev, domain.pasid.get());
-                }
-                cursor = if domain.uses.is_empty() {
-                    at.remove_current().0
-                } else {
-                    at.move_next()
-                };
+            // Removing moves entries back to before the slot, and round the end: again until none is left.
+            while let Some(at) = self.domains.iter().position(|d| has_use(d, dev)) {
+                self.cut(at, dev);
             }
         }
         let _ = self.devices.remove(at);
+    }
+
+    /// Makes room for one more domain.
+    fn reserve(&mut self) -> Result {
+        const LEAST: usize = 16;
+        if table::has_room(self.domains.len(), self.attached) {
+            return Ok(());
+        }
+        let slots = self.domains.len().saturating_mul(2).max(LEAST);
+        let mut larger = KVec::with_capacity(slots, GFP_KERNEL)?;
+        for _ in 0..slots {
+            larger.push_within_capacity(None).map_err(|_| ENOMEM)?;
+        }
+        for domain in self.domains.drain_all().flatten() {
+            // There is room for all.
+            let _ = table::insert(&mut larger, domain);
+        }
+        self.domains = larger;
+        Ok(())
+    }
+
+    fn find_domain(&self, key: DomainKey) -> Option<usize> {
+        table::find(&self.domains, key.get() as u64)
+    }
+
+    fn domain(&self, key: DomainKey) -> Option<&Auxiliary> {
+        self.domains.get(self.find_domain(key)?)?.as_ref()
+    }
+
+    fn domain_at(&mut self, at: usize) -> Result<&mut Auxiliary> {
+        self.domains
+            .get_mut(at)
+            .and_then(Option::as_mut)
+            .ok_or(ENODEV)
     }
 
     pub(crate) fn attach(&mut self, domain: &AnyDomain, dev: &Device) -> Result {
@@ -176,25 +217,25 @@ impl Registry {
         if !domain.is_paging() {
             return Err(EINVAL);
         }
-        if !domain.takes_pasids() {
-            return Err(eopnotsupp());
-        }
         let translated = Translated::new(dev).ok_or(ENODEV)?;
-        match self.domains.get_mut(&domain.key()) {
-            Some(auxiliary) => {
-                if !auxiliary.attach(domain, dev, translated)? {
+        match self.find_domain(domain.key()) {
+            Some(at) => {
+                if !self.domain_at(at)?.attach(domain, dev, translated)? {
                     return Ok(());
                 }
             }
             None => {
+                self.reserve()?;
                 let pasid = GlobalPasid::new(translated).ok_or(ENOSPC)?;
-                let mut auxiliary = Auxiliary {
-                    uses: KVec::new(),
+                let attachment = PasidAttachment::new(domain, translated, pasid.get())?;
+                let auxiliary = Auxiliary {
+                    key: domain.key(),
+                    first: Use::new(Hold::Attached(attachment)),
+                    others: KVec::new(),
                     pasid,
                 };
-                auxiliary.attach(domain, dev, translated)?;
-                let node = RBTreeNode::new(domain.key(), auxiliary, GFP_KERNEL)?;
-                self.domains.insert(node);
+                table::insert(&mut self.domains, auxiliary).map_err(|_| ENOMEM)?;
+                self.attached += 1;
             }
         }
         let device = self.find_enabled(dev)?;
@@ -203,78 +244,137 @@ impl Registry {
     }
 
     pub(crate) fn detach(&mut self, domain: DomainKey, dev: &Device) -> Result {
-        let auxiliary = self.domains.get_mut(&domain).ok_or(ENODEV)?;
-        let at = auxiliary.find(dev).ok_or(ENODEV)?;
-        if at.count > 1 {
-            at.count -= 1;
+        let at = self.find_domain(domain).ok_or(ENODEV)?;
+        let found = self.domain_at(at)?.find(dev).ok_or(ENODEV)?;
+        if found.count > 1 {
+            found.count -= 1;
             return Ok(());
         }
-        auxiliary.remove(dev);
-        self.faults.forget(dev, auxiliary.pasid.get());
-        if auxiliary.uses.is_empty() {
-            self.domains.remove(&domain);
-        }
+        self.cut(at, dev);
         if let Some(device) = self.find(dev) {
             device.domains = device.domains.saturating_sub(1);
         }
         Ok(())
     }
 
+    /// Ends the attachment of the domain in this slot to `dev`, however often it was made.
+    fn cut(&mut self, at: usize, dev: &Device) {
+        let Ok(domain) = self.domain_at(at) else {
+            return;
+        };
+        let pasid = domain.pasid.get();
+        let mut freed = None;
+        if domain.is_last(dev) {
+            self.attached = self.attached.saturating_sub(1);
+            // Detaches.
+            freed = table::remove(&mut self.domains, at).map(|gone| gone.pasid);
+        } else {
+            domain.remove(dev);
+        }
+        // Before the PASID can have another domain.
+        self.faults.forget(dev, pasid);
+        drop(freed);
+    }
+
     /// The PASID of a domain.
     pub(crate) fn pasid(&self, domain: DomainKey) -> Option<Pasid> {
-        self.domains.get(&domain).map(|d| d.pasid.get())
+        self.domain(domain).map(|d| d.pasid.get())
     }
 
     /// The PASID of a domain that is attached to `dev`.
     pub(crate) fn attached_pasid(&mut self, domain: DomainKey, dev: &Device) -> Result<Pasid> {
-        let auxiliary = self.domains.get_mut(&domain).ok_or(ENODEV)?;
-        auxiliary.find(dev).ok_or(ENODEV)?;
-        Ok(auxiliary.pasid.get())
+        let at = self.find_domain(domain).ok_or(ENODEV)?;
+        let domain = self.domain_at(at)?;
+        domain.find(dev).ok_or(ENODEV)?;
+        Ok(domain.pasid.get())
+    }
+}
+
+fn has_use(domain: &Option<Auxiliary>, dev: &Device) -> bool {
+    domain
+        .as_ref()
+        .is_some_and(|d| d.uses().any(|u| is(u.dev(), dev)))
+}
+
+impl Use {
+    fn new(hold: Hold) -> Self {
+        Self { hold, count: 1 }
+    }
+
+    fn dev(&self) -> &Device {
+        match &self.hold {
+            Hold::Attached(attachment) => attachment.device(),
+            Hold::Shared(dev) => dev,
+        }
+    }
+
+    fn group(&self) -> Option<GroupKey> {
+        Translated::new(self.dev()).map(Translated::group)
     }
 }
 
 impl Auxiliary {
-    fn find(&mut self, dev: &Device) -> Option<&mut Use> {
-        self.uses.iter_mut().find(|u| is(&u.dev, dev))
+    fn uses(&self) -> impl Iterator<Item = &Use> {
+        Iterator::chain(iter::once(&self.first), &self.others)
     }
 
-    /// Whether this is the first attachment to `dev`.
-    fn attach(&mut self, domain: &AnyDomain, dev: &Device, translated: Translated<'_>) -> Result<bool> {
+    fn uses_mut(&mut self) -> impl Iterator<Item = &mut Use> {
+        Iterator::chain(iter::once(&mut self.first), &mut self.others)
+    }
+
+    fn find(&mut self, dev: &Device) -> Option<&mut Use> {
+        self.uses_mut().find(|u| is(u.dev(), dev))
+    }
+
+    /// Attaches another device, or the same once more; whether it is another.
+    fn attach(
+        &mut self,
+        domain: &AnyDomain,
+        dev: &Device,
+        translated: Translated<'_>,
+    ) -> Result<bool> {
         if let Some(at) = self.find(dev) {
             at.count = at.count.checked_add(1).ok_or(EOVERFLOW)?;
             return Ok(false);
         }
-        self.uses.reserve(1, GFP_KERNEL)?;
-        let group = translated.group();
-        let pasid = self.pasid.get();
-        let attachment = if self.uses.iter().any(|u| u.group == group) {
-            None
+        self.others.reserve(1, GFP_KERNEL)?;
+        let group = Some(translated.group());
+        let hold = if self.uses().any(|u| u.group() == group) {
+            Hold::Shared(dev.into())
         } else {
-            Some(PasidAttachment::new(domain, translated, pasid)?)
+            let pasid = self.pasid.get();
+            Hold::Attached(PasidAttachment::new(domain, translated, pasid)?)
         };
-        let new = Use {
-            dev: dev.into(),
-            group,
-            count: 1,
-            attachment,
-        };
-        self.uses.push_within_capacity(new).map_err(|_| ENOMEM)?;
+        self.others
+            .push_within_capacity(Use::new(hold))
+            .map_err(|_| ENOMEM)?;
         Ok(true)
     }
 
-    /// Ends the attachment to `dev`, however often it was made; whether there was one.
-    fn remove(&mut self, dev: &Device) -> bool {
-        let Some(at) = self.uses.iter().position(|u| is(&u.dev, dev)) else {
-            return false;
+    /// Whether `dev` is the only one that the domain is attached to.
+    fn is_last(&self, dev: &Device) -> bool {
+        self.others.is_empty() && is(self.first.dev(), dev)
+    }
+
+    /// Ends the attachment to `dev`, which is not the only one.
+    fn remove(&mut self, dev: &Device) {
+        let removed = if is(self.first.dev(), dev) {
+            let other = self.others.pop();
+            other.map(|other| core::mem::replace(&mut self.first, other))
+        } else {
+            let at = self.others.iter().position(|u| is(u.dev(), dev));
+            at.and_then(|at| self.others.remove(at).ok())
         };
-        let Ok(gone) = self.uses.remove(at) else {
-            return false;
+        let Some(removed) = removed else { return };
+        let group = removed.group();
+        let Hold::Attached(attachment) = removed.hold else {
+            return;
         };
         // Another device of the group keeps what the core attached to all of them.
-        let heir = self.uses.iter_mut().find(|u| u.group == gone.group);
-        if let (Some(heir), Some(attachment)) = (heir, gone.attachment) {
-            heir.attachment = Some(attachment.hand_over(&heir.dev));
+        let heir = self.uses_mut().find(|u| u.group() == group);
+        if let Some(heir) = heir {
+            let attachment = attachment.hand_over(heir.dev());
+            heir.hold = Hold::Attached(attachment);
         }
-        true
     }
 }

@@ -43,7 +43,7 @@ pub(crate) struct Device {
     tlb_blocked: AtomicBool,
     /// PASIDs it may use; 0 when requests with PASID are off.
     max_pasids: u32,
-    /// The paging domains that it is attached to.
+    /// The paging domains that it is attached to, by rising PASID.
     #[pin]
     attached: Mutex<KVec<Attachment>>,
     faults: AtomicU64,
@@ -182,10 +182,8 @@ impl Device {
     /// The paging domain that requests of `pasid` are translated by.
     pub(crate) fn space(&self, pasid: Pasid) -> Option<Arc<Space>> {
         let attached = self.attached.lock();
-        attached
-            .iter()
-            .find(|a| a.pasid == pasid)
-            .map(|a| a.space.clone())
+        let at = attached.binary_search_by_key(&pasid, |a| a.pasid).ok()?;
+        attached.get(at).map(|a| a.space.clone())
     }
 
     /// Counts a fault.
@@ -240,10 +238,13 @@ impl Device {
         let entry = space.link(self, pasid)?;
         self.replace(pasid, entry);
         self.leave(pasid, old);
-        let _ = self.attached.lock().push_within_capacity(Attachment {
+        let attachment = Attachment {
             pasid,
             space: space.clone(),
-        });
+        };
+        let mut attached = self.attached.lock();
+        let at = attached.partition_point(|a| a.pasid < pasid);
+        let _ = attached.insert_within_capacity(at, attachment);
         Ok(())
     }
 
@@ -287,8 +288,8 @@ impl Device {
         let Old::Paging(_) = old else { return };
         let attachment = {
             let mut attached = self.attached.lock();
-            let at = attached.iter().position(|a| a.pasid == pasid);
-            at.and_then(|at| attached.remove(at).ok())
+            let at = attached.binary_search_by_key(&pasid, |a| a.pasid);
+            at.ok().and_then(|at| attached.remove(at).ok())
         };
         if let Some(attachment) = attachment {
             attachment.space.unlink(self, pasid);

@@ -26,6 +26,13 @@ pub struct AnyDomain(Opaque<bindings::iommu_domain>);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct DomainKey(usize);
 
+impl DomainKey {
+    /// A number that is different for each domain.
+    pub fn get(self) -> usize {
+        self.0
+    }
+}
+
 /// Tells one group of devices that an IOMMU cannot tell apart from another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct GroupKey(usize);
@@ -171,6 +178,11 @@ impl PasidAttachment {
             dev: dev.0.into(),
             pasid,
         })
+    }
+
+    /// The device.
+    pub fn device(&self) -> &Device {
+        &self.dev
     }
 
     /// The same attachment in the hands of `dev`, another device of the group, so that the first may be
