@@ -24,6 +24,9 @@ pub(crate) struct Registry {
     /// A hash table of `attached` entries.
     domains: KVec<Option<Auxiliary>>,
     attached: usize,
+    /// The PASID that was given back last, while a device is enabled: most often the next domain takes it,
+    /// and getting one from the kernel's table costs about as much as all else that is done here.
+    spare: Option<GlobalPasid>,
     faults: Arc<Faults>,
 }
 
@@ -71,6 +74,7 @@ pub(crate) fn start() -> Result {
         devices: KVec::new(),
         domains: KVec::new(),
         attached: 0,
+        spare: None,
         faults: Faults::new()?,
     };
     *REGISTRY.lock() = Some(registry);
@@ -155,7 +159,25 @@ impl Registry {
             return Err(EBUSY);
         }
         device.enabled = false;
+        self.release_spare();
         Ok(())
+    }
+
+    /// Gives the spare PASID back when no device is enabled any more.
+    fn release_spare(&mut self) {
+        if !self.devices.iter().any(|d| d.enabled) {
+            self.spare = None;
+        }
+    }
+
+    fn take_pasid(&mut self, dev: Translated<'_>) -> Result<GlobalPasid> {
+        match self.spare.take() {
+            Some(spare) if spare.get().raw() < dev.max_pasids() => Ok(spare),
+            other => {
+                self.spare = other;
+                GlobalPasid::new(dev).ok_or(ENOSPC)
+            }
+        }
     }
 
     /// Ends all that a device has to do with auxiliary domains.
@@ -176,6 +198,7 @@ impl Registry {
             }
         }
         let _ = self.devices.remove(at);
+        self.release_spare();
     }
 
     /// Makes room for one more domain.
@@ -226,7 +249,7 @@ impl Registry {
             }
             None => {
                 self.reserve()?;
-                let pasid = GlobalPasid::new(translated).ok_or(ENOSPC)?;
+                let pasid = self.take_pasid(translated)?;
                 let attachment = PasidAttachment::new(domain, translated, pasid.get())?;
                 let auxiliary = Auxiliary {
                     key: domain.key(),
@@ -273,7 +296,9 @@ impl Registry {
         }
         // Before the PASID can have another domain.
         self.faults.forget(dev, pasid);
-        drop(freed);
+        if freed.is_some() {
+            self.spare = freed;
+        }
     }
 
     /// The PASID of a domain.
