@@ -144,11 +144,15 @@ impl Faults {
 
     /// Removes all handlers for `pasid` of `dev`, and the faults they were not told of yet: they are not
     /// those of the domain that has the PASID next.
+    #[inline]
     pub(crate) fn forget(&self, dev: &Device, pasid: Pasid) {
         // Handlers are added with the registry locked, as it is here.
-        if !self.used.load(Ordering::Relaxed) {
-            return;
+        if self.used.load(Ordering::Relaxed) {
+            self.forget_some(dev, pasid);
         }
+    }
+
+    fn forget_some(&self, dev: &Device, pasid: Pasid) {
         self.retain(|e| !e.concerns(dev, pasid));
         let stale = |f: &mut DmaFault| is(&f.dev, dev) && f.pasid == Some(pasid);
         // Not the last reference to the device, which the caller holds.

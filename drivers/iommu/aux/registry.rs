@@ -207,6 +207,7 @@ impl Registry {
         if table::has_room(self.domains.len(), self.attached) {
             return Ok(());
         }
+        // A power of two, as the one before.
         let slots = self.domains.len().saturating_mul(2).max(LEAST);
         let mut larger = KVec::with_capacity(slots, GFP_KERNEL)?;
         for _ in 0..slots {
@@ -285,20 +286,20 @@ impl Registry {
         let Ok(domain) = self.domain_at(at) else {
             return;
         };
-        let pasid = domain.pasid.get();
-        let mut freed = None;
-        if domain.is_last(dev) {
-            self.attached = self.attached.saturating_sub(1);
-            // Detaches.
-            freed = table::remove(&mut self.domains, at).map(|gone| gone.pasid);
-        } else {
+        if !domain.others.is_empty() {
             domain.remove(dev);
+            let pasid = domain.pasid.get();
+            self.faults.forget(dev, pasid);
+            return;
         }
+        let Some(gone) = table::remove(&mut self.domains, at) else {
+            return;
+        };
+        self.attached = self.attached.saturating_sub(1);
+        drop(gone.first);
         // Before the PASID can have another domain.
-        self.faults.forget(dev, pasid);
-        if freed.is_some() {
-            self.spare = freed;
-        }
+        self.faults.forget(dev, gone.pasid.get());
+        self.spare = Some(gone.pasid);
     }
 
     /// The PASID of a domain.
@@ -347,6 +348,7 @@ impl Auxiliary {
         Iterator::chain(iter::once(&mut self.first), &mut self.others)
     }
 
+    #[inline]
     fn find(&mut self, dev: &Device) -> Option<&mut Use> {
         self.uses_mut().find(|u| is(u.dev(), dev))
     }
@@ -374,11 +376,6 @@ impl Auxiliary {
             .push_within_capacity(Use::new(hold))
             .map_err(|_| ENOMEM)?;
         Ok(true)
-    }
-
-    /// Whether `dev` is the only one that the domain is attached to.
-    fn is_last(&self, dev: &Device) -> bool {
-        self.others.is_empty() && is(self.first.dev(), dev)
     }
 
     /// Ends the attachment to `dev`, which is not the only one.

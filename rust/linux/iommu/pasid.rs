@@ -6,10 +6,10 @@
 
 use crate::error::eopnotsupp;
 use crate::{bindings, raw};
+use core::ptr::NonNull;
 use kernel::device::Device;
 use kernel::error::{from_err_ptr, to_result};
 use kernel::prelude::*;
-use kernel::sync::aref::ARef;
 use kernel::types::Opaque;
 use siov_types::Pasid;
 
@@ -147,9 +147,15 @@ impl Drop for GlobalPasid {
 
 /// A domain that translates one PASID of a device, and of the other devices in its group. Ends when
 /// dropped: from then on, requests with the PASID are blocked.
+///
+/// # Invariants
+///
+/// As long as this lives, the device is not removed from the system: C code that takes a device away detaches
+/// it first, which is the rule of the core for all who attach domains. That is why no reference to it is
+/// counted.
 pub struct PasidAttachment {
     domain: *mut bindings::iommu_domain,
-    dev: ARef<Device>,
+    dev: NonNull<Device>,
     pasid: Pasid,
 }
 
@@ -182,7 +188,8 @@ impl PasidAttachment {
 
     /// The device.
     pub fn device(&self) -> &Device {
-        &self.dev
+        // SAFETY: By the invariant.
+        unsafe { self.dev.as_ref() }
     }
 
     /// The same attachment in the hands of `dev`, another device of the group, so that the first may be
@@ -199,7 +206,7 @@ impl Drop for PasidAttachment {
         unsafe {
             bindings::iommu_detach_device_pasid(
                 self.domain,
-                raw::device(&self.dev),
+                raw::device(self.device()),
                 self.pasid.raw(),
             )
         };
