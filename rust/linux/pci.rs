@@ -155,6 +155,11 @@ impl Device {
         Bdf::new(bus, self.fields().devfn as u8)
     }
 
+    /// Vendor and device, as in configuration space.
+    pub fn id(&self) -> (u16, u16) {
+        (self.fields().vendor, self.fields().device)
+    }
+
     /// NUMA node, or -1.
     pub fn node(&self) -> i32 {
         // SAFETY: Reads a number from this device.

@@ -5,7 +5,10 @@
 use crate::context::Context;
 use anyhow::{ensure, Context as _};
 use nix::errno::Errno;
-use siov_kselftests::ktap::Result;
+use siov_kselftests::kernel_log::KernelLog;
+use siov_kselftests::ktap::{expect_faults, Result};
+use siov_kselftests::siov_testdev::fill;
+use siov_kselftests::space::IOVA;
 use siov_kselftests::sysfs::expect_errno;
 use siov_kselftests::{kernel_module, stats};
 
@@ -56,4 +59,38 @@ pub fn unload(c: &mut Context) -> Result {
     // Still at work.
     c.enabled(|c| c.attached(1).map(drop))
         .context("after an attempt to unload it")
+}
+
+/// A driver in Rust, with a device that has a driver of its own.
+pub fn from_rust(c: &mut Context) -> Result {
+    let function = &c.first.function;
+    let mut log = KernelLog::from_now()?;
+    kernel_module::modprobe("aux_rust", "")?;
+    let words = [function.address(), "PASIDs 1 and 2"];
+    log.wait_for(&words)?;
+    expect_errno(
+        c.ktest.aux_enable(function),
+        Errno::EBUSY,
+        "enabled while aux_rust has it enabled",
+    )?;
+    expect_errno(
+        c.ktest.aux_disable(function),
+        Errno::EBUSY,
+        "disabled with domains attached",
+    )?;
+    let adi = c.first.adi(0);
+    adi.enable(Some(1));
+    expect_faults(1);
+    adi.fault(&fill(IOVA, 8, 0))?;
+    if c.tells_faults {
+        log.wait_for(&[function.address(), "told of a fault of PASID 1"])?;
+    }
+    adi.drain()?;
+    kernel_module::unload("aux_rust")?;
+    // All given back.
+    c.enabled(|c| {
+        let (_space, pasid) = c.attached(1)?;
+        ensure!(pasid == 1, "the first PASID is {pasid}");
+        Ok(())
+    })
 }

@@ -62,6 +62,7 @@ fn with_pasids() -> ExitCode {
             .case("requests without PASID all the while", isolation::untagged)
             .case("fault handlers", faults::handlers)
             .case("10,000 cycles leave nothing", leak::cycles)
+            .case("a driver in Rust", leak::from_rust)
             .case("order of unloading", leak::unload)
             .run()
     })

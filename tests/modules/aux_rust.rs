@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A driver in Rust that uses auxiliary domains, for tests: enables every siov-testdev that has a driver,
+//! and keeps two domains attached to each until it is unloaded.
+
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use linux::iommu::{DmaFault, OwnedDomain, Translated};
+use linux::{device, pci};
+use linux_aux::{auxiliary_id, is_capable, Attachment, Enabled, FaultHandler, OnFault};
+
+module! {
+    type: Module,
+    name: "aux_rust",
+    authors: ["siov-rs developers"],
+    description: "Auxiliary domains used from Rust, for tests",
+    license: "GPL",
+}
+
+const SIOV_TESTDEV: (u16, u16) = (0x1234, 0x510f);
+
+/// Says in the log what it is told.
+struct Told;
+
+impl OnFault for Told {
+    fn fault(&self, fault: &DmaFault) {
+        let pasid = fault.pasid.map_or(0, |p| p.raw());
+        dev_info!(fault.dev, "told of a fault of PASID {pasid}\n");
+    }
+}
+
+/// What is dropped first must go first.
+struct Device {
+    _told: Option<Pin<KBox<FaultHandler<Told>>>>,
+    _first: Attachment,
+    _second: Attachment,
+}
+
+impl Device {
+    fn new(dev: &pci::Device) -> Result<Self> {
+        let bound = device::bound(dev.as_dev()).ok_or(ENODEV)?;
+        if !is_capable(bound) {
+            return Err(ENODEV);
+        }
+        let enabled = Arc::new(Enabled::new(bound)?, GFP_KERNEL)?;
+        if Enabled::new(bound).err() != Some(EBUSY) {
+            return Err(EINVAL);
+        }
+        let translated = Translated::new(dev.as_dev()).ok_or(ENODEV)?;
+        let domain = || Arc::new(OwnedDomain::new(translated)?, GFP_KERNEL).map_err(Error::from);
+        let (first, second) = (domain()?, domain()?);
+        if auxiliary_id(&first).err() != Some(ENODEV) {
+            return Err(EINVAL);
+        }
+        let first = Attachment::new(enabled.clone(), first)?;
+        let again = Attachment::new(enabled.clone(), first.domain().clone())?;
+        let second = Attachment::new(enabled, second)?;
+        if again.pasid() != first.pasid() || second.pasid() == first.pasid() {
+            return Err(EINVAL);
+        }
+        drop(again);
+        if auxiliary_id(first.domain())? != first.pasid() {
+            return Err(EINVAL);
+        }
+        dev_info!(
+            dev.as_dev(),
+            "PASIDs {} and {}\n",
+            first.pasid().raw(),
+            second.pasid().raw()
+        );
+        Ok(Self {
+            _told: first.on_fault(Told).ok(),
+            _first: first,
+            _second: second,
+        })
+    }
+}
+
+struct Module {
+    _devices: KVec<Device>,
+}
+
+impl kernel::Module for Module {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        let mut devices = KVec::new();
+        for dev in pci::devices().filter(|d| d.id() == SIOV_TESTDEV) {
+            devices.push(Device::new(&dev)?, GFP_KERNEL)?;
+        }
+        Ok(Self { _devices: devices })
+    }
+}
