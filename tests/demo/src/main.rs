@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The main job, for people to watch: data moves by disk, network and a test device through page
-//! tables that `vtd` has made, a stray request is blocked, and the tables are printed.
+//! tables that `vtd` has made, a stray request is blocked, and the tables are printed; then interfaces of one
+//! device use the same addresses for memory of their own.
 //!
 //! Exit status: 0 when all of it went well.
 
+mod aux;
+mod summary;
+
+use crate::summary::{heading, Summary};
 use anyhow::{ensure, Context, Result};
 use siov_kselftests::edu::Edu;
 use siov_kselftests::kernel_log::KernelLog;
@@ -20,29 +25,6 @@ use std::time::Duration;
 /// Where the test device's buffer is mapped, and an address next to it that is not.
 const MAPPED: u64 = 0x10_0000;
 const UNMAPPED: u64 = 0x20_0000;
-
-/// Rows of the table at the end.
-#[derive(Default)]
-struct Summary(Vec<[String; 3]>);
-
-impl Summary {
-    fn add(&mut self, what: &str, through: &Function, result: String) {
-        self.0.push([what.to_owned(), through.to_string(), result]);
-    }
-
-    fn print(&self) {
-        let width = |column: usize| self.0.iter().map(|r| r[column].len()).max().unwrap_or(0);
-        let (first, second) = (width(0), width(1));
-        println!();
-        for [what, through, result] in &self.0 {
-            println!("  {what:first$}   {through:second$}   {result}");
-        }
-    }
-}
-
-fn heading(text: &str) {
-    println!("\n-- {text}");
-}
 
 /// Prints the lines of the tables that are about `function`.
 fn print_tables(function: &Function, most: usize) -> Result<()> {
@@ -153,6 +135,7 @@ fn show() -> Result<()> {
     move_disk(&mut summary)?;
     move_network(&mut summary)?;
     move_test_device(&mut summary, &mut log)?;
+    aux::show(&mut summary, &mut log)?;
 
     heading("what the units have done");
     for unit in faults::units()? {
