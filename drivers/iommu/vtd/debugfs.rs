@@ -299,7 +299,7 @@ fn ranges(space: &Space, f: &mut Formatter<'_>) -> FmtResult {
     if let Some(run) = run {
         run.print(f)?;
     }
-    writeln!(f, "    {} pages of tables", space.table_pages())
+    writeln!(f, "    pages of tables: {}", space.table_pages())
 }
 
 fn after(leaf: Leaf) -> Option<Iova> {

@@ -222,10 +222,11 @@ impl<D: Driver> Core<D> {
     unsafe extern "C" fn release_device(dev: *mut bindings::device) {
         // SAFETY: As required of us.
         unsafe { Self::with(dev, |pdev, state| D::release(pdev, state)) };
-        // SAFETY: As in `state()`; after this call the core uses neither.
+        // SAFETY: As in `state()`; after this call the core uses neither. `dev_iommu_priv_set()` is for probing
+        // only: it wants a lock that is not held when a device goes.
         unsafe {
-            let private = (*(*dev).iommu).priv_.cast::<Private<D>>();
-            bindings::dev_iommu_priv_set(dev, core::ptr::null_mut());
+            let private = core::mem::replace(&mut (*(*dev).iommu).priv_, core::ptr::null_mut());
+            let private = private.cast::<Private<D>>();
             if !private.is_null() {
                 drop(KBox::from_raw(private));
             }

@@ -78,7 +78,7 @@ mod tests {
         let range = parse(line).unwrap();
         assert_eq!((range.first, range.last), (0x1_0000_0000, 0x1_001f_ffff));
         assert_eq!((range.phys, range.leaf.as_str()), (0x1234_5000, "2M"));
-        assert_eq!(parse("    3 pages of tables"), None);
+        assert_eq!(parse("    pages of tables: 3"), None);
         assert_eq!(parse("  PASID 0x0: second stage"), None);
     }
 }
