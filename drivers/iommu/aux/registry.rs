@@ -34,8 +34,6 @@ pub(crate) struct Registry {
 struct Enabled {
     dev: ARef<Device>,
     enabled: bool,
-    /// Domains attached to it.
-    domains: usize,
 }
 
 /// A domain that is attached in auxiliary mode.
@@ -147,18 +145,17 @@ impl Registry {
         let device = Enabled {
             dev: dev.into(),
             enabled: true,
-            domains: 0,
         };
         self.devices.push(device, GFP_KERNEL)?;
         Ok(())
     }
 
     pub(crate) fn disable(&mut self, dev: &Device) -> Result {
-        let device = self.find_enabled(dev)?;
-        if device.domains > 0 {
+        self.find_enabled(dev)?;
+        if self.domains.iter().any(|d| has_use(d, dev)) {
             return Err(EBUSY);
         }
-        device.enabled = false;
+        self.find_enabled(dev)?.enabled = false;
         self.release_spare();
         Ok(())
     }
@@ -185,7 +182,7 @@ impl Registry {
         let Some(at) = self.devices.iter().position(|d| is(&d.dev, dev)) else {
             return;
         };
-        let left = self.devices.get(at).map_or(0, |d| d.domains);
+        let left = self.domains.iter().filter(|d| has_use(d, dev)).count();
         if left > 0 {
             dev_warn!(
                 dev,
@@ -244,9 +241,7 @@ impl Registry {
         let translated = Translated::new(dev).ok_or(ENODEV)?;
         match self.find_domain(domain.key()) {
             Some(at) => {
-                if !self.domain_at(at)?.attach(domain, dev, translated)? {
-                    return Ok(());
-                }
+                self.domain_at(at)?.attach(domain, dev, translated)?;
             }
             None => {
                 self.reserve()?;
@@ -262,8 +257,6 @@ impl Registry {
                 self.attached += 1;
             }
         }
-        let device = self.find_enabled(dev)?;
-        device.domains = device.domains.saturating_add(1);
         Ok(())
     }
 
@@ -275,9 +268,6 @@ impl Registry {
             return Ok(());
         }
         self.cut(at, dev);
-        if let Some(device) = self.find(dev) {
-            device.domains = device.domains.saturating_sub(1);
-        }
         Ok(())
     }
 
@@ -353,16 +343,11 @@ impl Auxiliary {
         self.uses_mut().find(|u| is(u.dev(), dev))
     }
 
-    /// Attaches another device, or the same once more; whether it is another.
-    fn attach(
-        &mut self,
-        domain: &AnyDomain,
-        dev: &Device,
-        translated: Translated<'_>,
-    ) -> Result<bool> {
+    /// Attaches another device, or the same once more.
+    fn attach(&mut self, domain: &AnyDomain, dev: &Device, translated: Translated<'_>) -> Result {
         if let Some(at) = self.find(dev) {
             at.count = at.count.checked_add(1).ok_or(EOVERFLOW)?;
-            return Ok(false);
+            return Ok(());
         }
         self.others.reserve(1, GFP_KERNEL)?;
         let group = Some(translated.group());
@@ -375,7 +360,7 @@ impl Auxiliary {
         self.others
             .push_within_capacity(Use::new(hold))
             .map_err(|_| ENOMEM)?;
-        Ok(true)
+        Ok(())
     }
 
     /// Ends the attachment to `dev`, which is not the only one.
