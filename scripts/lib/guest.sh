@@ -23,6 +23,7 @@ guest_defaults() {
 	GUEST_ICOUNT=
 	GUEST_KVM=
 	GUEST_PLUGINS=()
+	GUEST_PRELOAD=			# the plugins come by LD_PRELOAD
 	GUEST_SHELL=
 	GUEST_DIR=			# directory for logs and images, made if empty
 }
@@ -151,7 +152,13 @@ guest_command() {
 			-mon chardev=monitor,mode=control
 			-chardev "socket,id=monitor-guest,path=$monitor,abstract=on" -serial chardev:monitor-guest)
 	fi
-	for device in "${GUEST_PLUGINS[@]}"; do QEMU+=(-plugin "$device"); done
+	for device in "${GUEST_PLUGINS[@]}"; do
+		if [ -n "$GUEST_PRELOAD" ]; then
+			QEMU=(env "LD_PRELOAD=$device" "${QEMU[@]}")
+		else
+			QEMU+=(-plugin "$device")
+		fi
+	done
 	QEMU+=("${iommu[@]}")
 	for disk in "${GUEST_DISKS[@]}"; do
 		truncate -s "${disk#*=}" "$GUEST_DIR/${disk%%=*}.img"

@@ -61,6 +61,7 @@ scenario_set() {
 	disk) GUEST_DISKS+=("$value") ;;
 	qemu) GUEST_QEMU+=("$value") ;;
 	plugin) GUEST_PLUGINS+=("$value") ;;
+	preload) GUEST_PRELOAD=$value ;;
 	program) GUEST_PROGRAMS+=("$value") ;;
 	copy) GUEST_COPY+=("$SRC/$value") ;;
 	acpi) GUEST_ACPI=$value ;;
