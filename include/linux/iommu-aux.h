@@ -59,7 +59,7 @@ int iommu_disable_aux_domain(struct device *dev);
  * Return: 0; -ENODEV if @dev is not enabled; -EINVAL for no domain or device, for a domain that is no
  * paging domain, belongs to another IOMMU driver, or whose PASID is beyond what @dev has;
  * -EOPNOTSUPP for a domain that its driver cannot attach to a PASID; -ENOSPC if no PASID is left;
- * -EBUSY if somebody else uses the domain's PASID on @dev; -EOVERFLOW; -ENOMEM; what the IOMMU driver
+ * -EBUSY if somebody else uses the domain's PASID on @dev or in its group; -EOVERFLOW; -ENOMEM; what the IOMMU driver
  * returns.
  */
 int iommu_aux_attach_device(struct iommu_domain *domain, struct device *dev);

@@ -8,7 +8,7 @@ use kernel::device::Device;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::{global_lock, Arc};
-use linux::iommu::{AnyDomain, DomainKey, GlobalPasid, GroupKey, PasidAttachment, Translated};
+use linux::iommu::{AnyDomain, DomainKey, GlobalPasid, PasidAttachment, Translated};
 use siov_table::{self as table, Keyed};
 use siov_types::Pasid;
 
@@ -46,16 +46,8 @@ struct Auxiliary {
 
 /// A domain's attachment to one device.
 struct Use {
-    hold: Hold,
+    attachment: PasidAttachment,
     count: u32,
-}
-
-/// The core attaches a domain to all devices of a group at once.
-enum Hold {
-    /// This one holds it.
-    Attached(PasidAttachment),
-    /// Another device of the group does.
-    Shared(ARef<Device>),
 }
 
 impl Keyed for Auxiliary {
@@ -249,7 +241,7 @@ impl Registry {
                 let attachment = PasidAttachment::new(domain, translated, pasid.get())?;
                 let auxiliary = Auxiliary {
                     key: domain.key(),
-                    first: Use::new(Hold::Attached(attachment)),
+                    first: Use::new(attachment),
                     others: KVec::new(),
                     pasid,
                 };
@@ -313,19 +305,15 @@ fn has_use(domain: &Option<Auxiliary>, dev: &Device) -> bool {
 }
 
 impl Use {
-    fn new(hold: Hold) -> Self {
-        Self { hold, count: 1 }
-    }
-
-    fn dev(&self) -> &Device {
-        match &self.hold {
-            Hold::Attached(attachment) => attachment.device(),
-            Hold::Shared(dev) => dev,
+    fn new(attachment: PasidAttachment) -> Self {
+        Self {
+            attachment,
+            count: 1,
         }
     }
 
-    fn group(&self) -> Option<GroupKey> {
-        Translated::new(self.dev()).map(Translated::group)
+    fn dev(&self) -> &Device {
+        self.attachment.device()
     }
 }
 
@@ -350,38 +338,21 @@ impl Auxiliary {
             return Ok(());
         }
         self.others.reserve(1, GFP_KERNEL)?;
-        let group = Some(translated.group());
-        let hold = if self.uses().any(|u| u.group() == group) {
-            Hold::Shared(dev.into())
-        } else {
-            let pasid = self.pasid.get();
-            Hold::Attached(PasidAttachment::new(domain, translated, pasid)?)
-        };
+        let attachment = PasidAttachment::new(domain, translated, self.pasid.get())?;
         self.others
-            .push_within_capacity(Use::new(hold))
+            .push_within_capacity(Use::new(attachment))
             .map_err(|_| ENOMEM)?;
         Ok(())
     }
 
     /// Ends the attachment to `dev`, which is not the only one.
     fn remove(&mut self, dev: &Device) {
-        let removed = if is(self.first.dev(), dev) {
-            let other = self.others.pop();
-            other.map(|other| core::mem::replace(&mut self.first, other))
+        if is(self.first.dev(), dev) {
+            if let Some(other) = self.others.pop() {
+                self.first = other;
+            }
         } else {
-            let at = self.others.iter().position(|u| is(u.dev(), dev));
-            at.and_then(|at| self.others.remove(at).ok())
-        };
-        let Some(removed) = removed else { return };
-        let group = removed.group();
-        let Hold::Attached(attachment) = removed.hold else {
-            return;
-        };
-        // Another device of the group keeps what the core attached to all of them.
-        let heir = self.uses_mut().find(|u| u.group() == group);
-        if let Some(heir) = heir {
-            let attachment = attachment.hand_over(heir.dev());
-            heir.hold = Hold::Attached(attachment);
+            self.others.retain(|u| !is(u.dev(), dev));
         }
     }
 }

@@ -32,7 +32,7 @@ pub use fault::{DmaFault, FaultAccess, Listener, RawDmaFault, Subscription};
 pub use gather::{Gather, GatheredPages};
 pub use owned::OwnedDomain;
 pub use pages::{Gfp, IommuPages, TablePages};
-pub use pasid::{AnyDomain, DomainKey, GlobalPasid, GroupKey, PasidAttachment, Translated};
+pub use pasid::{AnyDomain, DomainKey, GlobalPasid, PasidAttachment, Translated};
 pub use resv::{ReservedKind, ReservedRegions};
 pub use sysfs::Attribute;
 pub use unit::{Registration, Unit};

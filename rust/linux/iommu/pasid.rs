@@ -33,10 +33,6 @@ impl DomainKey {
     }
 }
 
-/// Tells one group of devices that an IOMMU cannot tell apart from another.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct GroupKey(usize);
-
 impl AnyDomain {
     /// Which domain it is.
     pub fn key(&self) -> DomainKey {
@@ -72,12 +68,6 @@ impl<'a> Translated<'a> {
 
     pub(super) fn raw(self) -> *mut bindings::device {
         raw::device(self.0)
-    }
-
-    /// Its group.
-    pub fn group(self) -> GroupKey {
-        // SAFETY: As in `new`.
-        GroupKey(unsafe { (*self.raw()).iommu_group } as usize)
     }
 
     /// One more than the greatest PASID that both the device and its IOMMU have; 0 without PASIDs.
@@ -190,13 +180,6 @@ impl PasidAttachment {
     pub fn device(&self) -> &Device {
         // SAFETY: By the invariant.
         unsafe { self.dev.as_ref() }
-    }
-
-    /// The same attachment in the hands of `dev`, another device of the group, so that the first may be
-    /// removed.
-    pub fn hand_over(mut self, dev: &Device) -> Self {
-        self.dev = dev.into();
-        self
     }
 }
 

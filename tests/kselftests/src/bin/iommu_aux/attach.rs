@@ -6,6 +6,8 @@ use crate::context::Context;
 use anyhow::ensure;
 use nix::errno::Errno;
 use siov_kselftests::ktap::{expect_console, Result};
+use siov_kselftests::siov_testdev::fill;
+use siov_kselftests::space::IOVA;
 use siov_kselftests::sysfs::expect_errno;
 use std::thread;
 
@@ -108,9 +110,20 @@ pub fn two_devices(c: &mut Context) -> Result {
         let (space, id) = c.attached(1)?;
         space.domain.aux_attach(&c.second.function)?;
         ensure!(space.domain.aux_id()? == id);
+        for (number, device) in [&c.first, &c.second].into_iter().enumerate() {
+            let adi = device.adi(0);
+            adi.enable(Some(id));
+            adi.succeed(&fill(IOVA, 8, number as u64))?;
+            space.expect(0, &[number as u8])?;
+            adi.drain()?;
+        }
         // The id stays as long as one of them has the domain.
         space.domain.aux_detach(&c.first.function)?;
         ensure!(space.domain.aux_id()? == id);
+        let adi = c.second.adi(0);
+        adi.enable(Some(id));
+        adi.succeed(&fill(IOVA, 8, 2))?;
+        adi.drain()?;
         let (_other, other_id) = c.attached(1)?;
         ensure!(other_id != id, "{id} has two domains");
         space.domain.aux_detach(&c.second.function)?;
