@@ -40,7 +40,7 @@ fn tell(device: &Device, record: &FaultRecord) {
         access,
         reason: record.reason().raw().into(),
     };
-    fault.with_raw(|raw| vtd_tell_fault(raw));
+    fault.with_raw(vtd_tell_fault);
 }
 
 /// Faults of one unit.

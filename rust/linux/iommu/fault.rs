@@ -72,7 +72,6 @@ impl DmaFault {
             pasid: self.pasid.map_or(0, Pasid::raw),
             flags: self.access.bits() | pasid,
             reason: self.reason,
-            ..Default::default()
         }));
     }
 }

@@ -6,6 +6,7 @@ use crate::ktap::Result;
 use crate::sysfs;
 use anyhow::Context;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// A counter of /proc/vmstat.
 ///
@@ -32,6 +33,12 @@ pub fn vmstat(name: &str) -> Result<i64> {
 /// Those of procfs.
 pub fn iommu_pages() -> Result<i64> {
     vmstat("nr_iommu_pages")
+}
+
+/// Whether [`slabs`] tells what is in use: KASAN keeps freed objects for a while. Where it does not,
+/// kmemleak tells of objects that nobody knows any more.
+pub fn has_exact_slabs() -> bool {
+    !Path::new("/sys/kernel/debug/kmemleak").exists()
 }
 
 /// Objects in use of each slab cache, with their size in bytes.

@@ -11,7 +11,6 @@ use siov_kselftests::siov_testdev::fill;
 use siov_kselftests::space::IOVA;
 use siov_kselftests::sysfs::expect_errno;
 use siov_kselftests::{kernel_module, stats};
-use std::path::Path;
 
 const CYCLES: u32 = 10_000;
 
@@ -24,10 +23,9 @@ pub fn cycles(c: &mut Context) -> Result {
         let function = &c.first.function;
         let (space, first_id) = c.attached(4)?;
         space.domain.aux_detach(function)?;
-        // A debug kernel is slow; KASAN keeps freed objects for a while, and kmemleak tells of those that
-        // nobody knows.
-        let is_debug = Path::new("/sys/kernel/debug/kmemleak").exists();
-        let cycles = if is_debug { CYCLES / 10 } else { CYCLES };
+        // The kernel for debugging is slow.
+        let is_exact = stats::has_exact_slabs();
+        let cycles = if is_exact { CYCLES } else { CYCLES / 10 };
         let references = kernel_module::references("iommu_aux")?;
         let (tables, slabs) = (stats::iommu_pages()?, stats::slabs()?);
         for _ in 0..cycles {
@@ -36,7 +34,7 @@ pub fn cycles(c: &mut Context) -> Result {
         }
         let now = stats::iommu_pages()?;
         ensure!(now == tables, "{tables} table pages became {now}");
-        for (name, (active, size)) in stats::slabs()?.into_iter().filter(|_| !is_debug) {
+        for (name, (active, size)) in stats::slabs()?.into_iter().filter(|_| is_exact) {
             let before = slabs.get(&name).map_or(0, |(active, _)| *active);
             ensure!(
                 active - before < NOISE,
