@@ -40,7 +40,9 @@ fn tell(device: &Device, record: &FaultRecord) {
         access,
         reason: record.reason().raw().into(),
     };
-    fault.with_raw(vtd_tell_fault);
+    fault.with_raw(|raw| {
+        vtd_tell_fault(raw);
+    });
 }
 
 /// Faults of one unit.
