@@ -35,7 +35,11 @@ unsafe impl<T: Task> Sync for Deferred<T> {}
 
 impl<T: Task> Deferred<T> {
     /// `key` is the task's lock class.
-    pub fn new(task: T, name: &'static CStr, key: Pin<&'static LockClassKey>) -> impl PinInit<Self> {
+    pub fn new(
+        task: T,
+        name: &'static CStr,
+        key: Pin<&'static LockClassKey>,
+    ) -> impl PinInit<Self> {
         pin_init!(Self {
             // SAFETY: The slot is valid for writes, and pinned from here on.
             work <- Opaque::ffi_init(move |slot| unsafe {

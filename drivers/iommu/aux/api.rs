@@ -69,13 +69,19 @@ pub(crate) extern "C" fn iommu_aux_attach_device(
 
 /// Undoes one [`iommu_aux_attach_device`].
 #[no_mangle]
-pub(crate) extern "C" fn iommu_aux_detach_device(domain: Argument<AnyDomain>, dev: Argument<Device>) {
+pub(crate) extern "C" fn iommu_aux_detach_device(
+    domain: Argument<AnyDomain>,
+    dev: Argument<Device>,
+) {
     let (Ok(domain), Ok(dev)) = (domain.get(), dev.get()) else {
         pr_err!("detach: no domain or no device\n");
         return;
     };
     if with(|registry| registry.detach(domain.key(), dev)).is_err() {
-        dev_err!(dev, "detach: this domain is not attached in auxiliary mode\n");
+        dev_err!(
+            dev,
+            "detach: this domain is not attached in auxiliary mode\n"
+        );
     }
 }
 

@@ -122,13 +122,8 @@ impl Faults {
     fn subscribe(self: &Arc<Self>) -> Result<Pin<KBox<Subscription<Inbox>>>> {
         let pending = KVec::with_capacity(Self::PENDING, GFP_KERNEL)?;
         let inbox = Inbox::new(self.clone())?;
-        let subscription = Subscription::new(inbox).map_err(|e| {
-            if e == ENOENT {
-                eopnotsupp()
-            } else {
-                e
-            }
-        })?;
+        let subscription =
+            Subscription::new(inbox).map_err(|e| if e == ENOENT { eopnotsupp() } else { e })?;
         self.swap_pending(pending);
         Ok(subscription)
     }

@@ -6,10 +6,10 @@
 
 use crate::symbol::Symbol;
 use crate::{bindings, raw};
-use kernel::ffi::{c_int, c_ulong, c_void};
 use core::mem::offset_of;
 use kernel::device::Device;
 use kernel::error::to_result;
+use kernel::ffi::{c_int, c_ulong, c_void};
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::types::Opaque;

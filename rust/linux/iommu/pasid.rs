@@ -98,7 +98,8 @@ impl<'a> Translated<'a> {
     /// Drivers give each domain its operations when they make it, so one is made and looked at.
     fn makes_pasid_domains(self) -> bool {
         // SAFETY: The device has an IOMMU.
-        let made = from_err_ptr(unsafe { bindings::iommu_paging_domain_alloc_flags(self.raw(), 0) });
+        let raw = unsafe { bindings::iommu_paging_domain_alloc_flags(self.raw(), 0) };
+        let made = from_err_ptr(raw);
         made.is_ok_and(|domain| {
             // SAFETY: A valid domain, which is attached nowhere and freed once.
             unsafe {
@@ -167,7 +168,12 @@ impl PasidAttachment {
         // SAFETY: Domain and device are valid, and the device has an IOMMU. By the invariant of
         // `AnyDomain` the domain is there until it is detached, which `drop` does.
         to_result(unsafe {
-            bindings::iommu_attach_device_pasid(domain, dev.raw(), pasid.raw(), core::ptr::null_mut())
+            bindings::iommu_attach_device_pasid(
+                domain,
+                dev.raw(),
+                pasid.raw(),
+                core::ptr::null_mut(),
+            )
         })?;
         Ok(Self {
             domain,
