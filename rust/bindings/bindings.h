@@ -21,3 +21,8 @@
 /* Private to drivers/iommu, yet exported to modules and stable in both kernels of the matrix. */
 #include <../drivers/iommu/iommu-pages.h>
 #include "helpers.h"
+
+/* VFIO containers: vfio.h is private to drivers/vfio, and the only way to register with it. */
+#include <linux/vfio.h>
+#include <../drivers/vfio/vfio.h>
+#include "helpers_vfio.h"

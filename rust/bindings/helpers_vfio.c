@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * As helpers.c, for what a driver of VFIO containers needs.
+ */
+#include <linux/iommu.h>
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/mmap_lock.h>
+#include <linux/sched.h>
+#include <linux/uaccess.h>
+#include <linux/vfio.h>
+
+#include "helpers_vfio.h"
+
+enum siov_vfio_frame siov_vfio_frame(unsigned long pfn)
+{
+	if (!pfn_valid(pfn))
+		return SIOV_VFIO_FRAME_BARE;
+	return PageReserved(pfn_to_page(pfn)) ? SIOV_VFIO_FRAME_RESERVED : SIOV_VFIO_FRAME_MEMORY;
+}
+
+void siov_vfio_cond_resched(void)
+{
+	cond_resched();
+}
+
+int siov_vfio_mmap_write_lock_killable(struct mm_struct *mm)
+{
+	return mmap_write_lock_killable(mm);
+}
+
+void siov_vfio_mmap_write_unlock(struct mm_struct *mm)
+{
+	mmap_write_unlock(mm);
+}
+
+/* The caller holds the mmap lock. */
+unsigned long siov_vfio_untagged_addr(struct mm_struct *mm, unsigned long addr)
+{
+	return untagged_addr_remote(mm, addr);
+}
+
+bool siov_vfio_access_ok(unsigned long addr, unsigned long size)
+{
+	return access_ok((void __user *)addr, size);
+}
+
+bool siov_vfio_device_pins(struct vfio_device *vdev)
+{
+	return vdev->ops->dma_unmap;
+}
+
+void siov_vfio_device_list_init(struct list_head *head)
+{
+	INIT_LIST_HEAD(head);
+}
+
+void siov_vfio_device_list_add(struct vfio_device *vdev, struct list_head *head)
+{
+	list_add(&vdev->iommu_entry, head);
+}
+
+void siov_vfio_device_list_del(struct vfio_device *vdev)
+{
+	list_del(&vdev->iommu_entry);
+}
+
+void siov_vfio_device_list_dma_unmap(struct list_head *head, u64 iova, u64 length)
+{
+	struct vfio_device *vdev;
+
+	list_for_each_entry(vdev, head, iommu_entry)
+		vdev->ops->dma_unmap(vdev, iova, length);
+}

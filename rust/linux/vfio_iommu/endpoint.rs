@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where a group's DMA enters an IOMMU domain: by its own requester ids, or by a PASID of its parent.
+
+use crate::group::Group;
+use crate::parent::{self, Kind, Parent};
+use crate::reserved::Reserved;
+use crate::table::Table;
+use core::ptr::NonNull;
+use kernel::device::Device;
+use kernel::prelude::*;
+use kernel::sync::aref::ARef;
+use kernel::sync::Arc;
+use linux::bindings;
+
+/// A group whose DMA goes through an IOMMU domain.
+pub struct Endpoint {
+    group: Group,
+    parent: Option<Parent>,
+}
+
+/// What a group of emulated devices turns out to be.
+pub enum Emulated {
+    /// No DMA of its own: its parent driver pins pages and moves data.
+    NoIommu,
+    /// DMA with a PASID of the parent.
+    Endpoint(Arc<Endpoint>),
+    /// Devices that cannot share a domain; one of those that differ.
+    Mixed(ARef<Device>),
+    /// Auxiliary domains are wanted for this parent, and iommu_aux.ko is not there.
+    NoAuxiliaryDomains(ARef<Device>),
+}
+
+impl Endpoint {
+    /// Of a group that has an IOMMU.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn of_group(group: Group) -> Result<Arc<Self>> {
+        Ok(Arc::new(
+            Self {
+                group,
+                parent: None,
+            },
+            GFP_KERNEL,
+        )?)
+    }
+
+    /// Looks what the devices of an emulated group are.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn of_emulated(group: Group) -> Result<Emulated> {
+        Ok(match parent::classify(&group)? {
+            Kind::Emulated => Emulated::NoIommu,
+            Kind::Mixed(device) => Emulated::Mixed(device),
+            Kind::NoAuxiliaryDomains(device) => Emulated::NoAuxiliaryDomains(device),
+            Kind::AttachParent(parent) => Emulated::Endpoint(Arc::new(
+                Self {
+                    group,
+                    parent: Some(parent),
+                },
+                GFP_KERNEL,
+            )?),
+        })
+    }
+
+    /// The group.
+    pub fn group(&self) -> &Group {
+        &self.group
+    }
+
+    /// Whether requests carry a PASID of the parent.
+    pub fn is_auxiliary(&self) -> bool {
+        self.parent.is_some()
+    }
+
+    /// Whether devices' interrupts are kept apart.
+    ///
+    /// Requests with a PASID are translated like memory also where the interrupt messages of requests
+    /// without PASID are written (VT-d spec, 3.14), so that devices which attach to their parent cannot
+    /// raise interrupts by DMA.
+    pub fn has_isolated_interrupts(&self) -> bool {
+        self.is_auxiliary() || self.group.has_isolated_interrupts()
+    }
+
+    /// What the device that does the DMA cannot use.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, `ENODEV`.
+    pub fn reserved(&self) -> Result<Reserved> {
+        match &self.parent {
+            Some(parent) => Reserved::of_device(parent.device()),
+            None => Reserved::of_group(&self.group),
+        }
+    }
+
+    /// A new domain for the device that does the DMA.
+    pub(crate) fn new_table(&self) -> Result<Table> {
+        match &self.parent {
+            Some(parent) => Table::new(parent.device()),
+            None => Table::new(self.group.devices()?.first().ok_or(ENODEV)?),
+        }
+    }
+}
+
+/// A group attached to a domain, detached when dropped.
+///
+/// # Invariants
+///
+/// `table` is valid as long as this exists: attachments are made and kept by
+/// [`Domain`](crate::domain::Domain), which has the table.
+pub(crate) struct Attachment {
+    endpoint: Arc<Endpoint>,
+    table: NonNull<bindings::iommu_domain>,
+}
+
+// SAFETY: The IOMMU API may be called from any thread.
+unsafe impl Send for Attachment {}
+// SAFETY: As above.
+unsafe impl Sync for Attachment {}
+
+impl Attachment {
+    /// # Safety
+    ///
+    /// The table outlives the result.
+    ///
+    /// # Errors
+    ///
+    /// Those of the IOMMU core and drivers, `EBUSY` when the group has another owner.
+    pub(crate) unsafe fn new(endpoint: Arc<Endpoint>, table: &Table) -> Result<Self> {
+        match &endpoint.parent {
+            Some(parent) => parent.attach(table)?,
+            // SAFETY: Domain and group are valid.
+            None => kernel::error::to_result(unsafe {
+                bindings::iommu_attach_group(table.as_ptr(), endpoint.group.as_ptr())
+            })?,
+        }
+        // INVARIANT: As required of us.
+        Ok(Self {
+            endpoint,
+            table: NonNull::new(table.as_ptr()).ok_or(EINVAL)?,
+        })
+    }
+
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        match &self.endpoint.parent {
+            Some(parent) => parent.detach(self.table.as_ptr()),
+            // SAFETY: Attached in `new`; the domain is valid by the invariant.
+            None => unsafe {
+                bindings::iommu_detach_group(self.table.as_ptr(), self.endpoint.group.as_ptr());
+            },
+        }
+    }
+}

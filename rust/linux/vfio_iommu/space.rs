@@ -1,0 +1,449 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The address space of a container: mappings, and the IOMMU domains that all translate them alike.
+//!
+//! # Who owns pins
+//!
+//! A frame of memory that a domain of the space translates to is pinned, once, for all domains. The
+//! tables of the first domain say which frames those are: whoever takes a range out of the tables reads
+//! them there first, and unpins them once no domain and no hardware knows them any more. Pins for drivers
+//! of emulated devices are counted apart, by [`Mapping`].
+
+mod fill;
+mod drain;
+
+use crate::domain::Domain;
+use crate::mapping::{Access, Mapping};
+use crate::pin;
+use core::ops::ControlFlow;
+use kernel::prelude::*;
+use kernel::rbtree::{RBTree, RBTreeNodeReservation};
+use core::cmp::Ordering;
+use siov_types::{Iova, IovaRange};
+
+/// Where a mapping is in the tree. Ranges that overlap count as equal, so that one descent finds what is
+/// in the way of a range; ranges of the tree never overlap, so that they are in order.
+#[derive(Clone, Copy)]
+struct Key(IovaRange);
+
+impl Key {
+    fn at(iova: Iova) -> Option<Self> {
+        IovaRange::new(iova, iova).map(Self)
+    }
+
+    fn size(self) -> u64 {
+        let bytes = self.0.last().raw().wrapping_sub(self.0.first().raw());
+        bytes.wrapping_add(1)
+    }
+}
+
+impl Ord for Key {
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
+        if self.0.last() < other.0.first() {
+            Ordering::Less
+        } else if self.0.first() > other.0.last() {
+            Ordering::Greater
+        } else {
+            Ordering::Equal
+        }
+    }
+}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Key {}
+
+/// A mapping as it is seen from outside.
+#[derive(Clone, Copy)]
+pub struct Entry {
+    /// Where devices find it.
+    pub range: IovaRange,
+    /// Its bytes.
+    pub size: u64,
+    /// What devices may do.
+    pub access: Access,
+    /// Whether drivers have pinned pages of it.
+    pub has_pins: bool,
+    /// Whether its process address is void, after `VFIO_DMA_UNMAP_FLAG_VADDR`.
+    pub is_stale: bool,
+}
+
+impl Entry {
+    fn new(key: &Key, mapping: &Mapping) -> Self {
+        Self {
+            range: key.0,
+            size: key.size(),
+            access: mapping.access(),
+            has_pins: mapping.has_pins(),
+            is_stale: mapping.is_stale(),
+        }
+    }
+}
+
+/// Why memory could not be mapped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// The process may not lock as much (`ENOMEM`).
+    MemoryLimit,
+    /// Anything else.
+    Other(Error),
+}
+
+impl Failure {
+    /// What user space gets to see.
+    pub fn error(self) -> Error {
+        match self {
+            Self::MemoryLimit => ENOMEM,
+            Self::Other(e) => e,
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(e: Error) -> Self {
+        Self::Other(e)
+    }
+}
+
+impl From<kernel::alloc::AllocError> for Failure {
+    fn from(e: kernel::alloc::AllocError) -> Self {
+        Self::Other(e.into())
+    }
+}
+
+/// How to map.
+#[derive(Clone, Copy, Default)]
+pub struct MapOptions {
+    /// Each page on its own (`disable_hugepages`).
+    pub one_by_one: bool,
+    /// Track what is written to, in pages of this log2 size in bytes.
+    pub track: Option<u32>,
+}
+
+/// Mappings and domains.
+pub struct Space {
+    mappings: RBTree<Key, Mapping>,
+    domains: KVec<Domain>,
+}
+
+impl Space {
+    /// No mappings, no domains.
+    pub fn new() -> Self {
+        Self {
+            mappings: RBTree::new(),
+            domains: KVec::new(),
+        }
+    }
+
+    /// The domains, the oldest first.
+    pub fn domains(&self) -> &[Domain] {
+        &self.domains
+    }
+
+    /// The domains, to attach groups to, or to change what is known of them.
+    pub fn domains_mut(&mut self) -> &mut [Domain] {
+        &mut self.domains
+    }
+
+    /// What all domains have in common of what they can translate; everything without domains.
+    pub fn aperture(&self) -> IovaRange {
+        let common = |a: IovaRange, d: &Domain| {
+            siov_type1::window::intersection(a, d.aperture()).unwrap_or(a)
+        };
+        self.domains.iter().fold(IovaRange::ALL, common)
+    }
+
+    /// Page sizes that all domains have, a bit each; all ones without domains.
+    pub fn page_sizes(&self) -> u64 {
+        self.domains.iter().fold(u64::MAX, |sizes, d| sizes & d.page_sizes())
+    }
+
+    /// Whether nothing is mapped.
+    pub fn is_empty(&self) -> bool {
+        self.mappings.is_empty()
+    }
+
+    /// A mapping that shares an address with `range`.
+    pub fn overlapping(&self, range: IovaRange) -> Option<Entry> {
+        let cursor = self.mappings.cursor_lower_bound(&Key(range))?;
+        let (key, mapping) = cursor.current();
+        (*key == Key(range)).then(|| Entry::new(key, mapping))
+    }
+
+    /// The mapping that contains `iova`, or else the first one above.
+    pub fn from(&self, iova: Iova) -> Option<Entry> {
+        let cursor = self.mappings.cursor_lower_bound(&Key::at(iova)?)?;
+        let (key, mapping) = cursor.current();
+        Some(Entry::new(key, mapping))
+    }
+
+    /// The mapping that contains `iova`.
+    pub fn at(&self, iova: Iova) -> Option<&Mapping> {
+        self.mappings.get(&Key::at(iova)?)
+    }
+
+    /// The mapping that contains `iova`, to change it.
+    pub fn at_mut(&mut self, iova: Iova) -> Option<&mut Mapping> {
+        self.mappings.get_mut(&Key::at(iova)?)
+    }
+
+    /// Calls `f` on the mappings that overlap `range`, in order, until it breaks off.
+    pub fn for_each_in<B>(
+        &mut self,
+        range: IovaRange,
+        mut f: impl FnMut(Entry, &mut Mapping) -> ControlFlow<B>,
+    ) -> Option<B> {
+        let mut cursor = self.mappings.cursor_lower_bound_mut(&Key::at(range.first())?)?;
+        loop {
+            let (key, mapping) = cursor.current_mut();
+            if key.0.first() > range.last() {
+                return None;
+            }
+            if let ControlFlow::Break(value) = f(Entry::new(key, mapping), mapping) {
+                return Some(value);
+            }
+            cursor = cursor.move_next()?;
+        }
+    }
+
+    /// Maps `range` on to the memory of the calling process from `vaddr` on. Without domains nothing is
+    /// pinned: drivers of emulated devices will ask for single pages.
+    ///
+    /// The caller has seen to it that nothing overlaps.
+    ///
+    /// # Errors
+    ///
+    /// Those of pinning, accounting and the IOMMU driver; nothing is mapped then.
+    pub fn map(
+        &mut self,
+        range: IovaRange,
+        vaddr: usize,
+        access: Access,
+        options: MapOptions,
+    ) -> Result<(), Failure> {
+        let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
+        let (iova, size) = (range.first().raw(), Key(range).size());
+        let mut mapping = Mapping::new(vaddr, access)?;
+
+        let (mut done, mut result) = (size, Ok(()));
+        if !self.domains.is_empty() {
+            (done, result) = fill::fill(&self.domains, iova, size, &mut mapping, options.one_by_one);
+            mapping.mapped = true;
+        }
+        if let (Ok(()), Some(shift)) = (&result, options.track) {
+            result = mapping.track(range, shift).map_err(Failure::from);
+        }
+        match result {
+            Ok(()) => {
+                self.mappings.insert(node.into_node(Key(range), mapping));
+            }
+            Err(_) => self.release(iova, done, mapping),
+        }
+        result
+    }
+
+    /// Takes the mapping that contains `iova` away.
+    pub fn remove(&mut self, iova: Iova) -> Option<Entry> {
+        let (key, mapping) = self.mappings.remove_node(&Key::at(iova)?)?.to_key_value();
+        let entry = Entry::new(&key, &mapping);
+        self.release(key.0.first().raw(), key.size(), mapping);
+        Some(entry)
+    }
+
+    /// Takes the first `size` bytes of a mapping out of the domains, and lets go of it.
+    fn release(&self, iova: u64, size: u64, mut mapping: Mapping) {
+        if mapping.mapped {
+            let pages = drain::drain(&self.domains, iova, size, &mapping);
+            mapping.mapped = false;
+            // A process that has exited has settled its account.
+            let _ = mapping.charge((pages as isize).wrapping_neg());
+        }
+        kernel::warn_on!(mapping.has_pins());
+    }
+
+    /// Takes everything away; how many mappings that were.
+    pub fn remove_all(&mut self) -> usize {
+        let mut count = 0usize;
+        while let Some(first) = self.from(Iova::new(0)) {
+            self.remove(first.range.first());
+            count = count.wrapping_add(1);
+        }
+        count
+    }
+
+    /// Adds a domain, which gets all mappings. Those that were not pinned are pinned now.
+    ///
+    /// # Errors
+    ///
+    /// Those of pinning, accounting and the IOMMU driver; nothing has changed then, and the domain is
+    /// dropped.
+    pub fn add_domain(&mut self, domain: Domain, options: MapOptions) -> Result<(), Failure> {
+        self.domains.reserve(1, GFP_KERNEL)?;
+        let new = core::slice::from_ref(&domain);
+        let mut failed = None;
+        for (key, mapping) in self.mappings.iter_mut() {
+            let (iova, size) = (key.0.first().raw(), key.size());
+            let (done, result) = if mapping.mapped {
+                fill::copy(&self.domains, new, iova, size, mapping)
+            } else {
+                let (done, result) = fill::fill(new, iova, size, mapping, options.one_by_one);
+                if result.is_err() {
+                    Self::undo_fill(new, iova, done, mapping);
+                }
+                (done, result)
+            };
+            if let Err(failure) = result {
+                failed = Some((iova, done, failure));
+                break;
+            }
+        }
+        if let Some((end, done, failure)) = failed {
+            for (key, mapping) in self.mappings.iter_mut() {
+                let (iova, size) = (key.0.first().raw(), key.size());
+                let here = iova == end;
+                if mapping.mapped {
+                    domain.table().unmap(iova, if here { done } else { size });
+                } else if !here {
+                    Self::undo_fill(new, iova, size, mapping);
+                }
+                if here {
+                    break;
+                }
+            }
+            return Err(failure);
+        }
+        for mapping in self.mappings.values_mut() {
+            mapping.mapped = true;
+        }
+        self.domains.push(domain, GFP_KERNEL)?;
+        Ok(())
+    }
+
+    fn undo_fill(domains: &[Domain], iova: u64, size: u64, mapping: &mut Mapping) {
+        let pages = drain::drain(domains, iova, size, mapping);
+        let charged = pages.saturating_sub(mapping.pins_within(iova, size >> siov_types::PAGE_SHIFT));
+        let _ = mapping.charge((charged as isize).wrapping_neg());
+    }
+
+    /// Takes the domain at `index` away, which has no groups any more. The caller has taken everything
+    /// out of it with [`Self::remove_all`] or [`Self::release_frames`] when it is the only one.
+    pub fn remove_domain(&mut self, index: usize) {
+        // Another domain has to be able to tell what is pinned.
+        if self.domains.len() == 1 {
+            self.release_frames();
+        }
+        let _ = self.domains.remove(index);
+    }
+
+    /// Takes all mappings out of the domains and lets go of the frames. Processes go on paying for what
+    /// drivers of emulated devices have pinned.
+    pub fn release_frames(&mut self) {
+        for (key, mapping) in self.mappings.iter_mut() {
+            if !mapping.mapped {
+                continue;
+            }
+            let iova = key.0.first().raw();
+            let pages = drain::drain(&self.domains, iova, key.size(), mapping) as isize;
+            mapping.mapped = false;
+            let kept = mapping.pinned_memory() as isize;
+            let _ = mapping.charge(kept.wrapping_sub(pages));
+        }
+    }
+
+    /// Pins the page at `iova`, which begins a page of a mapping, for a driver.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` where nothing is mapped, `EPERM` where less than `access` is permitted, and those of
+    /// [`Mapping`].
+    pub fn pin(&mut self, iova: u64, access: Access, track: Option<u32>) -> Result<u64> {
+        let entry = self.overlapping(page(iova).ok_or(EINVAL)?).ok_or(EINVAL)?;
+        if !entry.access.permits(access) {
+            return Err(EPERM);
+        }
+        // Where there is a domain, everything is pinned and paid for.
+        let charged = self.domains.is_empty();
+        let offset = iova.wrapping_sub(entry.range.first().raw());
+        let mapping = self.at_mut(entry.range.first()).ok_or(EINVAL)?;
+        let pfn = mapping.pin(iova, offset, charged)?;
+        if let Some(shift) = track {
+            mapping.mark(offset, pin::bytes(1), shift);
+        }
+        Ok(pfn)
+    }
+
+    /// Undoes one [`Self::pin`]. False where nothing is mapped.
+    pub fn unpin(&mut self, iova: u64) -> bool {
+        let charged = self.domains.is_empty();
+        let Some(entry) = page(iova).and_then(|page| self.overlapping(page)) else {
+            return false;
+        };
+        if let Some(mapping) = self.at_mut(entry.range.first()) {
+            mapping.unpin(iova, charged);
+        }
+        true
+    }
+
+    /// Begins to track what is written to.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for a mapping that is too large, `ENOMEM`; nothing is tracked then.
+    pub fn track(&mut self, shift: u32) -> Result {
+        let started = self.mappings.iter_mut().try_for_each(|(key, m)| m.track(key.0, shift));
+        if started.is_err() {
+            self.untrack();
+        }
+        started
+    }
+
+    /// Ends tracking.
+    pub fn untrack(&mut self) {
+        self.mappings.values_mut().for_each(Mapping::untrack);
+    }
+
+    /// Marks everything as written to.
+    pub fn mark_all(&mut self, shift: u32) {
+        for (key, mapping) in self.mappings.iter_mut() {
+            mapping.mark(0, key.size(), shift);
+        }
+    }
+
+    /// Marks bytes from `iova` on, which are in one mapping, as written to.
+    pub fn mark(&mut self, iova: Iova, len: u64, shift: u32) {
+        let Some(entry) = self.from(iova) else {
+            return;
+        };
+        let offset = iova.raw().wrapping_sub(entry.range.first().raw());
+        if let Some(mapping) = self.at_mut(iova) {
+            mapping.mark(offset, len, shift);
+        }
+    }
+}
+
+fn page(iova: u64) -> Option<IovaRange> {
+    IovaRange::from_len(Iova::new(iova), pin::bytes(1))
+}
+
+impl Default for Space {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Space {
+    fn drop(&mut self) {
+        self.remove_all();
+    }
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An IOMMU domain of our own (`struct iommu_domain` of type unmanaged).
+
+use crate::group::raw_device;
+use crate::mapping::Access;
+use core::ptr::NonNull;
+use kernel::device::Device;
+use kernel::error::{from_err_ptr, to_result};
+use kernel::prelude::*;
+use linux::bindings;
+use siov_type1::run::Extent;
+use siov_types::{Iova, IovaRange};
+
+/// A domain, freed when dropped.
+///
+/// # Invariants
+///
+/// The domain is valid, and nothing is attached to it when it is dropped: see
+/// [`Domain`](crate::domain::Domain).
+pub(crate) struct Table(NonNull<bindings::iommu_domain>);
+
+// SAFETY: The IOMMU API may be called from any thread.
+unsafe impl Send for Table {}
+// SAFETY: Ranges of IOVA have one user at a time, which the container's lock sees to.
+unsafe impl Sync for Table {}
+
+impl Table {
+    /// A domain for `device`.
+    ///
+    /// # Errors
+    ///
+    /// Those of the IOMMU driver; `ENODEV` without one.
+    pub(crate) fn new(device: &Device) -> Result<Self> {
+        // SAFETY: The device is valid.
+        let raw = unsafe { bindings::iommu_paging_domain_alloc_flags(raw_device(device), 0) };
+        // INVARIANT: New, so nothing is attached.
+        Ok(Self(NonNull::new(from_err_ptr(raw)?).ok_or(ENODEV)?))
+    }
+
+    pub(crate) fn as_ptr(&self) -> *mut bindings::iommu_domain {
+        self.0.as_ptr()
+    }
+
+    fn raw(&self) -> &bindings::iommu_domain {
+        // SAFETY: Valid by the invariant; the fields that are read do not change after allocation.
+        unsafe { self.0.as_ref() }
+    }
+
+    fn ops(&self) -> &bindings::iommu_domain_ops {
+        // SAFETY: A paging domain has operations that live as long as its driver.
+        unsafe { &*self.raw().ops }
+    }
+
+    /// What can be translated.
+    pub(crate) fn aperture(&self) -> IovaRange {
+        let geometry = &self.raw().geometry;
+        let (first, last) = (geometry.aperture_start, geometry.aperture_end);
+        IovaRange::new(Iova::new(first), Iova::new(last)).unwrap_or(IovaRange::ALL)
+    }
+
+    /// Page sizes, a bit each.
+    pub(crate) fn page_sizes(&self) -> u64 {
+        self.raw().pgsize_bitmap as u64
+    }
+
+    /// Whether both domains are the work of the same driver, in the same format.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        core::ptr::eq(self.raw().ops, other.raw().ops)
+    }
+
+    /// Has the IOMMU make all DMA snoop the caches; false when it cannot.
+    pub(crate) fn enforce_coherency(&self) -> bool {
+        match self.ops().enforce_cache_coherency {
+            // SAFETY: The operation belongs to this domain.
+            Some(enforce) => unsafe { enforce(self.as_ptr()) },
+            None => false,
+        }
+    }
+
+    /// Where interrupt messages of devices are written, on machines whose IOMMU translates them.
+    pub(crate) fn set_msi_window(&self, base: u64) -> Result {
+        // SAFETY: The domain is ours alone and has no cookie yet.
+        to_result(unsafe { bindings::iommu_get_msi_cookie(self.as_ptr(), base) })
+    }
+
+    /// Translates `extent.len` bytes from `iova` on to `extent`.
+    ///
+    /// # Errors
+    ///
+    /// Those of the IOMMU driver, nothing is translated then.
+    #[inline]
+    pub(crate) fn map(&self, iova: u64, extent: Extent, access: Access) -> Result {
+        // SAFETY: The domain is valid. That the memory is there to be used is the business of `Space`.
+        to_result(unsafe {
+            bindings::iommu_map(
+                self.as_ptr(),
+                iova as usize,
+                extent.phys,
+                extent.len as usize,
+                access.prot() | bindings::IOMMU_CACHE as i32,
+                bindings::GFP_KERNEL_ACCOUNT,
+            )
+        })
+    }
+
+    /// Ends the translation of a range and has the hardware forget it; how many bytes that were.
+    pub(crate) fn unmap(&self, iova: u64, len: u64) -> u64 {
+        // SAFETY: The domain is valid.
+        unsafe { bindings::iommu_unmap(self.as_ptr(), iova as usize, len as usize) as u64 }
+    }
+
+    /// The physical address behind `iova`; 0 where nothing is translated.
+    #[inline]
+    pub(crate) fn lookup(&self, iova: u64) -> u64 {
+        // SAFETY: The domain is valid.
+        unsafe { bindings::iommu_iova_to_phys(self.as_ptr(), iova) }
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        // SAFETY: Nothing is attached any more, by the invariant.
+        unsafe { bindings::iommu_domain_free(self.as_ptr()) };
+    }
+}
