@@ -53,6 +53,27 @@ pub fn load(name: &str, parameters: &str) -> Result {
         .with_context(|| format!("load {name} {parameters}"))
 }
 
+/// Loads the shipped module of a name that one of ours has, which the suite brings along (`have =
+/// stock:NAME`).
+///
+/// # Errors
+///
+/// insmod's words.
+pub fn load_stock(name: &str, parameters: &str) -> Result {
+    let output = Command::new("insmod")
+        .arg(format!("/siov/stock/{name}.ko"))
+        .args(parameters.split_whitespace())
+        .output()
+        .context("insmod")?;
+    if !output.status.success() {
+        anyhow::bail!(
+            "insmod {name} {parameters}: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+    }
+    Ok(())
+}
+
 /// Unloads a module.
 ///
 /// # Errors

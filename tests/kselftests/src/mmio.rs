@@ -67,6 +67,20 @@ impl Mapping {
         Ok(mapping)
     }
 
+    /// Memory of transparent huge pages, zeroed and present, as far as the kernel has such pages.
+    ///
+    /// # Errors
+    ///
+    /// Those of mmap(2) and madvise(2).
+    pub fn transparent_huge_pages(len: usize) -> Result<Self> {
+        let mapping = Self::anonymous(len, MapFlags::empty())?;
+        // SAFETY: The range is the mapping.
+        let ret = unsafe { libc::madvise(mapping.base.as_ptr(), len, libc::MADV_HUGEPAGE) };
+        nix::errno::Errno::result(ret).context("madvise(MADV_HUGEPAGE)")?;
+        mapping.zero();
+        Ok(mapping)
+    }
+
     fn anonymous(len: usize, flags: MapFlags) -> Result<Self> {
         let size = NonZeroUsize::new(len).context("mapping of no bytes")?;
         let prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;

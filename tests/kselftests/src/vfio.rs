@@ -197,6 +197,22 @@ impl Container {
         Ok(())
     }
 
+    /// Ends all mappings.
+    ///
+    /// # Errors
+    ///
+    /// Those of VFIO_IOMMU_UNMAP_DMA.
+    pub fn unmap_all(&self) -> Result {
+        let mut unmap = uapi::vfio_iommu_type1_dma_unmap {
+            argsz: argsz::<uapi::vfio_iommu_type1_dma_unmap>(),
+            flags: uapi::VFIO_DMA_UNMAP_FLAG_ALL,
+            ..Default::default()
+        };
+        let what = "VFIO_IOMMU_UNMAP_DMA of everything";
+        ioctl(&self.file, request::IOMMU_UNMAP_DMA, &mut unmap, what)?;
+        Ok(())
+    }
+
     /// Page sizes, a bit for each, and the ranges of addresses that can be mapped.
     ///
     /// # Errors
