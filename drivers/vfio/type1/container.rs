@@ -67,22 +67,20 @@ impl Type1 {
 ///
 /// `EFAULT`.
 pub(crate) fn read_user<const SIZE: usize>(address: usize) -> Result<[u8; SIZE]> {
-    let mut bytes = [0; SIZE];
     UserSlice::new(UserPtr::from_addr(address), SIZE)
         .reader()
-        .read_slice(&mut bytes)?;
-    Ok(bytes)
+        .read()
 }
 
-/// Writes `bytes` to `address` of the caller.
+/// Writes a structure to `address` of the caller.
 ///
 /// # Errors
 ///
 /// `EFAULT`.
-pub(crate) fn write_user(address: usize, bytes: &[u8]) -> Result {
-    UserSlice::new(UserPtr::from_addr(address), bytes.len())
+pub(crate) fn write_user<const SIZE: usize>(address: usize, bytes: &[u8; SIZE]) -> Result {
+    UserSlice::new(UserPtr::from_addr(address), SIZE)
         .writer()
-        .write_slice(bytes)
+        .write(bytes)
 }
 
 impl Container for Type1 {

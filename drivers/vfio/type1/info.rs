@@ -2,8 +2,9 @@
 
 //! `VFIO_IOMMU_GET_INFO`.
 
-use crate::container::{read_user, write_user, Type1};
+use crate::container::{read_user, Type1};
 use kernel::prelude::*;
+use kernel::uaccess::{UserPtr, UserSlice};
 use siov_type1::capability::Facts;
 use siov_type1::uapi::Info;
 
@@ -49,4 +50,10 @@ impl Type1 {
         let bytes = info.to_bytes();
         write_user(arg, bytes.get(..room).unwrap_or(&bytes))
     }
+}
+
+fn write_user(address: usize, bytes: &[u8]) -> Result {
+    UserSlice::new(UserPtr::from_addr(address), bytes.len())
+        .writer()
+        .write_slice(bytes)
 }

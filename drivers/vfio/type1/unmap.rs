@@ -8,6 +8,7 @@ use crate::state::State;
 use core::ops::ControlFlow;
 use kernel::prelude::*;
 use linux_vfio_iommu::access::could_be_user_memory;
+use linux_vfio_iommu::space::Entry;
 use siov_type1::{request, uapi};
 use siov_types::{Iova, IovaRange};
 
@@ -52,6 +53,14 @@ impl Type1 {
         if let Some(bitmap) = &bitmap {
             if !state.tracking || bitmap.pgsize != 1u64 << state.shift() {
                 return Err(EINVAL);
+            }
+        }
+
+        if bitmap.is_none() && !invalidate {
+            // What most programs do: unmap what they have mapped.
+            if let Some(entry) = state.space.remove_unpinned(range) {
+                state.note_removed(&entry);
+                return Ok(entry.size);
             }
         }
 
@@ -156,10 +165,16 @@ fn remove(
             state.hand_out(entry, bitmap.data, range.first())?;
         }
         state.space.remove(iova);
-        state.stale = state.stale.wrapping_sub(usize::from(entry.is_stale));
-        state.dma_avail = state.dma_avail.wrapping_add(1);
+        state.note_removed(&entry);
         *unmapped = unmapped.wrapping_add(size);
         next = entry.range.last().checked_add(1);
     }
     Ok(None)
+}
+
+impl State {
+    fn note_removed(&mut self, entry: &Entry) {
+        self.stale = self.stale.wrapping_sub(usize::from(entry.is_stale));
+        self.dma_avail = self.dma_avail.wrapping_add(1);
+    }
 }

@@ -261,6 +261,20 @@ impl Space {
         Some(entry)
     }
 
+    /// Takes away the one mapping that covers exactly `range`, unless drivers have pinned pages of it.
+    pub fn remove_unpinned(&mut self, range: IovaRange) -> Option<Entry> {
+        let cursor = self.mappings.cursor_lower_bound_mut(&Key(range))?;
+        let (key, mapping) = cursor.current();
+        let entry = Entry::new(key, mapping);
+        if entry.range != range || entry.has_pins {
+            return None;
+        }
+        let (_, node) = cursor.remove_current();
+        let (_, mapping) = node.to_key_value();
+        self.release(range.first().raw(), entry.size, mapping);
+        Some(entry)
+    }
+
     /// Takes the first `size` bytes of a mapping out of the domains, and lets go of it.
     fn release(&self, iova: u64, size: u64, mut mapping: Mapping) {
         if mapping.mapped {

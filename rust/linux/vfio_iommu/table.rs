@@ -110,11 +110,33 @@ impl Table {
         unsafe { bindings::iommu_unmap(self.as_ptr(), iova as usize, len as usize) as u64 }
     }
 
+    /// Looks up what is translated: see [`Lookup::phys`].
+    pub(crate) fn lookup(&self) -> Lookup<'_> {
+        Lookup {
+            table: self,
+            operation: self.ops().iova_to_phys,
+        }
+    }
+}
+
+type IovaToPhys = unsafe extern "C" fn(*mut bindings::iommu_domain, u64) -> u64;
+
+/// The lookup of a domain, for many of them: what the kernel's `iommu_iova_to_phys()` checks before each
+/// does not change.
+pub(crate) struct Lookup<'a> {
+    table: &'a Table,
+    operation: Option<IovaToPhys>,
+}
+
+impl Lookup<'_> {
     /// The physical address behind `iova`; 0 where nothing is translated.
     #[inline]
-    pub(crate) fn lookup(&self, iova: u64) -> u64 {
-        // SAFETY: The domain is valid.
-        unsafe { bindings::iommu_iova_to_phys(self.as_ptr(), iova) }
+    pub(crate) fn phys(&self, iova: u64) -> u64 {
+        match self.operation {
+            // SAFETY: The operation is that of this domain, a paging one.
+            Some(operation) => unsafe { operation(self.table.as_ptr(), iova) },
+            None => 0,
+        }
     }
 }
 

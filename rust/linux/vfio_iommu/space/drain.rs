@@ -6,6 +6,7 @@
 use crate::domain::Domain;
 use crate::mapping::Mapping;
 use crate::pin;
+use crate::table::Lookup;
 use kernel::prelude::*;
 use siov_type1::run::{Extent, Extents, Granule};
 use siov_types::PAGE_SIZE;
@@ -19,7 +20,7 @@ const SMALL_BATCH: usize = 8;
 /// The frames that a domain translates a range to, one lookup for each block within which they follow
 /// each other.
 pub(super) struct Frames<'a> {
-    domain: &'a Domain,
+    lookup: Lookup<'a>,
     iova: u64,
     left: u64,
     granule: Granule,
@@ -28,29 +29,11 @@ pub(super) struct Frames<'a> {
 impl<'a> Frames<'a> {
     pub(super) fn new(domain: &'a Domain, iova: u64, size: u64, granule: Granule) -> Self {
         Self {
-            domain,
+            lookup: domain.table().lookup(),
             iova,
             left: size,
             granule,
         }
-    }
-
-    /// The next frames without moving on.
-    #[inline]
-    fn peek(&self) -> Option<Extent> {
-        if self.left == 0 {
-            return None;
-        }
-        Some(Extent {
-            phys: self.domain.table().lookup(self.iova),
-            len: self.granule.rest_of_block(self.iova, self.left),
-        })
-    }
-
-    #[inline]
-    fn advance(&mut self, len: u64) {
-        self.iova = self.iova.wrapping_add(len);
-        self.left = self.left.saturating_sub(len);
     }
 }
 
@@ -59,8 +42,15 @@ impl Iterator for Frames<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<Extent> {
-        let extent = self.peek()?;
-        self.advance(extent.len);
+        if self.left == 0 {
+            return None;
+        }
+        let extent = Extent {
+            phys: self.lookup.phys(self.iova),
+            len: self.granule.rest_of_block(self.iova, self.left),
+        };
+        self.iova = self.iova.wrapping_add(extent.len);
+        self.left = self.left.wrapping_sub(extent.len);
         Some(extent)
     }
 }
@@ -77,46 +67,47 @@ pub(super) fn drain(domains: &[Domain], iova: u64, size: u64, mapping: &Mapping)
     }
 
     let mut small = [Extent::default(); SMALL_BATCH];
-    let mut large = KVec::new();
-    let needed = usize::try_from(size / PAGE_SIZE).unwrap_or(BATCH).min(BATCH);
-    if needed > SMALL_BATCH {
-        // Not many blocks, not many extents.
-        let blocks = (size >> mapping.granule.shift()).saturating_add(2);
-        let needed = needed.min(blocks as usize);
-        if needed > SMALL_BATCH {
-            let _ = large.resize(needed, Extent::default(), GFP_KERNEL | __GFP_NOWARN);
-        }
-    }
-    let room = if large.is_empty() { &mut small[..] } else { &mut large[..] };
-
-    let mut batch = Extents::new(room);
-    let mut frames = Frames::new(first, iova, size, mapping.granule);
+    let mut large = room_for(size, mapping.granule);
+    let mut batch = Extents::new(match &mut large {
+        Some(large) => large,
+        None => &mut small,
+    });
     let mut start = iova;
     let mut unpinned = 0u64;
-    while let Some(extent) = frames.peek() {
+    for extent in Frames::new(first, iova, size, mapping.granule) {
         if kernel::warn_on!(extent.phys == 0) {
-            // Pages that were never pinned: nothing to take out.
-            unpinned = unpinned.wrapping_add(flush(first, start, &mut batch, mapping));
-            frames.advance(PAGE_SIZE);
-            start = frames.iova;
-        } else if batch.push(extent) {
-            frames.advance(extent.len);
-        } else {
-            unpinned = unpinned.wrapping_add(flush(first, start, &mut batch, mapping));
-            start = frames.iova;
+            // Nothing was pinned here, and nothing is to be taken out.
+            unpinned = unpinned.wrapping_add(flush(first, &mut start, &mut batch, mapping));
+            start = start.wrapping_add(extent.len);
+        } else if !batch.push(extent) {
+            unpinned = unpinned.wrapping_add(flush(first, &mut start, &mut batch, mapping));
+            batch.push(extent);
         }
     }
-    unpinned.wrapping_add(flush(first, start, &mut batch, mapping))
+    unpinned.wrapping_add(flush(first, &mut start, &mut batch, mapping))
 }
 
-/// Takes the frames of `batch`, which are mapped from `iova` on, out of the last table that has them, and
-/// unpins them. A run of frames is never split here, as an entry of the table may span all of it.
-fn flush(domain: &Domain, iova: u64, batch: &mut Extents<'_>, mapping: &Mapping) -> u64 {
+/// Memory for as many extents as a mapping can have; `None` where the stack has enough, or where there is
+/// no memory.
+fn room_for(size: u64, granule: Granule) -> Option<KVec<Extent>> {
+    let blocks = (size >> granule.shift()).saturating_add(2);
+    let pages = size / PAGE_SIZE;
+    let needed = usize::try_from(blocks.min(pages)).map_or(BATCH, |n| n.min(BATCH));
+    if needed <= SMALL_BATCH {
+        return None;
+    }
+    KVec::from_elem(Extent::default(), needed, GFP_KERNEL | __GFP_NOWARN).ok()
+}
+
+/// Takes the frames of `batch`, which are mapped from `start` on, out of the last table that has them,
+/// unpins them and moves `start` behind them. A run of frames is never split here, as an entry of the table may span all of it.
+fn flush(domain: &Domain, start: &mut u64, batch: &mut Extents<'_>, mapping: &Mapping) -> u64 {
     let wanted = batch.bytes();
     if wanted == 0 {
         return 0;
     }
-    let done = domain.table().unmap(iova, wanted);
+    let done = domain.table().unmap(*start, wanted);
+    *start = start.wrapping_add(wanted);
     // Frames that hardware may still write to keep their pins.
     kernel::warn_on!(done < wanted);
     let mut left = done;
