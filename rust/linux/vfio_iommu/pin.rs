@@ -59,8 +59,9 @@ fn flags(write: bool) -> u32 {
 
 /// Finds what is behind up to `pages` pages from `vaddr` in the caller's own address space `mm`.
 ///
-/// Pages that are present are taken from the page table without a lock. It takes no fault then: one
-/// that user space handles would have it wait for itself.
+/// Pages that are present and to be written to are taken from the page table without a lock. It takes no
+/// fault then: one that user space handles would have it wait for itself. A page table does not tell
+/// whether memory may be read, so that pages to be read only are looked for with the lock.
 ///
 /// # Errors
 ///
@@ -72,6 +73,9 @@ pub(crate) fn find_own(
     write: bool,
     batch: &mut [u64],
 ) -> Result<Found> {
+    if !write {
+        return find(mm, vaddr, pages, write, batch);
+    }
     let count = batch.len().min(pages as usize);
     // SAFETY: `batch` has room for `count` page pointers, each as large as an element.
     let found = unsafe {

@@ -262,7 +262,8 @@ mod tests {
                 let limit = ((end - page) as u64) << 12;
                 let len = granule.rest_of_block(iova(page), limit);
                 prop_assert!(len > 0 && len <= limit && len % 4096 == 0);
-                prop_assert!(extents.push(Extent { phys: frames[page] << 12, len }));
+                let piece = Extent { phys: frames[page] << 12, len };
+                prop_assert!(extents.push(piece));
                 page += (len >> 12) as usize;
             }
             let found: Vec<_> = extents.as_slice().iter().map(|e| (e.pfn(), e.pages())).collect();

@@ -41,6 +41,70 @@ impl Mapping {
         Ok(Self { base, len })
     }
 
+    /// Maps `len` bytes of `file` from `offset` on, read-only and private.
+    ///
+    /// # Errors
+    ///
+    /// Those of mmap(2).
+    pub fn of_file_private(file: impl AsFd, offset: u64, len: usize) -> Result<Self> {
+        let size = NonZeroUsize::new(len).context("mapping of no bytes")?;
+        let offset = libc::off_t::try_from(offset)?;
+        let (prot, flags) = (ProtFlags::PROT_READ, MapFlags::MAP_PRIVATE);
+        // SAFETY: A new mapping at an address that the kernel chooses.
+        let base = unsafe { mmap(None, size, prot, flags, file, offset) }
+            .context("mmap of a file")?;
+        Ok(Self { base, len })
+    }
+
+    /// Anonymous memory that is not present.
+    ///
+    /// # Errors
+    ///
+    /// Those of mmap(2).
+    pub fn fresh(len: usize) -> Result<Self> {
+        Self::anonymous(len, MapFlags::empty())
+    }
+
+    /// Changes the protection of `len` bytes from `offset` on to `PROT_*`.
+    ///
+    /// # Errors
+    ///
+    /// Those of mprotect(2).
+    pub fn protect(&self, offset: usize, len: usize, protection: i32) -> Result {
+        // SAFETY: `at` has checked the range; who takes access away does not access.
+        let ret = unsafe { libc::mprotect(self.at(offset, len).cast(), len, protection) };
+        Errno::result(ret).context("mprotect")?;
+        Ok(())
+    }
+
+    /// Unmaps `len` bytes at `offset`, until [`Self::fill`] maps memory there again.
+    ///
+    /// # Errors
+    ///
+    /// Those of munmap(2).
+    pub fn punch(&self, offset: usize, len: usize) -> Result {
+        // SAFETY: `at` has checked the range; nobody accesses it meanwhile.
+        let ret = unsafe { libc::munmap(self.at(offset, len).cast(), len) };
+        Errno::result(ret).context("munmap")?;
+        Ok(())
+    }
+
+    /// Maps zeroed memory where [`Self::punch`] has made a hole.
+    ///
+    /// # Errors
+    ///
+    /// Those of mmap(2).
+    pub fn fill(&self, offset: usize, len: usize) -> Result {
+        let at = self.at(offset, len);
+        let prot = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+        // SAFETY: Replaces part of this mapping.
+        let base = unsafe { libc::mmap(at.cast(), len, prot, flags, -1, 0) };
+        anyhow::ensure!(base != libc::MAP_FAILED, "mmap of a hole");
+        self.write(offset, &[1]);
+        Ok(())
+    }
+
     /// Anonymous memory of base pages, zeroed and present.
     ///
     /// # Errors

@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Requests to a container as they are, and what came of them, as lines of text.
+
+use anyhow::{ensure, Context};
+use nix::errno::Errno;
+use siov_kselftests::ktap::Result;
+use siov_kselftests::pci::Function;
+use std::ffi::CString;
+use std::fs::File;
+use std::os::fd::{AsRawFd, FromRawFd};
+use vfio_bindings::bindings::vfio as uapi;
+
+pub const PAGE: u64 = 4096;
+
+const fn number(offset: u32) -> u32 {
+    nix::request_code_none!(uapi::VFIO_TYPE, uapi::VFIO_BASE + offset) as u32
+}
+
+pub const CHECK_EXTENSION: u32 = number(1);
+pub const SET_IOMMU: u32 = number(2);
+const GROUP_SET_CONTAINER: u32 = number(4);
+const GROUP_UNSET_CONTAINER: u32 = number(5);
+const GROUP_GET_DEVICE_FD: u32 = number(6);
+pub const GET_INFO: u32 = number(12);
+pub const MAP_DMA: u32 = number(13);
+pub const UNMAP_DMA: u32 = number(14);
+pub const DIRTY_PAGES: u32 = number(17);
+
+pub const MAP_READ: u32 = uapi::VFIO_DMA_MAP_FLAG_READ;
+pub const MAP_WRITE: u32 = uapi::VFIO_DMA_MAP_FLAG_WRITE;
+pub const MAP_VADDR: u32 = uapi::VFIO_DMA_MAP_FLAG_VADDR;
+pub const UNMAP_DIRTY: u32 = uapi::VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP;
+pub const UNMAP_ALL: u32 = uapi::VFIO_DMA_UNMAP_FLAG_ALL;
+pub const UNMAP_VADDR: u32 = uapi::VFIO_DMA_UNMAP_FLAG_VADDR;
+
+pub const TYPE1: u64 = uapi::VFIO_TYPE1_IOMMU as u64;
+pub const TYPE1V2: u64 = uapi::VFIO_TYPE1v2_IOMMU as u64;
+
+/// What a request returned: a number, or the name of an error.
+pub type Answer = std::result::Result<i32, Errno>;
+
+pub fn ioctl(file: &File, request: u32, argument: u64) -> Answer {
+    // SAFETY: The argument is a number, or the address of memory that callers keep until then; a wrong
+    // address is the kernel's to refuse.
+    Errno::result(unsafe { libc::ioctl(file.as_raw_fd(), request as _, argument) })
+}
+
+pub fn show(answer: Answer) -> String {
+    match answer {
+        Ok(value) => value.to_string(),
+        Err(errno) => format!("{errno:?}"),
+    }
+}
+
+/// A device that can be put into a container.
+#[derive(Clone, Debug)]
+pub struct Node {
+    group: u32,
+    name: String,
+}
+
+impl Node {
+    pub fn of_function(function: &Function) -> Result<Self> {
+        function.bind("vfio-pci")?;
+        Ok(Self {
+            group: function.group().context("no group")?,
+            name: function.address().to_owned(),
+        })
+    }
+
+    /// Device `index` of vfio_ktest.
+    pub fn emulated(index: usize) -> Result<Self> {
+        let name = format!("vfio_ktest.{index}");
+        let link = std::fs::read_link(format!("/sys/devices/faux/{name}/iommu_group"))?;
+        let group = link.file_name().context("group")?.to_string_lossy();
+        Ok(Self {
+            group: group.parse()?,
+            name,
+        })
+    }
+}
+
+/// An open group, and its device once that is open.
+#[derive(Debug)]
+pub struct Opened {
+    group: File,
+    name: String,
+    pub device: Option<File>,
+}
+
+fn open(path: &str) -> Result<File> {
+    let mut options = File::options();
+    options
+        .read(true)
+        .write(true)
+        .open(path)
+        .with_context(|| path.to_owned())
+}
+
+impl Opened {
+    pub fn new(node: &Node) -> Result<Self> {
+        Ok(Self {
+            group: open(&format!("/dev/vfio/{}", node.group))?,
+            name: node.name.clone(),
+            device: None,
+        })
+    }
+
+    pub fn join(&self, container: &File) -> Answer {
+        let fd = container.as_raw_fd();
+        ioctl(&self.group, GROUP_SET_CONTAINER, std::ptr::from_ref(&fd) as u64)
+    }
+
+    pub fn raw_group(&self) -> i32 {
+        self.group.as_raw_fd()
+    }
+
+    pub fn leave(&mut self) -> Answer {
+        self.device = None;
+        ioctl(&self.group, GROUP_UNSET_CONTAINER, 0)
+    }
+
+    pub fn open_device(&mut self) -> Answer {
+        let name = CString::new(self.name.as_str()).expect("no NUL");
+        let fd = ioctl(&self.group, GROUP_GET_DEVICE_FD, name.as_ptr() as u64)?;
+        // SAFETY: A descriptor that was just made for us.
+        self.device = Some(unsafe { File::from_raw_fd(fd) });
+        Ok(0)
+    }
+}
+
+/// A container, and the transcript of what happens to it.
+#[derive(Debug)]
+pub struct Session {
+    pub container: File,
+    pub opened: Vec<Opened>,
+    pub lines: Vec<String>,
+    /// Address and size of what is mapped.
+    pub mapped: Vec<(u64, u64)>,
+}
+
+/// Pages that are pinned, in the whole system.
+fn pins() -> Result<i64> {
+    let text = std::fs::read_to_string("/proc/vmstat")?;
+    let read = |name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name));
+        let value = line.and_then(|line| line.split(' ').nth(1)).context("vmstat")?;
+        Ok::<i64, anyhow::Error>(value.parse()?)
+    };
+    Ok(read("nr_foll_pin_acquired")? - read("nr_foll_pin_released")?)
+}
+
+/// KiB that this process has locked.
+fn locked() -> Result<u64> {
+    let text = std::fs::read_to_string("/proc/self/status")?;
+    let line = text.lines().find(|line| line.starts_with("VmLck:")).context("VmLck")?;
+    Ok(line.split_whitespace().nth(1).context("VmLck")?.parse()?)
+}
+
+impl Session {
+    /// A container without groups.
+    pub fn empty() -> Result<Self> {
+        Ok(Self {
+            container: open("/dev/vfio/vfio")?,
+            opened: Vec::new(),
+            lines: Vec::new(),
+            mapped: Vec::new(),
+        })
+    }
+
+    /// A container of a kind with groups and their devices.
+    pub fn with(nodes: &[&Node], kind: u64) -> Result<Self> {
+        let mut session = Self::empty()?;
+        for node in nodes {
+            let opened = Opened::new(node)?;
+            ensure!(opened.join(&session.container).is_ok(), "{} joins", node.name);
+            session.opened.push(opened);
+        }
+        ensure!(session.ioctl(SET_IOMMU, kind).is_ok(), "VFIO_SET_IOMMU");
+        for opened in &mut session.opened {
+            ensure!(opened.open_device().is_ok(), "{} opens", opened.name);
+        }
+        Ok(session)
+    }
+
+    pub fn ioctl(&self, request: u32, argument: u64) -> Answer {
+        ioctl(&self.container, request, argument)
+    }
+
+    pub fn note(&mut self, line: String) {
+        self.lines.push(line);
+    }
+
+    /// Writes down what the process pays for, and what is pinned.
+    pub fn account(&mut self) -> Result {
+        // Counts of processors are folded into those of the system now and then, or now.
+        let _ = std::fs::write("/proc/sys/vm/stat_refresh", "1");
+        let line = format!("  locked {} KiB, pinned {}", locked()?, pins()?);
+        self.note(line);
+        Ok(())
+    }
+
+    pub fn map_raw(&mut self, argsz: u32, flags: u32, vaddr: u64, iova: u64, size: u64) -> Answer {
+        let map = uapi::vfio_iommu_type1_dma_map {
+            argsz,
+            flags,
+            vaddr,
+            iova,
+            size,
+        };
+        self.ioctl(MAP_DMA, std::ptr::from_ref(&map) as u64)
+    }
+
+    /// Maps, and writes it down; `base` is subtracted from the address in the transcript, which must not
+    /// depend on where memory happens to be.
+    pub fn map(&mut self, flags: u32, vaddr: u64, base: u64, iova: u64, size: u64) {
+        let answer = self.map_raw(32, flags, vaddr, iova, size);
+        if answer.is_ok() && flags & MAP_VADDR == 0 {
+            self.mapped.push((iova, size));
+        }
+        let offset = vaddr.wrapping_sub(base);
+        let line = format!(
+            "map flags {flags:#x} memory+{offset:#x} iova {iova:#x} size {size:#x}: {}",
+            show(answer)
+        );
+        self.note(line);
+    }
+
+    /// Unmaps, with a bitmap where one is given; returns what the kernel wrote to `size`.
+    pub fn unmap_raw(
+        &mut self,
+        argsz: u32,
+        flags: u32,
+        iova: u64,
+        size: u64,
+        bitmap: Option<(u64, u64, u64)>,
+    ) -> (Answer, u64) {
+        // Followed by a bitmap, whatever `argsz` says.
+        let scratch = [0u64; 2];
+        let (pgsize, bytes, data) = bitmap.unwrap_or((PAGE, 8, scratch.as_ptr() as u64));
+        let mut words = [
+            u64::from(argsz) | u64::from(flags) << 32,
+            iova,
+            size,
+            pgsize,
+            bytes,
+            data,
+        ];
+        let answer = self.ioctl(UNMAP_DMA, words.as_mut_ptr() as u64);
+        // SAFETY: Written by the kernel behind the compiler's back.
+        let done = unsafe { std::ptr::from_ref(&words[2]).read_volatile() };
+        (answer, done)
+    }
+
+    pub fn unmap(&mut self, flags: u32, iova: u64, size: u64) {
+        let (answer, done) = self.unmap_raw(24, flags, iova, size, None);
+        if answer.is_ok() && flags & UNMAP_VADDR == 0 {
+            let size = if flags & UNMAP_ALL != 0 { u64::MAX } else { size };
+            self.forget(iova, size);
+        }
+        let line = format!(
+            "unmap flags {flags:#x} iova {iova:#x} size {size:#x}: {}, {done:#x}",
+            show(answer)
+        );
+        self.note(line);
+    }
+
+    fn forget(&mut self, iova: u64, size: u64) {
+        let within = |(first, _): &(u64, u64)| *first >= iova && *first - iova < size;
+        self.mapped.retain(|mapping| !within(mapping));
+    }
+
+    /// A bit for each page from `iova` on that is mapped.
+    fn mapped_pages(&self, iova: u64, words: usize) -> Vec<u64> {
+        let mut bits = vec![0u64; words];
+        for (first, size) in &self.mapped {
+            for page in (0..size / PAGE).map(|page| first + page * PAGE) {
+                let bit = page.wrapping_sub(iova) / PAGE;
+                if page >= iova && bit < words as u64 * 64 {
+                    bits[bit as usize / 64] |= 1 << (bit % 64);
+                }
+            }
+        }
+        bits
+    }
+
+    /// `words` words of bitmap for a range, filled with `fill` before; also by unmapping. Written down are
+    /// the bits of pages that are mapped: on others the shipped driver leaves what it has shifted out of
+    /// earlier bitmaps.
+    pub fn bitmap(&mut self, unmap: bool, iova: u64, size: u64, words: usize, fill: u64) {
+        let bits = vec![fill; words + 2];
+        let data = bits.as_ptr() as u64;
+        let bytes = words as u64 * 8;
+        let pages = self.mapped_pages(iova, words + 2);
+        let answer = if unmap {
+            let bitmap = Some((PAGE, bytes, data));
+            self.unmap_raw(48, UNMAP_DIRTY, iova, size, bitmap).0
+        } else {
+            self.get_bitmap_raw(48, iova, size, PAGE, bytes, data)
+        };
+        // SAFETY: Written by the kernel behind the compiler's back.
+        let word = |index| unsafe { bits.as_ptr().add(index).read_volatile() };
+        let seen: Vec<u64> = (0..words + 2).map(|i| word(i) & pages[i]).collect();
+        if unmap && answer.is_ok() {
+            self.forget(iova, size);
+        }
+        let what = if unmap { "unmap with bitmap" } else { "bitmap" };
+        let line = format!("{what} iova {iova:#x} size {size:#x}: {}, {seen:x?}", show(answer));
+        self.note(line);
+    }
+
+    pub fn get_bitmap_raw(
+        &self,
+        argsz: u32,
+        iova: u64,
+        size: u64,
+        pgsize: u64,
+        bytes: u64,
+        data: u64,
+    ) -> Answer {
+        let flags = uapi::VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP;
+        let words = [
+            u64::from(argsz) | u64::from(flags) << 32,
+            iova,
+            size,
+            pgsize,
+            bytes,
+            data,
+        ];
+        self.ioctl(DIRTY_PAGES, words.as_ptr() as u64)
+    }
+
+    pub fn dirty(&mut self, argsz: u32, flags: u32) {
+        let words = [u64::from(argsz) | u64::from(flags) << 32];
+        let answer = self.ioctl(DIRTY_PAGES, words.as_ptr() as u64);
+        self.note(format!("dirty argsz {argsz} flags {flags:#x}: {}", show(answer)));
+    }
+
+    /// What VFIO_IOMMU_GET_INFO says with `argsz` bytes of room, byte by byte.
+    pub fn info(&mut self, argsz: u32) {
+        let mut bytes = vec![0xa5u8; 1024];
+        bytes[..4].copy_from_slice(&argsz.to_ne_bytes());
+        let answer = self.ioctl(GET_INFO, bytes.as_mut_ptr() as u64);
+        let seen = std::hint::black_box(bytes);
+        let used = seen.iter().rposition(|byte| *byte != 0xa5).map_or(0, |last| last + 1);
+        self.note(format!(
+            "info argsz {argsz}: {} {:02x?}",
+            show(answer),
+            &seen[..used]
+        ));
+    }
+
+    pub fn extension(&mut self, extension: u64) {
+        let answer = self.ioctl(CHECK_EXTENSION, extension);
+        self.note(format!("extension {extension}: {}", show(answer)));
+    }
+}
