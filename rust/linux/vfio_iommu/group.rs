@@ -8,12 +8,6 @@ use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use linux::bindings;
 
-/// The C device of a device.
-pub(crate) fn raw_device(device: &Device) -> *mut bindings::device {
-    // A `Device` is transparent.
-    core::ptr::from_ref(device).cast_mut().cast()
-}
-
 /// A counted reference to a group. Equal references are to the same group.
 #[derive(PartialEq, Eq)]
 pub struct Group(NonNull<bindings::iommu_group>);

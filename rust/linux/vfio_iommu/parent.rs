@@ -3,7 +3,7 @@
 //! Mediated devices whose DMA an IOMMU isolates: what mdev.ko and iommu_aux.ko say and do, looked up
 //! when a group is attached, so that neither has to be there.
 
-use crate::group::{raw_device, Group};
+use crate::group::Group;
 use crate::table::Table;
 use core::ffi::c_void;
 use core::ptr::NonNull;
@@ -13,6 +13,8 @@ use kernel::prelude::*;
 use kernel::str::CStr;
 use kernel::sync::aref::ARef;
 use linux::bindings;
+use linux::raw::device as raw_device;
+use linux::symbol::Symbol;
 
 /// `mdev_get_domain_type()` for a device that does its DMA through its parent's domain.
 const ATTACH_PARENT: i32 = 1;
@@ -24,28 +26,23 @@ type AuxAttach = unsafe extern "C" fn(*mut bindings::iommu_domain, *mut bindings
 type AuxDetach = unsafe extern "C" fn(*mut bindings::iommu_domain, *mut bindings::device);
 
 /// A function of another module, which stays loaded as long as this exists.
-struct Symbol<F: Copy> {
-    name: &'static CStr,
-    function: F,
+struct Function<F: Copy> {
+    _symbol: Symbol,
+    call: F,
 }
 
-impl<F: Copy> Symbol<F> {
+impl<F: Copy> Function<F> {
     /// # Safety
     ///
     /// A symbol of this name is a function of type `F`, which is a function pointer.
     unsafe fn get(name: &'static CStr) -> Option<Self> {
-        // SAFETY: The name is a C string.
-        let address = NonNull::new(unsafe { bindings::__symbol_get(name.as_char_ptr()) })?;
+        let symbol = Symbol::get(name)?;
         // SAFETY: As required of us; a function pointer is as large as a pointer.
-        let function = unsafe { core::mem::transmute_copy::<NonNull<c_void>, F>(&address) };
-        Some(Self { name, function })
-    }
-}
-
-impl<F: Copy> Drop for Symbol<F> {
-    fn drop(&mut self) {
-        // SAFETY: Got in `get`.
-        unsafe { bindings::__symbol_put(self.name.as_char_ptr()) };
+        let call = unsafe { core::mem::transmute_copy::<NonNull<c_void>, F>(&symbol.address()) };
+        Some(Self {
+            _symbol: symbol,
+            call,
+        })
     }
 }
 
@@ -65,9 +62,9 @@ pub(crate) enum Kind {
 pub(crate) struct Parent {
     device: ARef<Device>,
     children: KVec<ARef<Device>>,
-    set_domain: Symbol<SetDomain>,
-    attach: Symbol<AuxAttach>,
-    detach: Symbol<AuxDetach>,
+    set_domain: Function<SetDomain>,
+    attach: Function<AuxAttach>,
+    detach: Function<AuxDetach>,
 }
 
 // SAFETY: Functions and counted references, usable from any thread.
@@ -84,9 +81,9 @@ pub(crate) fn classify(group: &Group) -> Result<Kind> {
     // SAFETY: mdev.ko exports these functions with these types.
     let symbols = unsafe {
         (
-            Symbol::<DomainType>::get(c"mdev_get_domain_type"),
-            Symbol::<ParentDevice>::get(c"mdev_parent_device"),
-            Symbol::<SetDomain>::get(c"mdev_set_iommu_domain"),
+            Function::<DomainType>::get(c"mdev_get_domain_type"),
+            Function::<ParentDevice>::get(c"mdev_parent_device"),
+            Function::<SetDomain>::get(c"mdev_set_iommu_domain"),
         )
     };
     let (Some(domain_type), Some(parent_of), Some(set_domain)) = symbols else {
@@ -98,10 +95,10 @@ pub(crate) fn classify(group: &Group) -> Result<Kind> {
     let mut emulated = false;
     for child in &children {
         // SAFETY: The device is valid.
-        let attached = unsafe { (domain_type.function)(raw_device(child)) } == ATTACH_PARENT;
+        let attached = unsafe { (domain_type.call)(raw_device(child)) } == ATTACH_PARENT;
         let candidate = if attached {
             // SAFETY: The device is one of mdev.ko, which keeps its parent.
-            NonNull::new(unsafe { (parent_of.function)(raw_device(child)) })
+            NonNull::new(unsafe { (parent_of.call)(raw_device(child)) })
         } else {
             None
         };
@@ -129,8 +126,8 @@ pub(crate) fn classify(group: &Group) -> Result<Kind> {
     // SAFETY: iommu_aux.ko exports these functions with these types.
     let symbols = unsafe {
         (
-            Symbol::<AuxAttach>::get(c"iommu_aux_attach_device"),
-            Symbol::<AuxDetach>::get(c"iommu_aux_detach_device"),
+            Function::<AuxAttach>::get(c"iommu_aux_attach_device"),
+            Function::<AuxDetach>::get(c"iommu_aux_detach_device"),
         )
     };
     let (Some(attach), Some(detach)) = symbols else {
@@ -157,16 +154,16 @@ impl Parent {
     /// Those of iommu_aux.ko and mdev.ko; nothing is attached then.
     pub(crate) fn attach(&self, table: &Table) -> Result {
         // SAFETY: Domain and device are valid.
-        to_result(unsafe { (self.attach.function)(table.as_ptr(), raw_device(&self.device)) })?;
+        to_result(unsafe { (self.attach.call)(table.as_ptr(), raw_device(&self.device)) })?;
         for (index, child) in self.children.iter().enumerate() {
             // SAFETY: As above; `detach` takes the domain away before it ends.
             let told = to_result(unsafe {
-                (self.set_domain.function)(raw_device(child), table.as_ptr())
+                (self.set_domain.call)(raw_device(child), table.as_ptr())
             });
             if let Err(e) = told {
                 self.forget(self.children.get(..index).unwrap_or(&[]));
                 // SAFETY: Attached above.
-                unsafe { (self.detach.function)(table.as_ptr(), raw_device(&self.device)) };
+                unsafe { (self.detach.call)(table.as_ptr(), raw_device(&self.device)) };
                 return Err(e);
             }
         }
@@ -177,13 +174,13 @@ impl Parent {
     pub(crate) fn detach(&self, table: *mut bindings::iommu_domain) {
         self.forget(&self.children);
         // SAFETY: Attached by `attach`; `Attachment` keeps the domain.
-        unsafe { (self.detach.function)(table, raw_device(&self.device)) };
+        unsafe { (self.detach.call)(table, raw_device(&self.device)) };
     }
 
     fn forget(&self, children: &[ARef<Device>]) {
         for child in children {
             // SAFETY: The device is valid.
-            unsafe { (self.set_domain.function)(raw_device(child), core::ptr::null_mut()) };
+            unsafe { (self.set_domain.call)(raw_device(child), core::ptr::null_mut()) };
         }
     }
 }

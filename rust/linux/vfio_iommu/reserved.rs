@@ -2,10 +2,11 @@
 
 //! Ranges of IOVA that devices cannot use (`struct iommu_resv_region`).
 
-use crate::group::{raw_device, Group};
+use crate::group::Group;
 use kernel::device::Device;
 use kernel::prelude::*;
 use linux::bindings;
+use linux::raw::device as raw_device;
 use siov_types::{Iova, IovaRange};
 
 /// The ranges of a group or of a device.

@@ -2,13 +2,13 @@
 
 //! An IOMMU domain of our own (`struct iommu_domain` of type unmanaged).
 
-use crate::group::raw_device;
 use crate::mapping::Access;
 use core::ptr::NonNull;
 use kernel::device::Device;
 use kernel::error::{from_err_ptr, to_result};
 use kernel::prelude::*;
 use linux::bindings;
+use linux::raw::device as raw_device;
 use siov_type1::run::Extent;
 use siov_types::{Iova, IovaRange};
 
