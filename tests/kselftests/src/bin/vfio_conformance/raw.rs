@@ -273,14 +273,14 @@ impl Session {
 
     /// A bit for each page from `iova` on that is mapped.
     fn mapped_pages(&self, iova: u64, words: usize) -> Vec<u64> {
+        let is_mapped = |page: u64| {
+            let inside = |(first, size): &(u64, u64)| page >= *first && page - first < *size;
+            self.mapped.iter().any(inside)
+        };
         let mut bits = vec![0u64; words];
-        for (first, size) in &self.mapped {
-            for page in (0..size / PAGE).map(|page| first + page * PAGE) {
-                let bit = page.wrapping_sub(iova) / PAGE;
-                if page >= iova && bit < words as u64 * 64 {
-                    bits[bit as usize / 64] |= 1 << (bit % 64);
-                }
-            }
+        for bit in 0..words * 64 {
+            let page = iova.checked_add(bit as u64 * PAGE);
+            bits[bit / 64] |= u64::from(page.is_some_and(is_mapped)) << (bit % 64);
         }
         bits
     }
