@@ -120,7 +120,11 @@ fn attach_endpoint(state: &mut State, endpoint: &Arc<Endpoint>) -> Result<(), Fa
 /// # Errors
 ///
 /// Those of attaching it again.
-fn share(state: &mut State, mut domain: Domain, endpoint: &Arc<Endpoint>) -> Result<Option<Domain>> {
+fn share(
+    state: &mut State,
+    mut domain: Domain,
+    endpoint: &Arc<Endpoint>,
+) -> Result<Option<Domain>> {
     for known in state.space.domains_mut() {
         if !known.is_like(&domain) {
             continue;

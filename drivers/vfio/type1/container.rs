@@ -53,9 +53,13 @@ impl Type1 {
             ) => true,
             // Mediated devices need addresses all the time.
             (bindings::VFIO_UPDATE_VADDR, Some(this)) => !this.state.lock().has_mediated(),
-            (bindings::VFIO_DMA_CC_IOMMU, Some(this)) => {
-                this.state.lock().space.domains().iter().all(|d| d.is_coherent())
-            }
+            (bindings::VFIO_DMA_CC_IOMMU, Some(this)) => this
+                .state
+                .lock()
+                .space
+                .domains()
+                .iter()
+                .all(|d| d.is_coherent()),
             _ => false,
         }
     }
@@ -90,7 +94,9 @@ impl Container for Type1 {
         let v2 = match u32::try_from(arg) {
             Ok(bindings::VFIO_TYPE1_IOMMU) => false,
             // Nesting containers, which are no more, were of version 2.
-            Ok(bindings::VFIO_TYPE1v2_IOMMU | bindings::__VFIO_RESERVED_TYPE1_NESTING_IOMMU) => true,
+            Ok(bindings::VFIO_TYPE1v2_IOMMU | bindings::__VFIO_RESERVED_TYPE1_NESTING_IOMMU) => {
+                true
+            }
             _ => return Err(EINVAL),
         };
         KBox::pin_init(

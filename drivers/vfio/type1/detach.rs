@@ -32,7 +32,12 @@ impl Type1 {
             return;
         };
         let mut gone = false;
-        if state.space.domains().get(index).is_some_and(|d| d.members().is_empty()) {
+        if state
+            .space
+            .domains()
+            .get(index)
+            .is_some_and(|d| d.members().is_empty())
+        {
             if state.space.domains().len() == 1 && state.emulated.is_empty() {
                 state.remove_all();
             }
@@ -58,7 +63,9 @@ impl State {
     fn remove_all(&mut self) {
         kernel::warn_on!(self.devices != 0);
         let count = self.space.remove_all();
-        self.dma_avail = self.dma_avail.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+        self.dma_avail = self
+            .dma_avail
+            .saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
         self.stale = 0;
     }
 }

@@ -65,7 +65,9 @@ impl Type1 {
 
     /// Undoes [`Self::pin`].
     pub(crate) fn unpin(&self, iova: u64, count: i32) {
-        let pages = usize::try_from(count).ok().and_then(|count| pages_from(iova, count));
+        let pages = usize::try_from(count)
+            .ok()
+            .and_then(|count| pages_from(iova, count));
         if kernel::warn_on!(!self.v2 || pages.is_none()) {
             return;
         }
@@ -121,7 +123,11 @@ impl Type1 {
 impl State {
     /// A group that pins pages says what it writes to.
     fn note_pinning(&mut self, group: &Group) {
-        let members = self.space.domains_mut().iter_mut().flat_map(|d| d.members_mut());
+        let members = self
+            .space
+            .domains_mut()
+            .iter_mut()
+            .flat_map(|d| d.members_mut());
         for member in members.filter(|m| m.group() == group && !m.pins_what_it_dirties) {
             member.pins_what_it_dirties = true;
             self.silent_writers = self.silent_writers.wrapping_sub(1);

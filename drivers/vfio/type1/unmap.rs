@@ -80,7 +80,11 @@ impl Type1 {
             else {
                 return Ok(unmapped);
             };
-            attempts = if last == Some(pinned.iova) { attempts.wrapping_add(1) } else { 0 };
+            attempts = if last == Some(pinned.iova) {
+                attempts.wrapping_add(1)
+            } else {
+                0
+            };
             if attempts > ATTEMPTS {
                 pr_err!(
                     "a driver keeps pages pinned that are unmapped from {:#x} on\n",

@@ -65,11 +65,7 @@ impl Group {
         let mut list = KVec::new();
         // SAFETY: The group is valid, and `collect` gets the list it expects.
         kernel::error::to_result(unsafe {
-            bindings::iommu_group_for_each_dev(
-                self.as_ptr(),
-                (&raw mut list).cast(),
-                Some(collect),
-            )
+            bindings::iommu_group_for_each_dev(self.as_ptr(), (&raw mut list).cast(), Some(collect))
         })?;
         Ok(list)
     }

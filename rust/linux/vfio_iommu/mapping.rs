@@ -242,7 +242,8 @@ impl Mapping {
             }
             _ => {}
         }
-        self.pins.insert(node.into_node(iova, Pin { pfn, count: 1 }));
+        self.pins
+            .insert(node.into_node(iova, Pin { pfn, count: 1 }));
         Ok(pfn)
     }
 

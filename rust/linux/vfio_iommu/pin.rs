@@ -54,7 +54,12 @@ pub(crate) fn kind_of(pfn: u64) -> FrameKind {
 }
 
 fn flags(write: bool) -> u32 {
-    bindings::FOLL_LONGTERM as u32 | if write { bindings::FOLL_WRITE as u32 } else { 0 }
+    bindings::FOLL_LONGTERM as u32
+        | if write {
+            bindings::FOLL_WRITE as u32
+        } else {
+            0
+        }
 }
 
 /// Finds what is behind up to `pages` pages from `vaddr` in the caller's own address space `mm`.
@@ -149,9 +154,7 @@ unsafe fn find_frames(
         // SAFETY: The lock is held.
         let vma = unsafe { bindings::vma_lookup(mm.as_raw(), vaddr) };
         // SAFETY: An area that was found is valid while the lock is held.
-        if vma.is_null()
-            || unsafe { (*vma).__bindgen_anon_2.vm_flags } & bindings::VM_PFNMAP == 0
-        {
+        if vma.is_null() || unsafe { (*vma).__bindgen_anon_2.vm_flags } & bindings::VM_PFNMAP == 0 {
             return Err(otherwise);
         }
         // SAFETY: As above.
@@ -193,9 +196,8 @@ unsafe fn follow(
             fault |= bindings::fault_flag_FAULT_FLAG_WRITE;
         }
         // SAFETY: The lock is held, and held again on return.
-        let ret = unsafe {
-            bindings::fixup_user_fault(mm.as_raw(), vaddr, fault, &raw mut unlocked)
-        };
+        let ret =
+            unsafe { bindings::fixup_user_fault(mm.as_raw(), vaddr, fault, &raw mut unlocked) };
         if unlocked {
             return Err(EAGAIN);
         }

@@ -80,7 +80,8 @@ impl Reserved {
                 bindings::iommu_resv_type_IOMMU_RESV_SW_MSI => software = Some(region.start),
                 _ => {}
             }
-            if let Some(range) = IovaRange::from_len(Iova::new(region.start), region.length as u64) {
+            if let Some(range) = IovaRange::from_len(Iova::new(region.start), region.length as u64)
+            {
                 ranges.push(range, GFP_KERNEL)?;
             }
         }

@@ -9,16 +9,16 @@
 //! them there first, and unpins them once no domain and no hardware knows them any more. Pins for drivers
 //! of emulated devices are counted apart, by [`Mapping`].
 
-mod fill;
 mod drain;
+mod fill;
 
 use crate::domain::Domain;
 use crate::mapping::{Access, Mapping};
 use crate::pin;
+use core::cmp::Ordering;
 use core::ops::ControlFlow;
 use kernel::prelude::*;
 use kernel::rbtree::{RBTree, RBTreeNodeReservation};
-use core::cmp::Ordering;
 use siov_types::{Iova, IovaRange};
 
 /// Where a mapping is in the tree. Ranges that overlap count as equal, so that one descent finds what is
@@ -166,7 +166,9 @@ impl Space {
 
     /// Page sizes that all domains have, a bit each; all ones without domains.
     pub fn page_sizes(&self) -> u64 {
-        self.domains.iter().fold(u64::MAX, |sizes, d| sizes & d.page_sizes())
+        self.domains
+            .iter()
+            .fold(u64::MAX, |sizes, d| sizes & d.page_sizes())
     }
 
     /// Whether nothing is mapped.
@@ -204,7 +206,9 @@ impl Space {
         range: IovaRange,
         mut f: impl FnMut(Entry, &mut Mapping) -> ControlFlow<B>,
     ) -> Option<B> {
-        let mut cursor = self.mappings.cursor_lower_bound_mut(&Key::at(range.first())?)?;
+        let mut cursor = self
+            .mappings
+            .cursor_lower_bound_mut(&Key::at(range.first())?)?;
         loop {
             let (key, mapping) = cursor.current_mut();
             if key.0.first() > range.last() {
@@ -238,7 +242,8 @@ impl Space {
 
         let (mut done, mut result) = (size, Ok(()));
         if !self.domains.is_empty() {
-            (done, result) = fill::fill(&self.domains, iova, size, &mut mapping, options.one_by_one);
+            (done, result) =
+                fill::fill(&self.domains, iova, size, &mut mapping, options.one_by_one);
             mapping.mapped = true;
         }
         if let (Ok(()), Some(shift)) = (&result, options.track) {
@@ -346,7 +351,8 @@ impl Space {
 
     fn undo_fill(domains: &[Domain], iova: u64, size: u64, mapping: &mut Mapping) {
         let pages = drain::drain(domains, iova, size, mapping);
-        let charged = pages.saturating_sub(mapping.pins_within(iova, size >> siov_types::PAGE_SHIFT));
+        let charged =
+            pages.saturating_sub(mapping.pins_within(iova, size >> siov_types::PAGE_SHIFT));
         let _ = mapping.charge((charged as isize).wrapping_neg());
     }
 
@@ -415,7 +421,10 @@ impl Space {
     ///
     /// `EINVAL` for a mapping that is too large, `ENOMEM`; nothing is tracked then.
     pub fn track(&mut self, shift: u32) -> Result {
-        let started = self.mappings.iter_mut().try_for_each(|(key, m)| m.track(key.0, shift));
+        let started = self
+            .mappings
+            .iter_mut()
+            .try_for_each(|(key, m)| m.track(key.0, shift));
         if started.is_err() {
             self.untrack();
         }

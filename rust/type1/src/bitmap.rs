@@ -91,7 +91,9 @@ mod tests {
     use std::vec::Vec;
 
     fn bits(map: &[u64], count: usize) -> Vec<bool> {
-        (0..count).map(|i| map[i / 64] >> (i % 64) & 1 == 1).collect()
+        (0..count)
+            .map(|i| map[i / 64] >> (i % 64) & 1 == 1)
+            .collect()
     }
 
     proptest! {
@@ -145,6 +147,9 @@ mod tests {
 
     #[test]
     fn placement() {
-        assert_eq!(Placement::new(0x41_000, 12), Placement { word: 1, shift: 1 });
+        assert_eq!(
+            Placement::new(0x41_000, 12),
+            Placement { word: 1, shift: 1 }
+        );
     }
 }

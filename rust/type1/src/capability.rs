@@ -69,9 +69,15 @@ impl Facts<'_> {
             let count = self.windows.len() as u32;
             put(out, at + HEADER, &count.to_ne_bytes());
             for (index, window) in self.windows.iter().enumerate() {
-                let at = at.saturating_add(IOVA_RANGE).saturating_add(index.saturating_mul(16));
+                let at = at
+                    .saturating_add(IOVA_RANGE)
+                    .saturating_add(index.saturating_mul(16));
                 put(out, at, &window.first().raw().to_ne_bytes());
-                put(out, at.saturating_add(8), &window.last().raw().to_ne_bytes());
+                put(
+                    out,
+                    at.saturating_add(8),
+                    &window.last().raw().to_ne_bytes(),
+                );
             }
         }
     }
@@ -79,7 +85,11 @@ impl Facts<'_> {
 
 /// `next` counts from the first capability, 0 for none; user space counts from the [`Info`].
 fn header(out: &mut [u8], at: usize, id: u16, next: usize) {
-    let next = if next == 0 { 0 } else { next.saturating_add(Info::SIZE) as u32 };
+    let next = if next == 0 {
+        0
+    } else {
+        next.saturating_add(Info::SIZE) as u32
+    };
     put(out, at, &id.to_ne_bytes());
     put(out, at.saturating_add(2), &1u16.to_ne_bytes());
     put(out, at.saturating_add(4), &next.to_ne_bytes());
@@ -123,7 +133,10 @@ mod tests {
             windows: &windows,
         };
         let chain = walk(&facts);
-        let ids: Vec<_> = chain.iter().map(|(id, version, _)| (*id, *version)).collect();
+        let ids: Vec<_> = chain
+            .iter()
+            .map(|(id, version, _)| (*id, *version))
+            .collect();
         assert_eq!(ids, [(2, 1), (3, 1), (1, 1)]);
         let word = |body: &[u8], at| u64::from_ne_bytes(body[at..at + 8].try_into().unwrap());
         assert_eq!(word(&chain[0].2, 0), 0);

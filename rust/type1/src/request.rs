@@ -226,8 +226,19 @@ mod tests {
         );
         let update = map(MAP_VADDR, 0x1000, 0x2000, 0x1000).map(|m| m.kind);
         assert_eq!(update, Ok(MapKind::UpdateVaddr));
-        for flags in [0, MAP_VADDR | MAP_READ, MAP_VADDR | MAP_WRITE, 8, 9, 1 << 31] {
-            assert_eq!(map(flags, 0, 0, 0x1000), Err(Refusal::Invalid), "{flags:#x}");
+        for flags in [
+            0,
+            MAP_VADDR | MAP_READ,
+            MAP_VADDR | MAP_WRITE,
+            8,
+            9,
+            1 << 31,
+        ] {
+            assert_eq!(
+                map(flags, 0, 0, 0x1000),
+                Err(Refusal::Invalid),
+                "{flags:#x}"
+            );
         }
     }
 
@@ -267,7 +278,11 @@ mod tests {
         assert_eq!(unmap(24, UNMAP_GET_DIRTY), Err(Refusal::Invalid));
         assert_eq!(unmap(47, UNMAP_GET_DIRTY), Err(Refusal::Invalid));
         assert_eq!(unmap(48, UNMAP_GET_DIRTY), Ok(true));
-        for flags in [UNMAP_GET_DIRTY | UNMAP_ALL, UNMAP_GET_DIRTY | UNMAP_VADDR, 8] {
+        for flags in [
+            UNMAP_GET_DIRTY | UNMAP_ALL,
+            UNMAP_GET_DIRTY | UNMAP_VADDR,
+            8,
+        ] {
             assert_eq!(unmap(48, flags), Err(Refusal::Invalid));
         }
     }
@@ -314,7 +329,10 @@ mod tests {
         assert_eq!(check(0x1000, 0, 1 << 12), Err(Refusal::Invalid));
         assert_eq!(check(0x1000, 8, 0x800), Err(Refusal::Invalid));
         assert_eq!(check(0x1000, BITMAP_SIZE_MAX, 1 << 12), Ok(()));
-        assert_eq!(check(0x1000, BITMAP_SIZE_MAX + 1, 1 << 12), Err(Refusal::Invalid));
+        assert_eq!(
+            check(0x1000, BITMAP_SIZE_MAX + 1, 1 << 12),
+            Err(Refusal::Invalid)
+        );
         assert_eq!(check(0, 8, 64), Ok(()));
     }
 

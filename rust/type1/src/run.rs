@@ -164,10 +164,13 @@ impl<'a> Extents<'a> {
         }
     }
 
-    /// Adds memory behind all that there is. False when it starts another extent and there is no room
-    /// for one.
+    /// Adds memory behind all that there is, or nothing. False when it starts another extent and there is
+    /// no room for one.
     #[inline]
     pub fn push(&mut self, piece: Extent) -> bool {
+        if piece.len == 0 {
+            return true;
+        }
         let last = self.used.checked_sub(1).and_then(|i| self.room.get_mut(i));
         if let Some(last) = last {
             if last.phys.wrapping_add(last.len) == piece.phys {
@@ -214,7 +217,10 @@ mod tests {
     /// Frames as memory is handed out: pieces of some length.
     fn frames() -> impl Strategy<Value = Vec<u64>> {
         prop::collection::vec((0u64..64, 1u64..9), 1..12).prop_map(|pieces| {
-            pieces.iter().flat_map(|(first, len)| *first..first + len).collect()
+            pieces
+                .iter()
+                .flat_map(|(first, len)| *first..first + len)
+                .collect()
         })
     }
 
@@ -299,6 +305,7 @@ mod tests {
         let mut extents = Extents::new(&mut room);
         let piece = |phys, len| Extent { phys, len };
         assert!(extents.push(piece(0x1000, 0x1000)));
+        assert!(extents.push(piece(0x8000, 0)));
         assert!(!extents.push(piece(0x5000, 0x1000)));
         assert!(extents.push(piece(0x2000, 0x1000)));
         assert_eq!(extents.as_slice(), [piece(0x1000, 0x2000)]);

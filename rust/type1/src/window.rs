@@ -141,12 +141,18 @@ mod tests {
 
     /// A small address space, so that an address can be a bit.
     fn set_of(windows: &[IovaRange]) -> Vec<bool> {
-        let inside = |a: u64| windows.iter().any(|w| w.first().raw() <= a && a <= w.last().raw());
+        let inside = |a: u64| {
+            windows
+                .iter()
+                .any(|w| w.first().raw() <= a && a <= w.last().raw())
+        };
         (0..64).map(inside).collect()
     }
 
     fn sorted_and_disjoint(windows: &[IovaRange]) -> bool {
-        windows.windows(2).all(|pair| pair[0].last() < pair[1].first())
+        windows
+            .windows(2)
+            .all(|pair| pair[0].last() < pair[1].first())
     }
 
     fn some_range() -> impl Strategy<Value = IovaRange> {

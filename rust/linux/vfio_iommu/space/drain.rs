@@ -17,6 +17,12 @@ const BATCH: usize = 512;
 /// And as many as fit on the stack, when there is no memory: taking out must not fail.
 const SMALL_BATCH: usize = 8;
 
+/// No memory, which no other follows: frames begin at multiples of their size.
+const NONE: Extent = Extent {
+    phys: u64::MAX,
+    len: 0,
+};
+
 /// The frames that a domain translates a range to, one lookup for each block within which they follow
 /// each other.
 pub(super) struct Frames<'a> {
@@ -74,15 +80,27 @@ pub(super) fn drain(domains: &[Domain], iova: u64, size: u64, mapping: &Mapping)
     });
     let mut start = iova;
     let mut unpinned = 0u64;
+    let mut open = NONE;
     for extent in Frames::new(first, iova, size, mapping.granule) {
+        if extent.phys == open.phys.wrapping_add(open.len) {
+            open.len = open.len.wrapping_add(extent.len);
+            continue;
+        }
+        if !batch.push(open) {
+            unpinned = unpinned.wrapping_add(flush(first, &mut start, &mut batch, mapping));
+            batch.push(open);
+        }
+        open = extent;
         if kernel::warn_on!(extent.phys == 0) {
             // Nothing was pinned here, and nothing is to be taken out.
             unpinned = unpinned.wrapping_add(flush(first, &mut start, &mut batch, mapping));
             start = start.wrapping_add(extent.len);
-        } else if !batch.push(extent) {
-            unpinned = unpinned.wrapping_add(flush(first, &mut start, &mut batch, mapping));
-            batch.push(extent);
+            open = NONE;
         }
+    }
+    if !batch.push(open) {
+        unpinned = unpinned.wrapping_add(flush(first, &mut start, &mut batch, mapping));
+        batch.push(open);
     }
     unpinned.wrapping_add(flush(first, &mut start, &mut batch, mapping))
 }
@@ -118,9 +136,8 @@ fn flush(domain: &Domain, start: &mut u64, batch: &mut Extents<'_>, mapping: &Ma
         };
         left = rest;
         // SAFETY: Pinned when they were mapped, where they are memory, and out of all tables now.
-        let pages = unsafe {
-            pin::unpin(*extent, mapping.access().writes(), !mapping.has_bare_frames)
-        };
+        let pages =
+            unsafe { pin::unpin(*extent, mapping.access().writes(), !mapping.has_bare_frames) };
         unpinned = unpinned.wrapping_add(pages);
     }
     batch.clear();

@@ -53,7 +53,10 @@ impl Pending<'_> {
             return Ok(());
         }
         for (index, domain) in self.domains.iter().enumerate() {
-            if let Err(e) = domain.table().map(self.start, self.extent, mapping.access()) {
+            if let Err(e) = domain
+                .table()
+                .map(self.start, self.extent, mapping.access())
+            {
                 for done in self.domains.iter().take(index) {
                     done.table().unmap(self.start, self.extent.len);
                 }
@@ -108,14 +111,22 @@ fn fill_pending(
     let mm = current.mm().ok_or(ENODEV)?;
     let writes = mapping.access().writes();
     let all = size >> PAGE_SHIFT;
-    let room = if pending.one_by_one { 1 } else { pin::BATCH.min(all as usize) };
+    let room = if pending.one_by_one {
+        1
+    } else {
+        pin::BATCH.min(all as usize)
+    };
     let mut batch = KVec::with_capacity(room, GFP_KERNEL)?;
     batch.resize(room, 0u64, GFP_KERNEL)?;
 
     let mut done = 0u64;
     while done < all {
         pin::cond_resched();
-        let left = if pending.one_by_one { 1 } else { all.wrapping_sub(done) };
+        let left = if pending.one_by_one {
+            1
+        } else {
+            all.wrapping_sub(done)
+        };
         let vaddr = mapping.vaddr().wrapping_add(pin::bytes(done) as usize);
         match pin::find_own(mm, vaddr, left, writes, &mut batch)? {
             Found::Frames(pfn, pages) => {
@@ -127,7 +138,13 @@ fn fill_pending(
                 let pages_at = batch.get_mut(..pages).ok_or(EFAULT)?;
                 let runs = coalesce(pages_at, pin::frame_of);
                 let here = iova.wrapping_add(pin::bytes(done));
-                push_runs(pending, batch.get(..runs).unwrap_or(&[]), here, pages as u64, mapping)?;
+                push_runs(
+                    pending,
+                    batch.get(..runs).unwrap_or(&[]),
+                    here,
+                    pages as u64,
+                    mapping,
+                )?;
                 done = done.wrapping_add(pages as u64);
             }
         }
@@ -164,7 +181,11 @@ fn push_runs(
     let charged = pages.saturating_sub(mapping.pins_within(iova, pages));
     if let Err(e) = mapping.charge(charged as isize) {
         unpin(0, mapping);
-        return Err(if e == ENOMEM { Failure::MemoryLimit } else { e.into() });
+        return Err(if e == ENOMEM {
+            Failure::MemoryLimit
+        } else {
+            e.into()
+        });
     }
     let mut at = iova;
     for (index, run) in runs.iter().map(|raw| Run::from_raw(*raw)).enumerate() {
@@ -203,5 +224,8 @@ pub(super) fn copy(
     let result = frames
         .try_for_each(|extent| pending.push(extent, mapping))
         .and_then(|()| pending.flush(mapping));
-    (pending.start.wrapping_sub(iova), result.map_err(Failure::from))
+    (
+        pending.start.wrapping_sub(iova),
+        result.map_err(Failure::from),
+    )
 }

@@ -41,8 +41,16 @@ fn large(container: &Container, address: u64, what: &str) -> Result {
         unmap = unmap.min(time(|| container.unmap(IOVA, LARGE))?);
     }
     let per_page = |total: u64| total as f64 / (LARGE / PAGE) as f64;
-    figure(per_page(map), "insn", &format!("map 64 MiB of {what}, per 4 KiB"));
-    figure(per_page(unmap), "insn", &format!("unmap 64 MiB of {what}, per 4 KiB"));
+    figure(
+        per_page(map),
+        "insn",
+        &format!("map 64 MiB of {what}, per 4 KiB"),
+    );
+    figure(
+        per_page(unmap),
+        "insn",
+        &format!("unmap 64 MiB of {what}, per 4 KiB"),
+    );
     Ok(())
 }
 
@@ -53,7 +61,10 @@ fn aligned(memory: &Mapping) -> u64 {
 
 fn meminfo(field: &str) -> Result<u64> {
     let text = std::fs::read_to_string("/proc/meminfo")?;
-    let line = text.lines().find(|line| line.starts_with(field)).context("meminfo")?;
+    let line = text
+        .lines()
+        .find(|line| line.starts_with(field))
+        .context("meminfo")?;
     let number = line.split_whitespace().nth(1).context("meminfo")?;
     Ok(number.parse::<u64>()? << 10)
 }
@@ -110,7 +121,11 @@ fn many(container: &Container, memory: &Mapping) -> Result {
         unmap = unmap.min(time(|| container.unmap(iova(index), PAGE))?);
     }
     figure(unmap as f64, "insn", "unmap 4 KiB, one of 60000 mappings");
-    figure((used / MANY_MAPPINGS as f64).round(), "bytes", "memory per mapping");
+    figure(
+        (used / MANY_MAPPINGS as f64).round(),
+        "bytes",
+        "memory per mapping",
+    );
     Ok(())
 }
 

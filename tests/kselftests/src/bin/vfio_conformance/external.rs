@@ -138,7 +138,9 @@ pub fn copies(devices: &Devices) -> Result<Vec<String>> {
         drop(gone);
         s.rw(device, 0, 8, None);
         s.rw(device, 0, 8, Some(1));
-        let here: Vec<u64> = (0..8).map(|page| memory.read64(page * PAGE as usize)).collect();
+        let here: Vec<u64> = (0..8)
+            .map(|page| memory.read64(page * PAGE as usize))
+            .collect();
         s.note(format!("memory {here:x?}"));
         for page in 0..8 {
             memory.write64(page * PAGE as usize, 0x1000 + page as u64);

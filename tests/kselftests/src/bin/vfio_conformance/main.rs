@@ -31,7 +31,10 @@ impl Devices {
         let functions = Function::all(EDU)?;
         ensure!(functions.len() >= 2, "the guest has fewer than two edu");
         Ok(Self {
-            functions: functions.iter().map(Node::of_function).collect::<Result<_>>()?,
+            functions: functions
+                .iter()
+                .map(Node::of_function)
+                .collect::<Result<_>>()?,
             emulated: vec![Node::emulated(0)?, Node::emulated(1)?],
             bars: Function::first(IGB).ok(),
         })
@@ -59,10 +62,19 @@ const CASES: &[Case] = &[
     ("without huge pages", requests::no_huge_pages),
     ("pins of emulated devices", external::pins),
     ("copies of emulated devices", external::copies),
-    ("emulated devices in a container of version 1", external::version_1),
+    (
+        "emulated devices in a container of version 1",
+        external::version_1,
+    ),
     ("dirty tracking of emulated devices", external::dirty),
-    ("updating process addresses beside emulated devices", external::vaddr),
-    ("groups of both kinds that come and go", external::coming_and_going),
+    (
+        "updating process addresses beside emulated devices",
+        external::vaddr,
+    ),
+    (
+        "groups of both kinds that come and go",
+        external::coming_and_going,
+    ),
     ("limit of locked memory", process::memory_limit),
     ("a container in the hands of a child", process::forked),
     ("mappings handed over to a child", process::handed_over),
@@ -101,7 +113,11 @@ fn compare(theirs: &[String], ours: &[String]) -> Result {
             }
         }
     }
-    ensure!(different == 0, "{different} of {} lines differ", theirs.len());
+    ensure!(
+        different == 0,
+        "{different} of {} lines differ",
+        theirs.len()
+    );
     note(format!("{} lines", theirs.len()));
     Ok(())
 }
@@ -117,9 +133,15 @@ fn setup() -> Result<(Transcripts, Transcripts)> {
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
     if words.next().as_deref() == Some("--inherited") {
-        let container = words.next().and_then(|word| word.parse().ok()).unwrap_or(-1);
+        let container = words
+            .next()
+            .and_then(|word| word.parse().ok())
+            .unwrap_or(-1);
         let lines = process::inherited(container);
-        println!("{}", lines.unwrap_or_else(|e| vec![format!("{e:#}")]).join("\n"));
+        println!(
+            "{}",
+            lines.unwrap_or_else(|e| vec![format!("{e:#}")]).join("\n")
+        );
         return ExitCode::SUCCESS;
     }
     ktap::run(setup, |(theirs, ours)| {

@@ -77,7 +77,11 @@ pub fn memory_limit(devices: &Devices) -> Result<Vec<String>> {
         let base = memory.address();
         drop_ipc_lock()?;
         for pages in [0, 1, 7, 600] {
-            setrlimit(Resource::RLIMIT_MEMLOCK, pages * PAGE, pages * PAGE + 4096 * PAGE)?;
+            setrlimit(
+                Resource::RLIMIT_MEMLOCK,
+                pages * PAGE,
+                pages * PAGE + 4096 * PAGE,
+            )?;
             s.note(format!("limit {pages} pages"));
             for size in [1, 2, 7, 8, 512, 600, 601, 1024] {
                 s.map(RW, base, base, AT, size * PAGE);
@@ -185,7 +189,11 @@ pub fn executed(devices: &Devices) -> Result<Vec<String>> {
             .args(["--inherited", &container.to_string()])
             .output()?;
         let mut lines = std::mem::take(&mut s.lines);
-        lines.extend(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned));
+        lines.extend(
+            String::from_utf8_lossy(&output.stdout)
+                .lines()
+                .map(str::to_owned),
+        );
         Ok(lines)
     })
 }
@@ -227,7 +235,14 @@ pub fn killed(devices: &Devices) -> Result<Vec<String>> {
                     let memory = Mapping::memory(2048 * PAGE as usize)?;
                     loop {
                         for index in 0..4 {
-                            s.map_raw(32, RW, memory.address(), AT + index * 0x100_0000, 2048 * PAGE).ok();
+                            s.map_raw(
+                                32,
+                                RW,
+                                memory.address(),
+                                AT + index * 0x100_0000,
+                                2048 * PAGE,
+                            )
+                            .ok();
                         }
                         s.pin(1, AT, 16, 3);
                         // The parent counts rounds.

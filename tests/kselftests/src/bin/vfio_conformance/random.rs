@@ -67,14 +67,22 @@ fn run(devices: &Devices, seed: u64, requests: usize) -> Result<Vec<String>> {
         }
         match random.below(16) {
             0..=4 => {
-                let flags = if random.one_in(12) { random.below(9) } else { 1 + random.below(3) };
+                let flags = if random.one_in(12) {
+                    random.below(9)
+                } else {
+                    1 + random.below(3)
+                };
                 let memory = if random.one_in(4) { &huge } else { &small };
                 let base = memory.address();
                 let vaddr = base + random.below(PAGES) * PAGE;
                 s.map(flags as u32, vaddr, base, page, size);
             }
             5..=7 => {
-                let flags = if random.one_in(10) { random.below(8) as u32 & !1 } else { 0 };
+                let flags = if random.one_in(10) {
+                    random.below(8) as u32 & !1
+                } else {
+                    0
+                };
                 if flags & UNMAP_ALL != 0 && !random.one_in(4) {
                     s.unmap(flags, 0, 0);
                 } else {
@@ -92,7 +100,9 @@ fn run(devices: &Devices, seed: u64, requests: usize) -> Result<Vec<String>> {
                 s.bitmap(random.one_in(2), page, size, words, random.next());
             }
             11 | 12 => {
-                let emulated: Vec<_> = (0..present.len()).filter(|i| present[*i] % 2 == 1).collect();
+                let emulated: Vec<_> = (0..present.len())
+                    .filter(|i| present[*i] % 2 == 1)
+                    .collect();
                 if let Some(device) = emulated.first().copied() {
                     match random.below(3) {
                         0 => {
@@ -102,7 +112,12 @@ fn run(devices: &Devices, seed: u64, requests: usize) -> Result<Vec<String>> {
                         1 => s.unpin(device, page & !(PAGE - 1), 1 + random.below(6)),
                         _ => {
                             let value = random.one_in(2).then_some(seed as u8);
-                            s.rw(device, page + random.below(PAGE), 1 + random.below(2 * PAGE), value);
+                            s.rw(
+                                device,
+                                page + random.below(PAGE),
+                                1 + random.below(2 * PAGE),
+                                value,
+                            );
                         }
                     }
                 }
@@ -113,7 +128,11 @@ fn run(devices: &Devices, seed: u64, requests: usize) -> Result<Vec<String>> {
                     let mut group = Opened::new(nodes[next])?;
                     let joined = group.join(&s.container);
                     let opened = group.open_device();
-                    s.note(format!("device {next} joins: {}, {}", show(joined), show(opened)));
+                    s.note(format!(
+                        "device {next} joins: {}, {}",
+                        show(joined),
+                        show(opened)
+                    ));
                     if joined.is_ok() {
                         present.push(next);
                         s.opened.push(group);
@@ -124,7 +143,11 @@ fn run(devices: &Devices, seed: u64, requests: usize) -> Result<Vec<String>> {
                 let index = random.below(present.len() as u64) as usize;
                 let mut group = s.opened.remove(index);
                 let left = group.leave();
-                s.note(format!("device {} leaves: {}", present.remove(index), show(left)));
+                s.note(format!(
+                    "device {} leaves: {}",
+                    present.remove(index),
+                    show(left)
+                ));
             }
             14 => {
                 s.info(1024);

@@ -109,7 +109,11 @@ impl Opened {
 
     pub fn join(&self, container: &File) -> Answer {
         let fd = container.as_raw_fd();
-        ioctl(&self.group, GROUP_SET_CONTAINER, std::ptr::from_ref(&fd) as u64)
+        ioctl(
+            &self.group,
+            GROUP_SET_CONTAINER,
+            std::ptr::from_ref(&fd) as u64,
+        )
     }
 
     pub fn raw_group(&self) -> i32 {
@@ -145,7 +149,9 @@ fn pins() -> Result<i64> {
     let text = std::fs::read_to_string("/proc/vmstat")?;
     let read = |name: &str| {
         let line = text.lines().find(|line| line.starts_with(name));
-        let value = line.and_then(|line| line.split(' ').nth(1)).context("vmstat")?;
+        let value = line
+            .and_then(|line| line.split(' ').nth(1))
+            .context("vmstat")?;
         Ok::<i64, anyhow::Error>(value.parse()?)
     };
     Ok(read("nr_foll_pin_acquired")? - read("nr_foll_pin_released")?)
@@ -154,7 +160,10 @@ fn pins() -> Result<i64> {
 /// KiB that this process has locked.
 fn locked() -> Result<u64> {
     let text = std::fs::read_to_string("/proc/self/status")?;
-    let line = text.lines().find(|line| line.starts_with("VmLck:")).context("VmLck")?;
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("VmLck:"))
+        .context("VmLck")?;
     Ok(line.split_whitespace().nth(1).context("VmLck")?.parse()?)
 }
 
@@ -174,7 +183,11 @@ impl Session {
         let mut session = Self::empty()?;
         for node in nodes {
             let opened = Opened::new(node)?;
-            ensure!(opened.join(&session.container).is_ok(), "{} joins", node.name);
+            ensure!(
+                opened.join(&session.container).is_ok(),
+                "{} joins",
+                node.name
+            );
             session.opened.push(opened);
         }
         ensure!(session.ioctl(SET_IOMMU, kind).is_ok(), "VFIO_SET_IOMMU");
@@ -256,7 +269,11 @@ impl Session {
     pub fn unmap(&mut self, flags: u32, iova: u64, size: u64) {
         let (answer, done) = self.unmap_raw(24, flags, iova, size, None);
         if answer.is_ok() && flags & UNMAP_VADDR == 0 {
-            let size = if flags & UNMAP_ALL != 0 { u64::MAX } else { size };
+            let size = if flags & UNMAP_ALL != 0 {
+                u64::MAX
+            } else {
+                size
+            };
             self.forget(iova, size);
         }
         let line = format!(
@@ -306,7 +323,10 @@ impl Session {
             self.forget(iova, size);
         }
         let what = if unmap { "unmap with bitmap" } else { "bitmap" };
-        let line = format!("{what} iova {iova:#x} size {size:#x}: {}, {seen:x?}", show(answer));
+        let line = format!(
+            "{what} iova {iova:#x} size {size:#x}: {}, {seen:x?}",
+            show(answer)
+        );
         self.note(line);
     }
 
@@ -334,7 +354,10 @@ impl Session {
     pub fn dirty(&mut self, argsz: u32, flags: u32) {
         let words = [u64::from(argsz) | u64::from(flags) << 32];
         let answer = self.ioctl(DIRTY_PAGES, words.as_ptr() as u64);
-        self.note(format!("dirty argsz {argsz} flags {flags:#x}: {}", show(answer)));
+        self.note(format!(
+            "dirty argsz {argsz} flags {flags:#x}: {}",
+            show(answer)
+        ));
     }
 
     /// What VFIO_IOMMU_GET_INFO says with `argsz` bytes of room, byte by byte.
@@ -343,7 +366,10 @@ impl Session {
         bytes[..4].copy_from_slice(&argsz.to_ne_bytes());
         let answer = self.ioctl(GET_INFO, bytes.as_mut_ptr() as u64);
         let seen = std::hint::black_box(bytes);
-        let used = seen.iter().rposition(|byte| *byte != 0xa5).map_or(0, |last| last + 1);
+        let used = seen
+            .iter()
+            .rposition(|byte| *byte != 0xa5)
+            .map_or(0, |last| last + 1);
         self.note(format!(
             "info argsz {argsz}: {} {:02x?}",
             show(answer),

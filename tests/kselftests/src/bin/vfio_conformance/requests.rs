@@ -50,7 +50,10 @@ pub fn kinds(devices: &Devices) -> Result<Vec<String>> {
 
 pub fn info(devices: &Devices) -> Result<Vec<String>> {
     let mut s = Session::with(&[&devices.functions[0]], TYPE1V2)?;
-    for argsz in SIZES.into_iter().chain([40, 56, 64, 88, 100, 103, 104, 119, 120, 135, 136, 1024]) {
+    for argsz in SIZES
+        .into_iter()
+        .chain([40, 56, 64, 88, 100, 103, 104, 119, 120, 135, 136, 1024])
+    {
         s.info(argsz);
     }
     for pointer in BAD_POINTERS {
@@ -58,7 +61,16 @@ pub fn info(devices: &Devices) -> Result<Vec<String>> {
         s.note(format!("info at {pointer:#x}: {}", show(answer)));
     }
     for request in (0..24).map(|n| CHECK_EXTENSION - 1 + n) {
-        if ![GET_INFO, MAP_DMA, UNMAP_DMA, DIRTY_PAGES, CHECK_EXTENSION, SET_IOMMU].contains(&request) {
+        if ![
+            GET_INFO,
+            MAP_DMA,
+            UNMAP_DMA,
+            DIRTY_PAGES,
+            CHECK_EXTENSION,
+            SET_IOMMU,
+        ]
+        .contains(&request)
+        {
             let answer = s.ioctl(request, 0);
             s.note(format!("request {request:#x}: {}", show(answer)));
         }
@@ -98,7 +110,13 @@ pub fn map(devices: &Devices) -> Result<Vec<String>> {
         for bits in 0..8u64 {
             let off = |bit: u64, by: u64| if bits & bit != 0 { by } else { 0 };
             for by in [1, 8, 0x200, 0x800, 0xfff] {
-                s.map(RW, base + off(1, by), base, 0x30_0000 + off(2, by), PAGE + off(4, by));
+                s.map(
+                    RW,
+                    base + off(1, by),
+                    base,
+                    0x30_0000 + off(2, by),
+                    PAGE + off(4, by),
+                );
                 s.unmap(0, 0x30_0000, PAGE);
             }
         }
@@ -130,15 +148,28 @@ pub fn map(devices: &Devices) -> Result<Vec<String>> {
             (base, 0xfef0_0000, PAGE),
         ] {
             let answer = s.map_raw(32, RW, vaddr, iova, size);
-            let own = if vaddr == base { "memory".into() } else { format!("{vaddr:#x}") };
-            s.note(format!("map {own} iova {iova:#x} size {size:#x}: {}", show(answer)));
+            let own = if vaddr == base {
+                "memory".into()
+            } else {
+                format!("{vaddr:#x}")
+            };
+            s.note(format!(
+                "map {own} iova {iova:#x} size {size:#x}: {}",
+                show(answer)
+            ));
             s.unmap(0, iova, PAGE);
         }
         // Overlaps.
         s.map(RW, base, base, 0x40_0000, 4 * PAGE);
         for first in 0..6u64 {
             for pages in 1..=6 {
-                s.map(RW, base, base, 0x40_0000 - PAGE + first * PAGE, pages * PAGE);
+                s.map(
+                    RW,
+                    base,
+                    base,
+                    0x40_0000 - PAGE + first * PAGE,
+                    pages * PAGE,
+                );
                 if first == 0 && pages == 1 {
                     s.unmap(0, 0x40_0000 - PAGE, PAGE);
                 }
@@ -189,7 +220,7 @@ pub fn unmap(devices: &Devices) -> Result<Vec<String>> {
             (0, u64::MAX),
             (0, u64::MAX - PAGE + 1),
             (PAGE, u64::MAX - PAGE + 1),
-            (PAGE, u64::MAX & !(PAGE - 1)),
+            (PAGE, !(PAGE - 1)),
             (u64::MAX - PAGE + 1, PAGE),
             (u64::MAX - PAGE + 1, 2 * PAGE),
             (1 << 63, 1 << 63),
@@ -342,7 +373,12 @@ pub fn memory(devices: &Devices) -> Result<Vec<String>> {
     s.account()?;
     s.unmap(0, at, 64 * PAGE);
     s.account()?;
-    for protection in [libc::PROT_READ, libc::PROT_NONE, libc::PROT_WRITE, libc::PROT_EXEC] {
+    for protection in [
+        libc::PROT_READ,
+        libc::PROT_NONE,
+        libc::PROT_WRITE,
+        libc::PROT_EXEC,
+    ] {
         let memory = Mapping::memory(4 * PAGE as usize)?;
         memory.protect(0, 4 * PAGE as usize, protection)?;
         for flags in [MAP_READ, MAP_WRITE, RW] {
@@ -372,7 +408,12 @@ pub fn memory(devices: &Devices) -> Result<Vec<String>> {
         s.unmap(0, at, 8 * PAGE);
     }
     let path = "/dev/shm/vfio_conformance";
-    let file = File::options().create(true).truncate(true).read(true).write(true).open(path)?;
+    let file = File::options()
+        .create(true)
+        .truncate(true)
+        .read(true)
+        .write(true)
+        .open(path)?;
     file.set_len(2 * PAGE)?;
     let shared = Mapping::of_file(&file, 0, 4 * PAGE as usize)?;
     for pages in [2, 4] {
@@ -396,7 +437,10 @@ pub fn memory(devices: &Devices) -> Result<Vec<String>> {
         for flags in [MAP_READ, RW] {
             for len in [PAGE, size] {
                 let answer = s.map_raw(32, flags, registers.address(), at, len);
-                s.note(format!("map bar {bar} flags {flags} size {len:#x}: {}", show(answer)));
+                s.note(format!(
+                    "map bar {bar} flags {flags} size {len:#x}: {}",
+                    show(answer)
+                ));
                 s.account()?;
                 s.unmap(0, at, len);
             }
@@ -404,7 +448,11 @@ pub fn memory(devices: &Devices) -> Result<Vec<String>> {
     }
     // Huge pages, whole and cut.
     let huge = Mapping::huge_pages(4 * PAGE_2M, 21)?;
-    for (offset, size) in [(0, 4 * PAGE_2M), (PAGE as usize, PAGE_2M), (0, PAGE_2M + 3 * PAGE as usize)] {
+    for (offset, size) in [
+        (0, 4 * PAGE_2M),
+        (PAGE as usize, PAGE_2M),
+        (0, PAGE_2M + 3 * PAGE as usize),
+    ] {
         for iova in [at, at + PAGE] {
             let (vaddr, size) = (huge.address() + offset as u64, size as u64);
             s.map(RW, vaddr, huge.address(), iova, size);
@@ -455,7 +503,10 @@ pub fn groups(devices: &Devices) -> Result<Vec<String>> {
         s.account()?;
     }
     let intruder = Opened::new(&devices.functions[0]);
-    first.note(format!("group of another container opens: {}", intruder.is_ok()));
+    first.note(format!(
+        "group of another container opens: {}",
+        intruder.is_ok()
+    ));
     first.unmap(UNMAP_ALL, 0, 0);
     first.account()?;
     second.unmap(0, 0x10_0000, 4 * PAGE);
@@ -467,9 +518,15 @@ pub fn groups(devices: &Devices) -> Result<Vec<String>> {
 
 /// More mappings than there may be.
 pub fn entry_limit(devices: &Devices) -> Result<Vec<String>> {
-    std::fs::write("/sys/module/vfio_iommu_type1/parameters/dma_entry_limit", "5")?;
+    std::fs::write(
+        "/sys/module/vfio_iommu_type1/parameters/dma_entry_limit",
+        "5",
+    )?;
     let mut s = Session::with(&[&devices.functions[0]], TYPE1V2)?;
-    std::fs::write("/sys/module/vfio_iommu_type1/parameters/dma_entry_limit", "65535")?;
+    std::fs::write(
+        "/sys/module/vfio_iommu_type1/parameters/dma_entry_limit",
+        "65535",
+    )?;
     let memory = Mapping::memory(PAGE as usize)?;
     let base = memory.address();
     for index in 0..7 {
@@ -496,7 +553,13 @@ pub fn no_huge_pages(devices: &Devices) -> Result<Vec<String>> {
     let huge = Mapping::huge_pages(PAGE_2M, 21)?;
     let memory = Mapping::memory(600 * PAGE as usize)?;
     s.map(RW, huge.address(), huge.address(), 0, PAGE_2M as u64);
-    s.map(RW, memory.address(), memory.address(), PAGE_2M as u64, 600 * PAGE);
+    s.map(
+        RW,
+        memory.address(),
+        memory.address(),
+        PAGE_2M as u64,
+        600 * PAGE,
+    );
     s.account()?;
     std::fs::write(parameter, "0")?;
     s.unmap(0, 0, PAGE_2M as u64);
