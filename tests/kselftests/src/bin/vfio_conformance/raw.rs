@@ -288,14 +288,14 @@ impl Session {
         self.mapped.retain(|mapping| !within(mapping));
     }
 
-    /// A bit for each page from `iova` on that is mapped.
-    fn mapped_pages(&self, iova: u64, words: usize) -> Vec<u64> {
+    /// A bit for each page from `iova` on that is mapped, and in the range.
+    fn mapped_pages(&self, iova: u64, size: u64, words: usize) -> Vec<u64> {
         let is_mapped = |page: u64| {
             let inside = |(first, size): &(u64, u64)| page >= *first && page - first < *size;
             self.mapped.iter().any(inside)
         };
         let mut bits = vec![0u64; words];
-        for bit in 0..words * 64 {
+        for bit in (0..words * 64).take_while(|bit| (*bit as u64) < size / PAGE) {
             let page = iova.checked_add(bit as u64 * PAGE);
             bits[bit / 64] |= u64::from(page.is_some_and(is_mapped)) << (bit % 64);
         }
@@ -309,7 +309,7 @@ impl Session {
         let bits = vec![fill; words + 2];
         let data = bits.as_ptr() as u64;
         let bytes = words as u64 * 8;
-        let pages = self.mapped_pages(iova, words + 2);
+        let pages = self.mapped_pages(iova, size, words + 2);
         let answer = if unmap {
             let bitmap = Some((PAGE, bytes, data));
             self.unmap_raw(48, UNMAP_DIRTY, iova, size, bitmap).0
