@@ -100,13 +100,35 @@ fn transcripts(load: impl Fn() -> Result) -> Result<Transcripts> {
     Ok(all)
 }
 
+/// Whether a line says the same, but that the shipped driver has further pages dirty.
+fn is_more_exact(theirs: &str, ours: &str) -> bool {
+    let parts = |line: &str| {
+        let (words, bits) = line.strip_prefix(raw::AGAIN)?.split_once('[')?;
+        let bits = bits.trim_end_matches(']').split(", ");
+        let bits: Option<Vec<u64>> = bits
+            .map(|word| u64::from_str_radix(word, 16).ok())
+            .collect();
+        Some((words.to_owned(), bits?))
+    };
+    match (parts(theirs), parts(ours)) {
+        (Some((their_words, theirs)), Some((our_words, ours))) => {
+            let within = theirs
+                .iter()
+                .zip(&ours)
+                .all(|(theirs, ours)| ours & !theirs == 0);
+            their_words == our_words && theirs.len() == ours.len() && within
+        }
+        _ => false,
+    }
+}
+
 /// Prints where two transcripts differ.
 fn compare(theirs: &[String], ours: &[String]) -> Result {
     let mut different = 0;
     for index in 0..theirs.len().max(ours.len()) {
         let line = |lines: &[String]| lines.get(index).cloned().unwrap_or_else(|| "(end)".into());
         let (theirs, ours) = (line(theirs), line(ours));
-        if theirs != ours {
+        if theirs != ours && !is_more_exact(&theirs, &ours) {
             different += 1;
             if different <= 12 {
                 note(format!("line {index}\n  C:    {theirs}\n  ours: {ours}"));

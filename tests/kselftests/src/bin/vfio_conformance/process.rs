@@ -206,6 +206,7 @@ pub fn inherited(container: i32) -> Result<Vec<String>> {
         opened: Vec::new(),
         lines: Vec::new(),
         mapped: Vec::new(),
+        handed_out: false,
     };
     let memory = Mapping::memory(16 * PAGE as usize)?;
     let base = memory.address();

@@ -142,7 +142,14 @@ pub struct Session {
     pub lines: Vec<String>,
     /// Address and size of what is mapped.
     pub mapped: Vec<(u64, u64)>,
+    /// A bitmap was handed out since tracking began.
+    pub handed_out: bool,
 }
+
+/// Begins a line with a bitmap that the shipped driver may have set further bits in: it shifts a mapping's
+/// bitmap in its place to hand it out, clears too few bits of it afterwards, and adds too many of what is
+/// in the user's bitmap already.
+pub const AGAIN: &str = "again: ";
 
 /// Pages that are pinned, in the whole system.
 fn pins() -> Result<i64> {
@@ -175,6 +182,7 @@ impl Session {
             opened: Vec::new(),
             lines: Vec::new(),
             mapped: Vec::new(),
+            handed_out: false,
         })
     }
 
@@ -323,8 +331,10 @@ impl Session {
             self.forget(iova, size);
         }
         let what = if unmap { "unmap with bitmap" } else { "bitmap" };
+        let again = if self.handed_out { AGAIN } else { "" };
+        self.handed_out |= !matches!(answer, Err(Errno::EINVAL));
         let line = format!(
-            "{what} iova {iova:#x} size {size:#x}: {}, {seen:x?}",
+            "{again}{what} iova {iova:#x} size {size:#x}: {}, {seen:x?}",
             show(answer)
         );
         self.note(line);
@@ -354,6 +364,9 @@ impl Session {
     pub fn dirty(&mut self, argsz: u32, flags: u32) {
         let words = [u64::from(argsz) | u64::from(flags) << 32];
         let answer = self.ioctl(DIRTY_PAGES, words.as_ptr() as u64);
+        if flags == uapi::VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP && answer.is_ok() {
+            self.handed_out = false;
+        }
         self.note(format!(
             "dirty argsz {argsz} flags {flags:#x}: {}",
             show(answer)
