@@ -189,7 +189,7 @@ mod tests {
 
         #[test]
         fn a_conflict_is_a_mapping_outside(
-            windows in prop::collection::vec(some_range(), 0..1),
+            windows in prop::collection::vec(some_range(), 0..=1),
             aperture in some_range(),
             mapping in some_range(),
         ) {

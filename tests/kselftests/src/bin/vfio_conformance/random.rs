@@ -93,11 +93,11 @@ fn run(devices: &Devices, seed: u64, requests: usize) -> Result<Vec<String>> {
                 s.dirty(8, 1 + random.below(2) as u32);
             }
             9 => {
-                s.bitmap(random.one_in(2), AT, PAGES * PAGE, 2, random.next());
+                s.bitmap(random.one_in(2), AT, PAGES * PAGE, 2, 0);
             }
             10 => {
                 let words = random.below(3) as usize;
-                s.bitmap(random.one_in(2), page, size, words, random.next());
+                s.bitmap(random.one_in(2), page, size, words, 0);
             }
             11 | 12 => {
                 let emulated: Vec<_> = (0..present.len())
