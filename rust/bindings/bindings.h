@@ -26,3 +26,18 @@
 #include <linux/vfio.h>
 #include <../drivers/vfio/vfio.h>
 #include "helpers_vfio.h"
+
+/* mdev */
+#include <linux/mdev.h>
+
+enum siov_mdev_layout {
+	SIOV_MDEV_DEVICE_SIZE = sizeof(struct mdev_device),
+	SIOV_MDEV_DEVICE_TYPE = offsetof(struct mdev_device, type),
+	SIOV_MDEV_DEVICE_ACTIVE = offsetof(struct mdev_device, active),
+	SIOV_MDEV_TYPE_SIZE = sizeof(struct mdev_type),
+	SIOV_MDEV_TYPE_KOBJ = offsetof(struct mdev_type, kobj),
+	SIOV_MDEV_PARENT_SIZE = sizeof(struct mdev_parent),
+	SIOV_MDEV_PARENT_INSTANCES = offsetof(struct mdev_parent, available_instances),
+	SIOV_MDEV_DRIVER_SIZE = sizeof(struct mdev_driver),
+	SIOV_MDEV_DRIVER_DRIVER = offsetof(struct mdev_driver, driver),
+};

@@ -12,6 +12,7 @@
 #include <linux/pci.h>
 #include <linux/pci-ats.h>
 #include <linux/ratelimit.h>
+#include <linux/rwsem.h>
 #include <linux/spinlock.h>
 #include <asm/apic.h>
 #include <asm/hw_irq.h>
@@ -112,4 +113,16 @@ void siov_helper_raw_spin_assert_is_held(raw_spinlock_t *lock)
 irqreturn_t siov_helper_irqreturn(bool handled)
 {
 	return IRQ_RETVAL(handled);
+}
+
+/* mdev */
+const char *siov_helper_dev_name(struct device *dev)
+{
+	return dev_name(dev);
+}
+
+/* The lock of a parent of mediated devices; one class for all of them, as in C. */
+void siov_helper_init_mdev_unreg_sem(struct rw_semaphore *sem)
+{
+	init_rwsem(sem);
 }

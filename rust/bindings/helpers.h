@@ -32,4 +32,9 @@ bool siov_helper_raw_spin_trylock_irqsave(raw_spinlock_t *lock, unsigned long *f
 void siov_helper_raw_spin_assert_is_held(raw_spinlock_t *lock);
 irqreturn_t siov_helper_irqreturn(bool handled);
 
+/* mdev */
+struct rw_semaphore;
+const char *siov_helper_dev_name(struct device *dev);
+void siov_helper_init_mdev_unreg_sem(struct rw_semaphore *sem);
+
 #endif

@@ -1,0 +1,406 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Files in sysfs: those of a type, which is a bare kobject, and those of a mediated device.
+//!
+//! C header: [`include/linux/sysfs.h`](srctree/include/linux/sysfs.h)
+
+use crate::{Core, Device, Shared, Type};
+use core::marker::PhantomData;
+use kernel::error::{from_result, to_result};
+use kernel::prelude::*;
+use linux::bindings;
+use siov_types::PAGE_SIZE;
+
+/// What reading a file returns: at most one page.
+pub struct Page<'a>(&'a mut [u8; PAGE_SIZE as usize]);
+
+impl Page<'_> {
+    /// # Safety
+    ///
+    /// `buf` is the page that sysfs passes to a `show` function, valid for `'a`.
+    unsafe fn from_raw<'a>(buf: *mut kernel::ffi::c_char) -> Page<'a> {
+        // SAFETY: As required of us.
+        Page(unsafe { &mut *buf.cast() })
+    }
+
+    pub(crate) fn as_ptr(&self) -> *mut kernel::ffi::c_char {
+        self.0.as_ptr().cast_mut().cast()
+    }
+
+    /// What a C function says that it wrote to the page.
+    pub(crate) fn written(self, len: isize) -> Result<usize> {
+        usize::try_from(len).map_err(|_| Error::from_errno(len as i32))
+    }
+
+    /// `text` and a line feed, cut at the end of the page as `sysfs_emit()` does.
+    pub fn line(self, text: &[u8]) -> Result<usize> {
+        let mut len = 0;
+        // C keeps the last byte for a NUL.
+        let room = self.0.iter_mut().take(PAGE_SIZE as usize - 1);
+        for (to, from) in room.zip(Iterator::chain(text.iter(), b"\n")) {
+            *to = *from;
+            len += 1;
+        }
+        Ok(len)
+    }
+}
+
+/// What is written to a file; sysfs has put a NUL behind it.
+#[derive(Clone, Copy)]
+pub struct Text<'a>(&'a [u8]);
+
+impl<'a> Text<'a> {
+    /// # Safety
+    ///
+    /// `buf` is what sysfs passes to a `store` function, valid for `'a`.
+    unsafe fn from_raw(buf: *const kernel::ffi::c_char, len: usize) -> Self {
+        // SAFETY: As required of us.
+        Self(unsafe { core::slice::from_raw_parts(buf.cast(), len) })
+    }
+
+    /// The bytes that were written.
+    pub fn bytes(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// Reads a number as `kstrtoul(text, 0, ...)` does.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for all that is no number, `ERANGE` for one that does not fit.
+    pub fn number(self) -> Result<u64> {
+        let mut value = 0;
+        // SAFETY: The text ends with a NUL.
+        to_result(unsafe { bindings::kstrtoull(self.0.as_ptr().cast(), 0, &raw mut value) })?;
+        Ok(value)
+    }
+
+    /// Reads a UUID as `guid_parse()` does, which ignores what comes behind it.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for what is none.
+    pub fn uuid(self) -> Result<crate::Uuid> {
+        let mut guid = bindings::guid_t::default();
+        // SAFETY: The text ends with a NUL, where the function stops.
+        to_result(unsafe { bindings::guid_parse(self.0.as_ptr().cast(), &raw mut guid) })?;
+        Ok(crate::Uuid(guid.b))
+    }
+}
+
+/// A file of a type.
+#[repr(C)]
+pub struct TypeAttribute<T: Core> {
+    attr: bindings::attribute,
+    show: Option<fn(&Type, Page<'_>) -> Result<usize>>,
+    store: Option<fn(&T, &Type, Text<'_>) -> Result>,
+    visible: fn(&Type) -> bool,
+}
+
+// Kernel code takes `as_char_ptr()`, which is not const; the type has more fields with lockdep.
+#[allow(clippy::disallowed_methods, clippy::needless_update)]
+const fn attribute(name: &'static CStr, mode: u16) -> bindings::attribute {
+    bindings::attribute {
+        name: name.as_ptr().cast(),
+        mode,
+        ..pin_init::zeroed()
+    }
+}
+
+fn always(_: &Type) -> bool {
+    true
+}
+
+impl<T: Core> TypeAttribute<T> {
+    /// A file that all may read.
+    pub const fn read_only(
+        name: &'static CStr,
+        show: fn(&Type, Page<'_>) -> Result<usize>,
+    ) -> Self {
+        Self {
+            attr: attribute(name, 0o444),
+            show: Some(show),
+            store: None,
+            visible: always,
+        }
+    }
+
+    /// A file that root may write.
+    pub const fn write_only(
+        name: &'static CStr,
+        store: fn(&T, &Type, Text<'_>) -> Result,
+    ) -> Self {
+        Self {
+            attr: attribute(name, 0o200),
+            show: None,
+            store: Some(store),
+            visible: always,
+        }
+    }
+
+    /// The same for such types only.
+    pub const fn only_if(self, visible: fn(&Type) -> bool) -> Self {
+        Self { visible, ..self }
+    }
+
+    /// # Safety
+    ///
+    /// `attr` is the first field of one of these, which lives for ever.
+    unsafe fn from_raw(attr: *mut bindings::attribute) -> &'static Self {
+        // SAFETY: As required of us.
+        unsafe { &*attr.cast_const().cast() }
+    }
+}
+
+/// A file of a mediated device.
+pub struct DeviceAttribute<T: Core> {
+    name: &'static CStr,
+    show: Option<fn(&Device<T>, Page<'_>) -> Result<usize>>,
+    store: Option<fn(&T, &Device<T>, Text<'_>, Remover<'_>) -> Result>,
+}
+
+impl<T: Core> DeviceAttribute<T> {
+    /// A file that all may read.
+    pub const fn read_only(
+        name: &'static CStr,
+        show: fn(&Device<T>, Page<'_>) -> Result<usize>,
+    ) -> Self {
+        Self {
+            name,
+            show: Some(show),
+            store: None,
+        }
+    }
+
+    /// A file that root may write, and whose `store` may remove the device.
+    pub const fn write_only(
+        name: &'static CStr,
+        store: fn(&T, &Device<T>, Text<'_>, Remover<'_>) -> Result,
+    ) -> Self {
+        Self {
+            name,
+            show: None,
+            store: Some(store),
+        }
+    }
+}
+
+/// The right of a file's `store` function to remove its own device.
+pub struct Remover<'a> {
+    attr: &'a bindings::device_attribute,
+}
+
+impl Remover<'_> {
+    /// Removes the device, unless somebody else is about to: removing it waits for all who use its
+    /// files, except for the one who removes it by a file of its own.
+    pub fn remove<T: Core>(self, mdev: &Device<T>, parent: &Shared<'_>) {
+        // SAFETY: The file that is being written belongs to the device.
+        if unsafe { bindings::device_remove_file_self(mdev.raw_dev(), self.attr) } {
+            mdev.remove(parent);
+        }
+    }
+}
+
+/// Most files that a type, or a device, may have.
+const MAX: usize = 6;
+
+/// [`Core`]'s files in C's form, constant so that they outlive every use.
+pub(crate) struct Tables<T: Core>(PhantomData<T>);
+
+#[allow(clippy::disallowed_methods, clippy::needless_update)]
+impl<T: Core> Tables<T> {
+    const TYPE_LIST: &'static [*const bindings::attribute; MAX + 1] = &{
+        let mut list = [core::ptr::null(); MAX + 1];
+        let mut n = 0;
+        assert!(T::TYPE_ATTRIBUTES.len() <= MAX);
+        while n < T::TYPE_ATTRIBUTES.len() {
+            // The whole element, not its first field: `from_raw` goes back to it.
+            list[n] = (&raw const T::TYPE_ATTRIBUTES[n]).cast();
+            n += 1;
+        }
+        list
+    };
+
+    const TYPE_GROUP: &'static bindings::attribute_group = &bindings::attribute_group {
+        __bindgen_anon_1: bindings::attribute_group__bindgen_ty_1 {
+            is_visible: Some(Self::type_is_visible),
+        },
+        __bindgen_anon_2: bindings::attribute_group__bindgen_ty_2 {
+            attrs_const: Self::TYPE_LIST.as_ptr(),
+        },
+        ..EMPTY_GROUP
+    };
+
+    const TYPE_GROUPS: &'static [*const bindings::attribute_group; 2] =
+        &[&raw const *Self::TYPE_GROUP, core::ptr::null()];
+
+    const TYPE_OPS: &'static bindings::sysfs_ops = &bindings::sysfs_ops {
+        show: Some(Self::type_show),
+        store: Some(Self::type_store),
+    };
+
+    /// Of a type's kobject.
+    pub(crate) const TYPE: &'static bindings::kobj_type = &bindings::kobj_type {
+        release: Some(Type::release),
+        sysfs_ops: Self::TYPE_OPS,
+        default_groups: Self::TYPE_GROUPS.as_ptr().cast_mut(),
+        ..pin_init::zeroed()
+    };
+
+    const DEVICE_FILES: &'static [bindings::device_attribute; MAX] = &[
+        Self::device_file::<0>(),
+        Self::device_file::<1>(),
+        Self::device_file::<2>(),
+        Self::device_file::<3>(),
+        Self::device_file::<4>(),
+        Self::device_file::<5>(),
+    ];
+
+    const DEVICE_LIST: &'static [*const bindings::attribute; MAX + 1] = &{
+        let mut list = [core::ptr::null(); MAX + 1];
+        let mut n = 0;
+        assert!(T::DEVICE_ATTRIBUTES.len() <= MAX);
+        while n < T::DEVICE_ATTRIBUTES.len() {
+            list[n] = &raw const Self::DEVICE_FILES[n].attr;
+            n += 1;
+        }
+        list
+    };
+
+    const DEVICE_GROUP: &'static bindings::attribute_group = &bindings::attribute_group {
+        __bindgen_anon_2: bindings::attribute_group__bindgen_ty_2 {
+            attrs_const: Self::DEVICE_LIST.as_ptr(),
+        },
+        ..EMPTY_GROUP
+    };
+
+    /// Of a mediated device.
+    pub(crate) const DEVICE_GROUPS: &'static [*const bindings::attribute_group; 2] =
+        &[&raw const *Self::DEVICE_GROUP, core::ptr::null()];
+
+    const fn device_file<const N: usize>() -> bindings::device_attribute {
+        if N >= T::DEVICE_ATTRIBUTES.len() {
+            return pin_init::zeroed();
+        }
+        let file = &T::DEVICE_ATTRIBUTES[N];
+        bindings::device_attribute {
+            attr: attribute(file.name, if file.show.is_some() { 0o444 } else { 0o200 }),
+            __bindgen_anon_1: bindings::device_attribute__bindgen_ty_1 {
+                show: Some(Self::device_show::<N>),
+            },
+            __bindgen_anon_2: bindings::device_attribute__bindgen_ty_2 {
+                store: Some(Self::device_store::<N>),
+            },
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Called by sysfs for a type and one of our attributes.
+    unsafe extern "C" fn type_is_visible(
+        kobj: *mut bindings::kobject,
+        attr: *mut bindings::attribute,
+        _n: i32,
+    ) -> bindings::umode_t {
+        // SAFETY: As required of us.
+        let (ty, attr) = unsafe { (Type::from_kobj(kobj), TypeAttribute::<T>::from_raw(attr)) };
+        if (attr.visible)(ty) {
+            attr.attr.mode
+        } else {
+            0
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Called by sysfs for a type, one of our attributes, and a buffer of one page.
+    unsafe extern "C" fn type_show(
+        kobj: *mut bindings::kobject,
+        attr: *mut bindings::attribute,
+        buf: *mut kernel::ffi::c_char,
+    ) -> isize {
+        // SAFETY: As required of us.
+        let (ty, attr, page) = unsafe {
+            (
+                Type::from_kobj(kobj),
+                TypeAttribute::<T>::from_raw(attr),
+                Page::from_raw(buf),
+            )
+        };
+        from_result(|| {
+            let show = attr.show.ok_or(EIO)?;
+            Ok(show(ty, page)? as isize)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by sysfs for a type, one of our attributes, and `len` bytes with a NUL behind.
+    unsafe extern "C" fn type_store(
+        kobj: *mut bindings::kobject,
+        attr: *mut bindings::attribute,
+        buf: *const kernel::ffi::c_char,
+        len: usize,
+    ) -> isize {
+        // SAFETY: As required of us.
+        let (ty, attr, text) = unsafe {
+            (
+                Type::from_kobj(kobj),
+                TypeAttribute::<T>::from_raw(attr),
+                Text::from_raw(buf, len),
+            )
+        };
+        from_result(|| {
+            let store = attr.store.ok_or(EIO)?;
+            let core = T::slot().get().ok_or(ENODEV)?;
+            store(core, ty, text)?;
+            Ok(len as isize)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by sysfs for a mediated device, with a buffer of one page.
+    unsafe extern "C" fn device_show<const N: usize>(
+        dev: *mut bindings::device,
+        _attr: *mut bindings::device_attribute,
+        buf: *mut kernel::ffi::c_char,
+    ) -> isize {
+        from_result(|| {
+            // SAFETY: As required of us.
+            let (mdev, page) = unsafe {
+                (
+                    Device::<T>::from_dev(dev).ok_or(ENODEV)?,
+                    Page::from_raw(buf),
+                )
+            };
+            let show = T::DEVICE_ATTRIBUTES.get(N).and_then(|a| a.show);
+            Ok(show.ok_or(EIO)?(mdev, page)? as isize)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Called by sysfs for a mediated device, with `len` bytes and a NUL behind.
+    unsafe extern "C" fn device_store<const N: usize>(
+        dev: *mut bindings::device,
+        attr: *mut bindings::device_attribute,
+        buf: *const kernel::ffi::c_char,
+        len: usize,
+    ) -> isize {
+        from_result(|| {
+            // A file that removes its device must not lose the device on the way.
+            // SAFETY: As required of us.
+            let mdev = unsafe { Device::<T>::from_dev(dev) }.ok_or(ENODEV)?.get();
+            // SAFETY: As required of us; the attribute is constant.
+            let (text, remover) =
+                unsafe { (Text::from_raw(buf, len), Remover { attr: &*attr }) };
+            let core = T::slot().get().ok_or(ENODEV)?;
+            let store = T::DEVICE_ATTRIBUTES.get(N).and_then(|a| a.store);
+            store.ok_or(EIO)?(core, &mdev, text, remover)?;
+            Ok(len as isize)
+        })
+    }
+}
+
+const EMPTY_GROUP: bindings::attribute_group = pin_init::zeroed();
