@@ -46,11 +46,20 @@ fn file(name: &str) -> Result<PathBuf> {
 ///
 /// Those of finit_module(2).
 pub fn load(name: &str, parameters: &str) -> Result {
-    let path = file(name)?;
-    let module = File::open(&path).with_context(|| path.display().to_string())?;
+    load_file(&file(name)?, parameters)
+}
+
+/// Loads a module from a file, and nothing else.
+///
+/// # Errors
+///
+/// Those of finit_module(2).
+pub fn load_file(path: impl AsRef<Path>, parameters: &str) -> Result {
+    let path = path.as_ref().display();
+    let module = File::open(path.to_string()).with_context(|| path.to_string())?;
     let words = CString::new(parameters)?;
     finit_module(&module, &words, ModuleInitFlags::empty())
-        .with_context(|| format!("load {name} {parameters}"))
+        .with_context(|| format!("load {path} {parameters}"))
 }
 
 /// Loads the shipped module of a name that one of ours has, which the suite brings along (`have =

@@ -12,6 +12,7 @@ pub mod kernel_log;
 pub mod kernel_module;
 pub mod ktap;
 pub mod ktest;
+pub mod mdev;
 pub mod mmio;
 pub mod monitor;
 pub mod pattern;
@@ -23,6 +24,7 @@ pub mod stats;
 pub mod sysfs;
 pub mod tables;
 pub mod traffic;
+pub mod uevent;
 pub mod vfio;
 
 /// Bytes of a page.

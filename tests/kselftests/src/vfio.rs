@@ -5,6 +5,7 @@
 
 use crate::kernel_module;
 use crate::ktap::Result;
+use crate::mdev::Mdev;
 use crate::mmio::Mapping;
 use crate::pci::Function;
 use anyhow::Context;
@@ -103,6 +104,20 @@ impl Container {
         let number = function
             .group()
             .with_context(|| format!("{function} has no group"))?;
+        self.open(number, function.address())
+    }
+
+    /// Opens a mediated device in this container.
+    ///
+    /// # Errors
+    ///
+    /// Those of sysfs and VFIO.
+    pub fn add_mdev(&mut self, mdev: &Mdev) -> Result<Device> {
+        self.open(mdev.group()?, mdev.uuid())
+    }
+
+    /// Puts a group into this container, and opens its device `name`.
+    fn open(&mut self, number: u32, name: &str) -> Result<Device> {
         if !self.groups.iter().any(|(known, _)| *known == number) {
             let group = open(&format!("/dev/vfio/{number}"))?;
             let mut container = self.file.as_raw_fd();
@@ -128,7 +143,7 @@ impl Container {
         }
         let group = self.groups.iter().find(|(known, _)| *known == number);
         let (_, group) = group.context("group vanished")?;
-        let name = CString::new(function.address())?;
+        let name = CString::new(name)?;
         // SAFETY: The argument is a C string.
         let fd = unsafe {
             libc::ioctl(
@@ -307,6 +322,30 @@ impl Device {
     pub fn map_bar(&self, index: u32) -> Result<Mapping> {
         let info = self.region(uapi::VFIO_PCI_BAR0_REGION_INDEX + index)?;
         Mapping::of_file(&self.file, info.offset, usize::try_from(info.size)?)
+    }
+
+    /// Reads from region `index`.
+    ///
+    /// # Errors
+    ///
+    /// Those of VFIO.
+    pub fn read(&self, index: u32, offset: u64, bytes: &mut [u8]) -> Result {
+        let at = self.region(index)?.offset + offset;
+        self.file
+            .read_exact_at(bytes, at)
+            .with_context(|| format!("read {} bytes at {offset:#x} of region {index}", bytes.len()))
+    }
+
+    /// Writes to region `index`.
+    ///
+    /// # Errors
+    ///
+    /// Those of VFIO.
+    pub fn write(&self, index: u32, offset: u64, bytes: &[u8]) -> Result {
+        let at = self.region(index)?.offset + offset;
+        self.file
+            .write_all_at(bytes, at)
+            .with_context(|| format!("write {} bytes at {offset:#x} of region {index}", bytes.len()))
     }
 
     /// Lets the device begin transactions of its own, or forbids it.
