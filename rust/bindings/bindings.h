@@ -28,7 +28,7 @@
 #include "helpers_vfio.h"
 
 /* mdev */
-#include <linux/mdev.h>
+#include "../../include/linux/mdev.h"
 
 enum siov_mdev_layout {
 	SIOV_MDEV_DEVICE_SIZE = sizeof(struct mdev_device),
@@ -41,3 +41,6 @@ enum siov_mdev_layout {
 	SIOV_MDEV_DRIVER_SIZE = sizeof(struct mdev_driver),
 	SIOV_MDEV_DRIVER_DRIVER = offsetof(struct mdev_driver, driver),
 };
+
+/* vfio */
+#include <linux/vfio.h>

@@ -8,6 +8,7 @@
 #include <linux/irq.h>
 #include <linux/irqdomain.h>
 #include <linux/list.h>
+#include <linux/mm.h>
 #include <linux/msi.h>
 #include <linux/pci.h>
 #include <linux/pci-ats.h>
@@ -125,4 +126,33 @@ const char *siov_helper_dev_name(struct device *dev)
 void siov_helper_init_mdev_unreg_sem(struct rw_semaphore *sem)
 {
 	init_rwsem(sem);
+}
+
+resource_size_t siov_helper_pci_resource_start(struct pci_dev *pdev, int bar)
+{
+	return bar >= 0 && bar < PCI_STD_NUM_BARS ? pci_resource_start(pdev, bar) : 0;
+}
+
+resource_size_t siov_helper_pci_resource_len(struct pci_dev *pdev, int bar)
+{
+	return bar >= 0 && bar < PCI_STD_NUM_BARS ? pci_resource_len(pdev, bar) : 0;
+}
+
+unsigned long siov_helper_vma_size(struct vm_area_struct *vma)
+{
+	return vma->vm_end - vma->vm_start;
+}
+
+bool siov_helper_vma_is_shared(struct vm_area_struct *vma)
+{
+	return vma->vm_flags & VM_SHARED;
+}
+
+/* Registers of a device, uncached; the whole of the mapping. */
+int siov_helper_vma_map_registers(struct vm_area_struct *vma, phys_addr_t phys)
+{
+	vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
+	return io_remap_pfn_range(vma, vma->vm_start, PHYS_PFN(phys),
+				  vma->vm_end - vma->vm_start,
+				  vma->vm_page_prot);
 }

@@ -37,4 +37,12 @@ struct rw_semaphore;
 const char *siov_helper_dev_name(struct device *dev);
 void siov_helper_init_mdev_unreg_sem(struct rw_semaphore *sem);
 
+/* vfio */
+struct vm_area_struct;
+resource_size_t siov_helper_pci_resource_start(struct pci_dev *pdev, int bar);
+resource_size_t siov_helper_pci_resource_len(struct pci_dev *pdev, int bar);
+unsigned long siov_helper_vma_size(struct vm_area_struct *vma);
+bool siov_helper_vma_is_shared(struct vm_area_struct *vma);
+int siov_helper_vma_map_registers(struct vm_area_struct *vma, phys_addr_t phys);
+
 #endif

@@ -14,6 +14,7 @@ mod mm;
 pub mod mmio;
 pub mod param;
 pub mod pci;
+pub mod pci_driver;
 pub mod poll;
 pub mod ratelimit;
 pub mod raw;

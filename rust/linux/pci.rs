@@ -115,7 +115,7 @@ impl Device {
         })
     }
 
-    fn raw(&self) -> *mut bindings::pci_dev {
+    pub(crate) fn raw(&self) -> *mut bindings::pci_dev {
         self.0.get()
     }
 

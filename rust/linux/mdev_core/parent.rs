@@ -206,7 +206,7 @@ impl Parent {
     pub fn hold(&self) -> Option<Shared<'_>> {
         // SAFETY: Initialised in `New::of`; `Shared` releases it.
         let held = unsafe { bindings::down_read_trylock(&raw mut (*self.raw()).unreg_sem) };
-        (held != 0).then_some(Shared(self))
+        (held != 0).then(|| Shared(self))
     }
 
     /// Makes the link in `/sys/class/mdev_bus/`.

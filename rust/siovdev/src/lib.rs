@@ -25,6 +25,7 @@ mod bytes;
 pub mod completion;
 pub mod descriptor;
 pub mod fault;
+pub mod fault_region;
 pub mod global;
 pub mod pci;
 pub mod privileged;

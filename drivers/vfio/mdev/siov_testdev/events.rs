@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a user hears of its ADI: interrupts by eventfd, and the record of faults.
+
+use kernel::new_mutex;
+use kernel::prelude::*;
+use kernel::sync::{Arc, Mutex};
+use linux::iommu::{DmaFault, FaultAccess};
+use linux::pci_driver::Handler;
+use linux_aux::OnFault;
+use linux_vfio::eventfd::EventFd;
+use siov_testdev_regs::fault_region::{Log, Record};
+
+/// What a user can be told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Event {
+    /// MSI-X vector 0: a request failed.
+    Fault = 0,
+    /// MSI-X vector 1: the ADI's own interrupt.
+    Completion = 1,
+    /// A request failed, and nobody listens to vector 0.
+    Error = 2,
+    /// The device shall go.
+    Request = 3,
+}
+
+const EVENTS: usize = 4;
+
+struct State {
+    eventfds: [Option<EventFd>; EVENTS],
+    log: KBox<Log>,
+}
+
+#[pin_data]
+pub(crate) struct Events {
+    #[pin]
+    state: Mutex<State>,
+}
+
+impl Events {
+    pub(crate) fn new() -> Result<Arc<Self>> {
+        let state = State {
+            eventfds: [const { None }; EVENTS],
+            log: KBox::new(Log::new(), GFP_KERNEL)?,
+        };
+        Arc::pin_init(
+            pin_init!(Self {
+                state <- new_mutex!(state, "siov_testdev_events"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Signals `event` by this eventfd from now on.
+    pub(crate) fn set(&self, event: Event, eventfd: Option<EventFd>) {
+        let mut state = self.state.lock();
+        let old = state
+            .eventfds
+            .get_mut(event as usize)
+            .and_then(|slot| core::mem::replace(slot, eventfd));
+        drop(state);
+        drop(old);
+    }
+
+    /// As it was before anybody used the ADI.
+    pub(crate) fn clear(&self) {
+        let mut state = self.state.lock();
+        state.eventfds = [const { None }; EVENTS];
+        *state.log = Log::new();
+    }
+
+    /// Signals `event`; says whether anybody listens.
+    pub(crate) fn signal(&self, event: Event) -> bool {
+        let state = self.state.lock();
+        match state.eventfds.get(event as usize) {
+            Some(Some(eventfd)) => {
+                eventfd.signal();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A request failed, and more were lost if `more`.
+    pub(crate) fn fault(&self, half: Record, more: bool) {
+        let mut state = self.state.lock();
+        state.log.add(half);
+        state.log.lose(u64::from(more));
+        drop(state);
+        if !self.signal(Event::Fault) {
+            self.signal(Event::Error);
+        }
+    }
+
+    /// Reads the fault region.
+    pub(crate) fn read_log(&self, offset: usize, data: &mut [u8]) {
+        self.state.lock().log.read(offset, data);
+    }
+}
+
+/// The ADI's own vector.
+pub(crate) struct Completions(pub(crate) Arc<Events>);
+
+impl Handler for Completions {
+    fn handle(&self) {
+        self.0.signal(Event::Completion);
+    }
+}
+
+/// What the IOMMU tells of the ADI's PASID.
+pub(crate) struct Blocked(pub(crate) Arc<Events>);
+
+impl OnFault for Blocked {
+    fn fault(&self, fault: &DmaFault) {
+        let pasid = fault.pasid.map_or(0, |pasid| pasid.raw());
+        let write = fault.access.contains(FaultAccess::WRITE);
+        let half = Record::of_iommu(pasid, fault.page.raw(), write, fault.reason);
+        self.0.fault(half, false);
+    }
+}

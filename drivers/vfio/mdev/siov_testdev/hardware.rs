@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The device: its pages of registers, and which of its ADIs are taken.
+
+use crate::events::Events;
+use kernel::new_mutex;
+use kernel::prelude::*;
+use kernel::sync::{Arc, Mutex};
+use linux::mmio::Registers;
+use linux::pci_driver::Function;
+use linux::poll;
+use siov_testdev_regs::fault_region::Record;
+use siov_testdev_regs::global::{self, Control};
+use siov_testdev_regs::privileged::{self, Command, PasidControl, Status};
+use siov_testdev_regs::{pci, FaultStatus};
+use siov_types::Pasid;
+
+/// How long an ADI may take to end the descriptor under way, in milliseconds.
+const DRAIN_MS: u32 = 100;
+
+#[pin_data]
+pub(crate) struct Hardware {
+    privileged: Registers,
+    user: Registers,
+    adis: u32,
+    /// Who is told of an ADI's faults; `None` for one that is free.
+    #[pin]
+    owners: Mutex<KVec<Option<Arc<Events>>>>,
+}
+
+impl Hardware {
+    /// Takes the device over, and resets it.
+    pub(crate) fn new(function: &Function<'_>) -> Result<Arc<Self>> {
+        let privileged = function.map_bar(pci::BAR_PRIVILEGED, c"siov_testdev")?;
+        let user = function.map_bar(pci::BAR_USER, c"siov_testdev")?;
+        let (id, version) = (
+            privileged.read32(global::offset::ID as usize),
+            privileged.read32(global::offset::VERSION as usize),
+        );
+        if id != global::ID || version >> 16 != global::VERSION >> 16 {
+            dev_err!(
+                function.as_dev(),
+                "identification {id:#x}, version {version:#x}: not understood\n"
+            );
+            return Err(ENODEV);
+        }
+        privileged.write32(global::offset::CONTROL as usize, Control::RESET.bits());
+        let adis = privileged
+            .read32(global::offset::ADI_COUNT as usize)
+            .min(pci::MAX_ADIS);
+        let mut owners = KVec::with_capacity(adis as usize, GFP_KERNEL)?;
+        for _ in 0..adis {
+            owners.push(None, GFP_KERNEL)?;
+        }
+        Arc::pin_init(
+            pin_init!(Self {
+                privileged,
+                user,
+                adis,
+                owners <- new_mutex!(owners, "siov_testdev_owners"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Number of ADIs.
+    pub(crate) fn adis(&self) -> u32 {
+        self.adis
+    }
+
+    /// Number of ADIs that are free.
+    pub(crate) fn free(&self) -> u32 {
+        self.owners.lock().iter().filter(|o| o.is_none()).count() as u32
+    }
+
+    /// Lets faults raise the error vector.
+    pub(crate) fn report_faults(&self) {
+        let control = Control::ERROR_INTERRUPT.bits();
+        self.privileged
+            .write32(global::offset::CONTROL as usize, control);
+    }
+
+    /// Calls `f` for each ADI that holds a fault, and takes the fault out of it.
+    pub(crate) fn take_faults(&self, mut f: impl FnMut(u32, Record, bool)) {
+        for word in 0..pci::MAX_ADIS / 64 {
+            let at = global::offset::FAULT_PENDING as usize + word as usize * 8;
+            let mut pending = self.privileged.read64(at);
+            // A device that is gone reads as all ones.
+            while pending != 0 && pending != u64::MAX {
+                let adi = word * 64 + pending.trailing_zeros();
+                pending &= pending.wrapping_sub(1);
+                if let Some((record, more)) = self.take_fault(adi) {
+                    f(adi, record, more);
+                }
+            }
+        }
+    }
+
+    fn take_fault(&self, adi: u32) -> Option<(Record, bool)> {
+        use privileged::offset::{FAULT_ADDRESS, FAULT_PASID, FAULT_STATUS};
+        let page = pci::privileged_page(adi);
+        let status = FaultStatus::from_raw(self.read(adi, FAULT_STATUS));
+        if !status.is_valid() {
+            return None;
+        }
+        let pasid = self.read(adi, FAULT_PASID);
+        let address = self.privileged.read64((page + FAULT_ADDRESS) as usize);
+        self.write(adi, FAULT_STATUS, FaultStatus::VALID);
+        let record = Record::of_device(status, pasid, address);
+        Some((record, status.is_overflow()))
+    }
+
+    /// Who is told of this ADI's faults.
+    pub(crate) fn owner(&self, adi: u32) -> Option<Arc<Events>> {
+        self.owners.lock().get(adi as usize)?.clone()
+    }
+
+    fn read(&self, adi: u32, offset: u64) -> u32 {
+        self.privileged
+            .read32((pci::privileged_page(adi) + offset) as usize)
+    }
+
+    fn write(&self, adi: u32, offset: u64, value: u32) {
+        self.privileged
+            .write32((pci::privileged_page(adi) + offset) as usize, value);
+    }
+}
+
+/// An ADI that is ours until this is dropped.
+pub(crate) struct Claim {
+    hardware: Arc<Hardware>,
+    adi: u32,
+}
+
+impl Claim {
+    /// Takes a free ADI, whose faults are told to `events`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` when there is none.
+    pub(crate) fn new(hardware: &Arc<Hardware>, events: &Arc<Events>) -> Result<Self> {
+        let mut owners = hardware.owners.lock();
+        let (adi, owner) = (0..)
+            .zip(owners.iter_mut())
+            .find(|(_, owner)| owner.is_none())
+            .ok_or(ENOSPC)?;
+        *owner = Some(events.clone());
+        Ok(Self {
+            hardware: hardware.clone(),
+            adi,
+        })
+    }
+
+    /// Its number.
+    pub(crate) fn number(&self) -> u32 {
+        self.adi
+    }
+
+    fn command(&self, command: Command) {
+        self.hardware
+            .write(self.adi, privileged::offset::COMMAND, command as u32);
+    }
+
+    fn status(&self) -> Status {
+        Status::from_bits_retain(self.hardware.read(self.adi, privileged::offset::STATUS))
+    }
+
+    /// Back to the state after power-on, with requests that carry `pasid`. The ADI takes no work yet.
+    pub(crate) fn prepare(&self, pasid: Pasid) {
+        self.command(Command::Reset);
+        let pasid = PasidControl::new(Some(pasid)).raw();
+        self.hardware
+            .write(self.adi, privileged::offset::PASID, pasid);
+    }
+
+    /// Lets the ADI take work, or not.
+    pub(crate) fn set_enabled(&self, on: bool) {
+        let control = if on {
+            privileged::Control::ENABLE
+        } else {
+            privileged::Control::empty()
+        };
+        self.hardware
+            .write(self.adi, privileged::offset::CONTROL, control.bits());
+    }
+
+    /// Ends all work, in good order if that takes no time: on return the ADI sends no request, and has
+    /// no PASID.
+    pub(crate) fn stop(&self) {
+        self.command(Command::Drain);
+        let drained = poll::wait_for(DRAIN_MS, || !self.status().contains(Status::DRAINING));
+        if !drained {
+            self.command(Command::Abort);
+        }
+        self.command(Command::Reset);
+    }
+
+    /// Reads the user page: 4 or 8 bytes, aligned to that.
+    pub(crate) fn read_user(&self, offset: u64, data: &mut [u8]) -> Result {
+        let at = (pci::user_page(self.adi) + offset) as usize;
+        match data.len() {
+            4 => data.copy_from_slice(&self.hardware.user.read32(at).to_le_bytes()),
+            8 => data.copy_from_slice(&self.hardware.user.read64(at).to_le_bytes()),
+            _ => return Err(EINVAL),
+        }
+        Ok(())
+    }
+
+    /// Writes the user page: 4 or 8 bytes, aligned to that.
+    pub(crate) fn write_user(&self, offset: u64, data: &[u8]) -> Result {
+        let at = (pci::user_page(self.adi) + offset) as usize;
+        match (data.first_chunk(), data.first_chunk()) {
+            (Some(word), None) => self.hardware.user.write32(at, u32::from_le_bytes(*word)),
+            (_, Some(word)) => self.hardware.user.write64(at, u64::from_le_bytes(*word)),
+            (None, None) => return Err(EINVAL),
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let Some(owner) = self.hardware.owners.lock().get_mut(self.adi as usize) {
+            *owner = None;
+        }
+    }
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Parent driver of the emulated device siov-testdev (Documentation/siov-testdev.rst): each assignable
+//! device interface (ADI) becomes a mediated device, whose DMA the IOMMU isolates by a PASID.
+//!
+//! - [`hardware`] is the device as the register specification has it, without VFIO;
+//! - [`types`] is what the operator can create, and [`adi`] what the user of an ADI sees;
+//! - [`events`] are the ways by which a user hears of completions and faults, and [`faults`] finds out
+//!   whose they are.
+//!
+//! Locks, outermost first: VFIO's (open and close), `Adi::open`, `Adi::config`, `Hardware::owners`,
+//! `Events::state`.
+
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use linux::pci_driver::{self, Function};
+use linux_aux::Enabled;
+use linux_mdev::{DriverRegistration, ParentRegistration};
+use siov_testdev_regs::pci;
+
+mod adi;
+mod events;
+mod faults;
+mod hardware;
+mod types;
+
+use crate::faults::Faults;
+use crate::hardware::Hardware;
+use crate::types::{Parent, Types};
+
+module! {
+    type: Module,
+    name: "siov_testdev",
+    authors: ["siov-rs developers"],
+    description: "Mediated devices on the emulated device siov-testdev",
+    license: "GPL",
+    alias: ["pci:v00001234d0000510Fsv*sd*bc*sc*i*"],
+}
+
+struct Module {
+    _pci: Pin<KBox<pci_driver::Registration<Driver>>>,
+}
+
+impl kernel::Module for Module {
+    fn init(module: &'static ThisModule) -> Result<Self> {
+        let mdev = DriverRegistration::new(module)?;
+        Ok(Self {
+            _pci: pci_driver::Registration::new(Driver { mdev }, module)?,
+        })
+    }
+}
+
+struct Driver {
+    mdev: Arc<DriverRegistration<Types>>,
+}
+
+/// A device in use. Fields are dropped in this order: users go before the hardware.
+struct Device {
+    _parent: ParentRegistration<Types>,
+    _faults: pci_driver::Interrupt<Faults>,
+    _hardware: Arc<Hardware>,
+    _aux: Option<Enabled>,
+    _enabled: pci_driver::Enabled,
+}
+
+impl pci_driver::Driver for Driver {
+    type Data = Device;
+
+    const NAME: &'static CStr = c"siov_testdev";
+    const ID: (u16, u16) = (pci::VENDOR_ID, pci::DEVICE_ID);
+
+    fn probe(&self, function: &Function<'_>) -> Result<Pin<KBox<Device>>> {
+        let dev = function.bound();
+        let enabled = function.enable()?;
+        let hardware = Hardware::new(function)?;
+        let aux = match Enabled::new(dev) {
+            Ok(aux) => Some(aux),
+            Err(e) => {
+                dev_warn!(
+                    dev,
+                    "no auxiliary domains (error {}): the IOMMU cannot isolate ADIs\n",
+                    e.to_errno()
+                );
+                None
+            }
+        };
+        let vectors = function.vectors(1 + hardware.adis())?;
+        let faults = Arc::new(Faults::new(hardware.clone(), function)?, GFP_KERNEL)?;
+        let faults = pci_driver::Interrupt::new(
+            &vectors,
+            pci::VECTOR_ERROR,
+            faults,
+            c"siov_testdev-fault",
+        )?;
+        hardware.report_faults();
+        let parent = Arc::new(
+            Parent {
+                hardware: hardware.clone(),
+                vectors,
+                user_pages: function.bar(pci::BAR_USER)?.0,
+                dev: (&**dev).into(),
+                isolated: aux.is_some(),
+            },
+            GFP_KERNEL,
+        )?;
+        let parent = ParentRegistration::new(dev, &self.mdev, parent)?;
+        dev_info!(dev, "{} ADIs\n", hardware.adis());
+        Ok(KBox::pin(
+            Device {
+                _parent: parent,
+                _faults: faults,
+                _hardware: hardware,
+                _aux: aux,
+                _enabled: enabled,
+            },
+            GFP_KERNEL,
+        )?)
+    }
+}

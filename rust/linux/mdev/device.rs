@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A mediated device as its parent's driver sees it.
+
+use core::ptr::NonNull;
+use kernel::device::Device;
+use kernel::error::to_result;
+use kernel::prelude::*;
+use kernel::sync::aref::ARef;
+use linux::iommu::AnyDomain;
+use linux::{bindings, raw};
+
+/// Who isolates the DMA of a mediated device (`enum mdev_domain_type`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DomainType {
+    /// The parent's driver.
+    NoIommu,
+    /// The IOMMU, by a domain that is attached to the parent in auxiliary mode.
+    AttachParent,
+}
+
+impl DomainType {
+    fn raw(self) -> bindings::mdev_domain_type {
+        match self {
+            Self::NoIommu => bindings::mdev_domain_type_DOMAIN_TYPE_NO_IOMMU,
+            Self::AttachParent => bindings::mdev_domain_type_DOMAIN_TYPE_ATTACH_PARENT,
+        }
+    }
+}
+
+/// A reference to a mediated device.
+pub struct Mdev(ARef<Device>);
+
+impl Mdev {
+    /// # Safety
+    ///
+    /// `mdev` is a valid device.
+    pub(crate) unsafe fn get(mdev: NonNull<bindings::mdev_device>) -> Self {
+        // SAFETY: As required of us; the `struct device` comes first.
+        Self(unsafe { Device::get_device(mdev.as_ptr().cast()) })
+    }
+
+    /// The device, for messages.
+    pub fn dev(&self) -> &Device {
+        &self.0
+    }
+
+    /// Says who isolates its DMA.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` once it may be in use.
+    pub fn set_domain_type(&self, ty: DomainType) -> Result {
+        // SAFETY: A valid device.
+        to_result(unsafe { bindings::mdev_set_domain_type(raw::device(&self.0), ty.raw()) })
+    }
+
+    /// Who isolates its DMA.
+    pub fn domain_type(&self) -> DomainType {
+        // SAFETY: A valid device.
+        let ty = unsafe { bindings::mdev_get_domain_type(raw::device(&self.0)) };
+        if ty == bindings::mdev_domain_type_DOMAIN_TYPE_ATTACH_PARENT as i32 {
+            DomainType::AttachParent
+        } else {
+            DomainType::NoIommu
+        }
+    }
+
+    /// Calls `f` with the domain that translates its requests.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` when there is none: the driver of the VFIO container knows nothing of domain types, or
+    /// the device is not open.
+    pub fn with_domain<R>(&self, f: impl FnOnce(&AnyDomain) -> Result<R>) -> Result<R> {
+        // SAFETY: A valid device.
+        let domain = unsafe { bindings::mdev_get_iommu_domain(raw::device(&self.0)) };
+        // SAFETY: The driver of the container keeps the domain while the device is open, and withdraws
+        // it before it goes; `AnyDomain` is transparent.
+        let domain: Option<&AnyDomain> = unsafe { domain.cast::<AnyDomain>().as_ref() };
+        f(domain.ok_or(ENODEV)?)
+    }
+}
