@@ -5,6 +5,7 @@
 //!
 //! A test runs as root in a guest of `scripts/test`; nothing here is meant for a machine in use.
 
+pub mod adi;
 pub mod edu;
 pub mod faults;
 pub mod in_flight;

@@ -88,6 +88,13 @@ pub struct Mdev {
 }
 
 impl Mdev {
+    /// The device with this UUID.
+    pub fn named(uuid: &str) -> Self {
+        Self {
+            uuid: uuid.to_owned(),
+        }
+    }
+
     /// Its name.
     pub fn uuid(&self) -> &str {
         &self.uuid

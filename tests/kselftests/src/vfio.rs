@@ -13,7 +13,7 @@ use std::ffi::CString;
 use std::fs::File;
 use std::mem::{offset_of, size_of};
 use std::ops::RangeInclusive;
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd};
 use std::os::unix::fs::FileExt;
 use vfio_bindings::bindings::vfio as uapi;
 
@@ -29,7 +29,11 @@ mod request {
     pub const SET_IOMMU: libc::c_ulong = number(2);
     pub const GROUP_SET_CONTAINER: libc::c_ulong = number(4);
     pub const GROUP_GET_DEVICE_FD: libc::c_ulong = number(6);
+    pub const DEVICE_GET_INFO: libc::c_ulong = number(7);
     pub const DEVICE_GET_REGION_INFO: libc::c_ulong = number(8);
+    pub const DEVICE_GET_IRQ_INFO: libc::c_ulong = number(9);
+    pub const DEVICE_SET_IRQS: libc::c_ulong = number(10);
+    pub const DEVICE_RESET: libc::c_ulong = number(11);
     pub const IOMMU_GET_INFO: libc::c_ulong = number(12);
     pub const IOMMU_MAP_DMA: libc::c_ulong = number(13);
     pub const IOMMU_UNMAP_DMA: libc::c_ulong = number(14);
@@ -299,7 +303,12 @@ const COMMAND_MEMORY: u16 = 1 << 1;
 const COMMAND_MASTER: u16 = 1 << 2;
 
 impl Device {
-    fn region(&self, index: u32) -> Result<uapi::vfio_region_info> {
+    /// Size, flags and place of region `index`.
+    ///
+    /// # Errors
+    ///
+    /// Those of VFIO.
+    pub fn region(&self, index: u32) -> Result<uapi::vfio_region_info> {
         let mut info = uapi::vfio_region_info {
             argsz: argsz::<uapi::vfio_region_info>(),
             index,
@@ -314,6 +323,108 @@ impl Device {
         Ok(info)
     }
 
+    /// Flags, number of regions, and number of indices of interrupts.
+    ///
+    /// # Errors
+    ///
+    /// Those of VFIO.
+    pub fn info(&self) -> Result<uapi::vfio_device_info> {
+        let mut info = uapi::vfio_device_info {
+            argsz: argsz::<uapi::vfio_device_info>(),
+            ..Default::default()
+        };
+        ioctl(
+            &self.file,
+            request::DEVICE_GET_INFO,
+            &mut info,
+            "VFIO_DEVICE_GET_INFO",
+        )?;
+        Ok(info)
+    }
+
+    /// How many interrupts there are with this index.
+    ///
+    /// # Errors
+    ///
+    /// Those of VFIO.
+    pub fn interrupts(&self, index: u32) -> Result<u32> {
+        let mut info = uapi::vfio_irq_info {
+            argsz: argsz::<uapi::vfio_irq_info>(),
+            index,
+            ..Default::default()
+        };
+        ioctl(
+            &self.file,
+            request::DEVICE_GET_IRQ_INFO,
+            &mut info,
+            "VFIO_DEVICE_GET_IRQ_INFO",
+        )?;
+        Ok(info.count)
+    }
+
+    /// Sends interrupt `start` with this index to `eventfd` from now on.
+    ///
+    /// # Errors
+    ///
+    /// Those of VFIO.
+    pub fn set_eventfd(&self, index: u32, start: u32, eventfd: impl AsFd) -> Result {
+        let flags = uapi::VFIO_IRQ_SET_DATA_EVENTFD | uapi::VFIO_IRQ_SET_ACTION_TRIGGER;
+        let fd = eventfd.as_fd().as_raw_fd() as u32;
+        let mut words = [24, flags, index, start, 1, fd];
+        ioctl(
+            &self.file,
+            request::DEVICE_SET_IRQS,
+            &mut words,
+            "VFIO_DEVICE_SET_IRQS",
+        )?;
+        Ok(())
+    }
+
+    /// Resets the device.
+    ///
+    /// # Errors
+    ///
+    /// Those of VFIO.
+    pub fn reset(&self) -> Result {
+        let mut nothing = 0u32;
+        ioctl(
+            &self.file,
+            request::DEVICE_RESET,
+            &mut nothing,
+            "VFIO_DEVICE_RESET",
+        )?;
+        Ok(())
+    }
+
+    /// The region with this type and subtype.
+    ///
+    /// # Errors
+    ///
+    /// Those of VFIO, or when there is none.
+    pub fn find_region(&self, ty: u32, subtype: u32) -> Result<u32> {
+        for index in 0..self.info()?.num_regions {
+            // Room for the capability, aligned as the structure is.
+            let mut words = [0u32; 32];
+            (words[0], words[2]) = (size_of_val(&words) as u32, index);
+            ioctl(
+                &self.file,
+                request::DEVICE_GET_REGION_INFO,
+                &mut words,
+                "VFIO_DEVICE_GET_REGION_INFO",
+            )?;
+            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+            let cap = words[offset_of!(uapi::vfio_region_info, cap_offset) / 4] as usize;
+            if cap != 0
+                && read_u32(&bytes, cap)? & 0xffff == uapi::VFIO_REGION_INFO_CAP_TYPE
+                && read_u32(&bytes, cap + 8)? == ty
+                && read_u32(&bytes, cap + 12)? == subtype
+            {
+                return Ok(index);
+            }
+        }
+        anyhow::bail!("no region of type {ty:#x}, subtype {subtype}")
+    }
+
     /// Maps the registers of memory BAR `index`.
     ///
     /// # Errors
@@ -322,6 +433,15 @@ impl Device {
     pub fn map_bar(&self, index: u32) -> Result<Mapping> {
         let info = self.region(uapi::VFIO_PCI_BAR0_REGION_INDEX + index)?;
         Mapping::of_file(&self.file, info.offset, usize::try_from(info.size)?)
+    }
+
+    /// Maps `len` bytes from `offset` of region `index` on.
+    ///
+    /// # Errors
+    ///
+    /// Those of VFIO and mmap(2).
+    pub fn map_region_part(&self, index: u32, offset: u64, len: usize) -> Result<Mapping> {
+        Mapping::of_file(&self.file, self.region(index)?.offset + offset, len)
     }
 
     /// Reads from region `index`.

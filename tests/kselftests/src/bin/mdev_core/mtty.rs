@@ -69,7 +69,14 @@ fn mdevctl_run(arguments: &[&str]) -> Result<String> {
 /// Debian's mdevctl.
 pub fn mdevctl(_: &mut ()) -> Result {
     load_samples()?;
-    fs::create_dir_all("/etc/mdevctl.d")?;
+    // What the package has besides the program.
+    for path in [
+        "/etc/mdevctl.d",
+        "/usr/lib/mdevctl/scripts.d/callouts",
+        "/usr/lib/mdevctl/scripts.d/notifiers",
+    ] {
+        fs::create_dir_all(path)?;
+    }
     let parent = Parent::find("mtty")?;
     let name = uuid(1);
     let types = mdevctl_run(&["types"])?;

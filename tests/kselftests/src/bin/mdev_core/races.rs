@@ -77,8 +77,14 @@ pub fn unload_driver() -> Result {
                 scope.spawn(move || -> Result {
                     while !stop.load(Ordering::Relaxed) {
                         let name = uuid(thread);
-                        let gone =
-                            [Errno::ENOENT, Errno::ENODEV, Errno::EAGAIN, Errno::EACCES];
+                        // EEXIST while the driver removes what this thread was refused to.
+                        let gone = [
+                            Errno::ENOENT,
+                            Errno::ENODEV,
+                            Errno::EAGAIN,
+                            Errno::EACCES,
+                            Errno::EEXIST,
+                        ];
                         match parent.create(TYPE, &name) {
                             Ok(mdev) => {
                                 made.fetch_add(1, Ordering::Relaxed);

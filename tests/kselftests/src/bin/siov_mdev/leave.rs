@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Users and devices that go without a word.
+
+use crate::context::{page, Context, User, ADI};
+use crate::{alone, work};
+use anyhow::{ensure, Context as _};
+use siov_kselftests::adi::signals;
+use siov_kselftests::ktap::Result;
+use siov_kselftests::mdev::{uuid, Parent};
+use siov_kselftests::pattern::expect_equal;
+use siov_kselftests::siov_testdev::copy;
+use siov_kselftests::{poll, sysfs, PAGE};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::thread;
+use vfio_bindings::bindings::vfio::VFIO_PCI_REQ_IRQ_INDEX;
+
+/// Another process: opens a device, says so, and keeps it busy.
+pub fn work(name: &str) -> Result {
+    let mdev = siov_kselftests::mdev::Mdev::named(name);
+    let user = User::new(&mdev)?;
+    user.adi.succeed(&copy(page(0), page(1), PAGE))?;
+    println!("working");
+    work::keep_busy(&user)
+}
+
+pub fn killed(c: &mut Context) -> Result {
+    let mdev = c.create()?;
+    for round in 0..10 {
+        let mut child = Command::new(std::env::current_exe()?)
+            .args(["work", mdev.0.uuid()])
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut line = String::new();
+        let output = child.stdout.take().context("no output")?;
+        BufReader::new(output).read_line(&mut line)?;
+        ensure!(line == "working\n", "round {round}: {line:?}");
+        child.kill()?;
+        child.wait()?;
+
+        // Closing takes what exiting leaves to others.
+        let user = poll::until("the device can be opened again", || Ok(alone(&mdev.0).ok()))?;
+        ensure!(user.adi.completed() == 0, "{} completed", user.adi.completed());
+        let data = user.put(0, 30);
+        user.adi.succeed(&copy(page(0), page(1), PAGE))?;
+        expect_equal("the copy", &user.get(1), &data)?;
+    }
+    Ok(())
+}
+
+pub fn removed(c: &mut Context) -> Result {
+    let mdev = c.create()?;
+    let user = alone(&mdev.0)?;
+    let asked = user.adi.listen_to(VFIO_PCI_REQ_IRQ_INDEX, 0)?;
+    let path = mdev.0.clone();
+    let remover = thread::spawn(move || path.remove());
+    poll::until_true("the user is asked to go", || Ok(signals(&asked)? != 0))?;
+    ensure!(!remover.is_finished(), "removed while open");
+    // Until it does, all works.
+    let data = user.put(0, 40);
+    user.adi.succeed(&copy(page(0), page(1), PAGE))?;
+    expect_equal("the copy", &user.get(1), &data)?;
+    drop(user);
+    remover.join().ok().context("a thread panicked")??;
+    ensure!(!mdev.0.exists(), "it stays");
+    Ok(())
+}
+
+pub fn parent(c: &mut Context) -> Result {
+    const DEVICES: usize = 16;
+    let all = c.parent.available(ADI)?;
+    let mdevs: Vec<_> = (0..DEVICES).map(|_| c.create()).collect::<Result<_>>()?;
+    let users: Vec<_> = mdevs.iter().map(|m| alone(&m.0)).collect::<Result<_>>()?;
+    let asked: Vec<_> = users
+        .iter()
+        .map(|user| user.adi.listen_to(VFIO_PCI_REQ_IRQ_INDEX, 0))
+        .collect::<Result<_>>()?;
+
+    let unbind = c.function.path("driver/unbind");
+    let address = c.function.address().to_owned();
+    let remover = thread::spawn(move || sysfs::write(unbind, &address));
+    let mut users: Vec<_> = users.into_iter().map(Some).collect();
+    poll::until_within(
+        10 * poll::PATIENCE,
+        "all users are asked, one after the other",
+        || {
+            for (user, asked) in users.iter_mut().zip(&asked) {
+                if user.is_some() && signals(asked)? != 0 {
+                    *user = None;
+                }
+            }
+            Ok(users.iter().all(Option::is_none).then_some(()))
+        },
+    )?;
+    remover.join().ok().context("a thread panicked")??;
+    for mdev in &mdevs {
+        ensure!(!mdev.0.exists(), "{} stays", mdev.0.uuid());
+    }
+    ensure!(Parent::find(c.function.address()).is_err(), "the parent stays");
+
+    c.function.bind("siov_testdev")?;
+    c.parent = Parent::find(c.function.address())?;
+    ensure!(c.parent.available(ADI)? == all, "{}", c.parent.available(ADI)?);
+    let again = c.parent.create(ADI, &uuid(5000))?;
+    let user = alone(&again)?;
+    user.adi.succeed(&copy(page(0), page(1), PAGE))?;
+    drop(user);
+    again.remove()
+}

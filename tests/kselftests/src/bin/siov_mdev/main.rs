@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! ADIs of siov-testdev as mediated devices: what their users can do, what they cannot, and what
+//! becomes of users and devices that vanish.
+
+mod context;
+mod faults;
+mod leave;
+mod pci;
+mod work;
+
+use crate::context::Context;
+use siov_kselftests::ktap::{self, Plan, Result};
+use std::process::ExitCode;
+
+fn plan() -> ExitCode {
+    ktap::run(Context::new, |context| {
+        Plan::new(context)
+            .case("types, domain type and limits", pci::types)
+            .case("the function that a user sees", pci::function)
+            .case("regions", pci::regions)
+            .case("copy, fill, checksum, compare", work::operations)
+            .case("a ring, and completion records", work::ring)
+            .case("completion interrupts by eventfd", work::interrupts)
+            .case("no work without bus mastering", work::bus_master)
+            .case("a reset", work::reset)
+            .case("two users, one address, two memories", work::isolation)
+            .case("three devices of one container", work::shared)
+            .case("a fault reaches its user", faults::delivered)
+            .case("a fault reaches nobody else", faults::private)
+            .case("more faults than the region holds", faults::many)
+            .case("a write to the interrupt window raises nothing", faults::window)
+            .case("a user that is killed while the device works", leave::killed)
+            .case("a device that is removed while it is open", leave::removed)
+            .case("the parent goes while sixteen devices are open", leave::parent)
+            .run()
+    })
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args().collect();
+    match arguments.get(1).map(String::as_str) {
+        // What `leave::killed` kills.
+        Some("work") => match arguments.get(2).map(|uuid| leave::work(uuid)) {
+            Some(Err(error)) => {
+                eprintln!("{error:#}");
+                ExitCode::FAILURE
+            }
+            _ => ExitCode::SUCCESS,
+        },
+        _ => plan(),
+    }
+}
+
+/// Whether a word is on the command line.
+pub fn flag(word: &str) -> bool {
+    std::env::args().any(|argument| argument == word)
+}
+
+/// A container of its own for one device.
+pub fn alone(mdev: &siov_kselftests::mdev::Mdev) -> Result<context::User> {
+    context::User::new(mdev)
+}
