@@ -47,9 +47,7 @@ macro_rules! export {
             ///
             /// As the C function demands.
             #[no_mangle]
-            unsafe extern "C" fn mdev_register_driver(
-                driver: *mut bindings::mdev_driver,
-            ) -> c_int {
+            unsafe extern "C" fn mdev_register_driver(driver: *mut bindings::mdev_driver) -> c_int {
                 // SAFETY: As required of us.
                 unsafe { export::register_driver(driver) }
             }

@@ -212,9 +212,7 @@ impl Parent {
     /// Makes the link in `/sys/class/mdev_bus/`.
     pub fn link_to_class<T: Core>(&self) -> Result {
         // SAFETY: The class is registered as long as the core is.
-        to_result(unsafe {
-            bindings::class_compat_create_link(T::slot().class(), self.raw_dev())
-        })
+        to_result(unsafe { bindings::class_compat_create_link(T::slot().class(), self.raw_dev()) })
     }
 
     /// Removes the link again.
@@ -225,10 +223,7 @@ impl Parent {
 
     /// Tells user space by a "change" event with this variable.
     pub fn announce(&self, variable: &'static CStr) {
-        let mut env = [
-            variable.as_char_ptr().cast_mut(),
-            core::ptr::null_mut(),
-        ];
+        let mut env = [variable.as_char_ptr().cast_mut(), core::ptr::null_mut()];
         // Nobody is told when there is no memory to tell it, as in C.
         // SAFETY: The device is valid, and the variables are only read.
         let _ = unsafe {

@@ -126,10 +126,7 @@ impl<T: Core> TypeAttribute<T> {
     }
 
     /// A file that root may write.
-    pub const fn write_only(
-        name: &'static CStr,
-        store: fn(&T, &Type, Text<'_>) -> Result,
-    ) -> Self {
+    pub const fn write_only(name: &'static CStr, store: fn(&T, &Type, Text<'_>) -> Result) -> Self {
         Self {
             attr: attribute(name, 0o200),
             show: None,
@@ -393,8 +390,7 @@ impl<T: Core> Tables<T> {
             // SAFETY: As required of us.
             let mdev = unsafe { Device::<T>::from_dev(dev) }.ok_or(ENODEV)?.get();
             // SAFETY: As required of us; the attribute is constant.
-            let (text, remover) =
-                unsafe { (Text::from_raw(buf, len), Remover { attr: &*attr }) };
+            let (text, remover) = unsafe { (Text::from_raw(buf, len), Remover { attr: &*attr }) };
             let core = T::slot().get().ok_or(ENODEV)?;
             let store = T::DEVICE_ATTRIBUTES.get(N).and_then(|a| a.store);
             store.ok_or(EIO)?(core, &mdev, text, remover)?;

@@ -109,13 +109,6 @@ pub trait Device: Sized + Send + Sync + 'static {
 
     /// The device shall go; the user is asked for the `count`th time.
     fn request(&self, count: u32);
-
-    /// The user has unmapped this range: what was pinned there must be given back before this
-    /// returns. A driver that pins pages says so by `PINS`.
-    fn unmapped(&self, _user: Handle<'_>, _iova: Iova, _len: u64) {}
-
-    /// Whether [`Handle::pin`] is used. VFIO refuses it to others.
-    const PINS: bool = false;
 }
 
 /// An open device, towards the container of its user.
@@ -239,7 +232,6 @@ impl<T: Device> Registration<T> {
         get_region_info_caps: Some(region_info::<T>),
         mmap: Some(mmap::<T>),
         request: Some(Self::request),
-        dma_unmap: if T::PINS { Some(Self::dma_unmap) } else { None },
         ..pin_init::zeroed()
     };
 
@@ -280,16 +272,6 @@ impl<T: Device> Registration<T> {
         // SAFETY: As required of us.
         if let Ok((data, _)) = unsafe { parts::<T>(vdev) } {
             data.request(count);
-        }
-    }
-
-    /// # Safety
-    ///
-    /// Called by VFIO for an open device.
-    unsafe extern "C" fn dma_unmap(vdev: *mut bindings::vfio_device, iova: u64, len: u64) {
-        // SAFETY: As required of us.
-        if let Ok((data, user)) = unsafe { parts::<T>(vdev) } {
-            data.unmapped(user, Iova::new(iova), len);
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{FaultReason, FaultSource, FaultStatus};
 
 /// Type of the region (`struct vfio_region_info_cap_type`): `VFIO_REGION_TYPE_PCI_VENDOR_TYPE` and the
 /// vendor.
-pub const TYPE: u32 = 1 << 31 | crate::pci::VENDOR_ID as u32;
+pub const TYPE: u32 = (1 << 31) | crate::pci::VENDOR_ID as u32;
 
 /// Subtype of the region.
 pub const SUBTYPE: u32 = 1;
@@ -127,8 +127,8 @@ impl Record {
         let words = [
             self.number,
             self.address,
-            u64::from(self.pasid) | u64::from(self.flags) << 32,
-            u64::from(self.reason) | u64::from(self.source) << 32,
+            u64::from(self.pasid) | (u64::from(self.flags) << 32),
+            u64::from(self.reason) | (u64::from(self.source) << 32),
             u64::from(self.iommu_reason),
         ];
         for (to, word) in bytes.chunks_exact_mut(8).zip(words) {
@@ -244,7 +244,10 @@ impl Log {
         let within = at % RECORD_BYTES;
         let bytes = match (at / RECORD_BYTES).checked_sub(1) {
             None => self.header(),
-            Some(slot) => self.slots.get(slot).map_or([0; RECORD_BYTES], Record::to_bytes),
+            Some(slot) => self
+                .slots
+                .get(slot)
+                .map_or([0; RECORD_BYTES], Record::to_bytes),
         };
         bytes.get(within).copied().unwrap_or(0)
     }
@@ -253,7 +256,7 @@ impl Log {
         let mut bytes = [0; RECORD_BYTES];
         let words = [
             self.count,
-            RECORD_BYTES as u64 | (SLOTS as u64) << 32,
+            RECORD_BYTES as u64 | ((SLOTS as u64) << 32),
             self.lost,
         ];
         for (to, word) in bytes.chunks_exact_mut(8).zip(words) {

@@ -24,6 +24,7 @@ extern crate std;
 mod bytes;
 pub mod completion;
 pub mod descriptor;
+pub mod execute;
 pub mod fault;
 pub mod fault_region;
 pub mod global;

@@ -108,7 +108,7 @@ impl Config {
         this.set(MSIX, &[MSIX_ID, 0]);
         this.set(MSIX.wrapping_add(2), &control.to_le_bytes());
         this.permit(MSIX.wrapping_add(2), &MSIX_CONTROL_WRITABLE.to_le_bytes());
-        let place = |offset: u32| (offset & !7 | u32::from(msix.bar)).to_le_bytes();
+        let place = |offset: u32| ((offset & !7) | u32::from(msix.bar)).to_le_bytes();
         this.set(MSIX.wrapping_add(4), &place(msix.table));
         this.set(MSIX.wrapping_add(8), &place(msix.pending));
         this
@@ -139,7 +139,7 @@ impl Config {
         let masks = self.writable.iter().skip(offset);
         let bytes = self.bytes.iter_mut().skip(offset);
         for ((byte, mask), new) in bytes.zip(masks).zip(data) {
-            *byte = *byte & !mask | new & mask;
+            *byte = (*byte & !mask) | (new & mask);
         }
     }
 

@@ -7,7 +7,8 @@ use anyhow::Context;
 use nix::errno::Errno;
 use nix::sys::socket::sockopt::RcvBufForce;
 use nix::sys::socket::{
-    bind, recv, setsockopt, socket, AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType,
+    bind, recv, setsockopt, socket, AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol,
+    SockType,
 };
 use std::os::fd::{AsRawFd, OwnedFd};
 

@@ -451,9 +451,12 @@ impl Device {
     /// Those of VFIO.
     pub fn read(&self, index: u32, offset: u64, bytes: &mut [u8]) -> Result {
         let at = self.region(index)?.offset + offset;
-        self.file
-            .read_exact_at(bytes, at)
-            .with_context(|| format!("read {} bytes at {offset:#x} of region {index}", bytes.len()))
+        self.file.read_exact_at(bytes, at).with_context(|| {
+            format!(
+                "read {} bytes at {offset:#x} of region {index}",
+                bytes.len()
+            )
+        })
     }
 
     /// Writes to region `index`.
@@ -463,9 +466,12 @@ impl Device {
     /// Those of VFIO.
     pub fn write(&self, index: u32, offset: u64, bytes: &[u8]) -> Result {
         let at = self.region(index)?.offset + offset;
-        self.file
-            .write_all_at(bytes, at)
-            .with_context(|| format!("write {} bytes at {offset:#x} of region {index}", bytes.len()))
+        self.file.write_all_at(bytes, at).with_context(|| {
+            format!(
+                "write {} bytes at {offset:#x} of region {index}",
+                bytes.len()
+            )
+        })
     }
 
     /// Lets the device begin transactions of its own, or forbids it.

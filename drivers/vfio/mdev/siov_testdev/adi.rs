@@ -3,8 +3,8 @@
 //! An ADI as its user sees it: a PCI function with the ADI's page of registers, two message
 //! interrupts, and a region that tells of faults.
 
+use crate::engine::Engine;
 use crate::events::{Blocked, Completions, Event, Events};
-use crate::hardware::Claim;
 use crate::types::Parent;
 use kernel::new_mutex;
 use kernel::prelude::*;
@@ -80,7 +80,7 @@ impl Virtual {
     }
 }
 
-/// What there is while the device is open.
+/// What an ADI of the hardware has while it is open.
 struct Open {
     pasid: Pasid,
     // Only where the IOMMU's driver tells of faults.
@@ -90,7 +90,7 @@ struct Open {
 
 #[pin_data]
 pub(crate) struct Adi {
-    claim: Claim,
+    engine: Engine,
     parent: Arc<Parent>,
     mdev: Mdev,
     events: Arc<Events>,
@@ -101,18 +101,47 @@ pub(crate) struct Adi {
 }
 
 impl Adi {
-    pub(crate) fn new(parent: &Arc<Parent>, mdev: Mdev) -> Result<impl PinInit<Self, Error>> {
-        let events = Events::new()?;
-        let claim = Claim::new(&parent.hardware, &events)?;
-        let parent = parent.clone();
-        Ok(try_pin_init!(Self {
-            claim,
+    pub(crate) fn new(
+        parent: Arc<Parent>,
+        mdev: Mdev,
+        events: Arc<Events>,
+        engine: Engine,
+    ) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            engine,
             parent,
             mdev,
             events,
             open <- new_mutex!(None, "siov_testdev_open"),
             state <- new_mutex!(Virtual::new(), "siov_testdev_config"),
-        }))
+        })
+    }
+
+    /// Finds the PASID, and listens to the ADI `number` and the IOMMU.
+    fn open_isolated(&self, number: u32) -> Result<Open> {
+        let opened = self.mdev.with_domain(|domain| {
+            let pasid = auxiliary_id(domain)?;
+            let blocked = Blocked(self.events.clone());
+            let completions = Completions(self.events.clone());
+            Ok(Open {
+                pasid,
+                // An IOMMU driver that tells nobody is no reason to refuse the device.
+                _blocked: FaultHandler::new(domain, &self.parent.dev, blocked).ok(),
+                _completions: Interrupt::new(
+                    &self.parent.vectors,
+                    pci::vector_of(number),
+                    Arc::new(completions, GFP_KERNEL)?,
+                    c"siov_testdev-adi",
+                )?,
+            })
+        });
+        opened.inspect_err(|e| {
+            dev_err!(
+                self.mdev.dev(),
+                "siov_testdev: not opened (error {}): it needs a domain of its own\n",
+                e.to_errno()
+            );
+        })
     }
 
     fn write_config(&self, offset: u64, data: &[u8]) {
@@ -121,7 +150,7 @@ impl Adi {
         state.config.write(offset as usize, data);
         let now = state.config.command();
         if (before ^ now) & command::MASTER != 0 {
-            self.claim.set_enabled(now & command::MASTER != 0);
+            self.engine.set_enabled(now & command::MASTER != 0);
         }
     }
 }
@@ -134,39 +163,19 @@ impl Device for Adi {
 
     fn open(&self, _: Handle<'_>) -> Result {
         let open = self
-            .mdev
-            .with_domain(|domain| {
-                let pasid = auxiliary_id(domain)?;
-                let blocked = Blocked(self.events.clone());
-                let completions = Completions(self.events.clone());
-                Ok(Open {
-                    pasid,
-                    // An IOMMU driver that tells nobody is no reason to refuse the device.
-                    _blocked: FaultHandler::new(domain, &self.parent.dev, blocked).ok(),
-                    _completions: Interrupt::new(
-                        &self.parent.vectors,
-                        pci::vector_of(self.claim.number()),
-                        Arc::new(completions, GFP_KERNEL)?,
-                        c"siov_testdev-adi",
-                    )?,
-                })
-            })
-            .inspect_err(|e| {
-                dev_err!(
-                    self.mdev.dev(),
-                    "siov_testdev: not opened (error {}): it needs a domain of its own\n",
-                    e.to_errno()
-                );
-            })?;
+            .engine
+            .number()
+            .map(|number| self.open_isolated(number))
+            .transpose()?;
         self.events.clear();
         *self.state.lock() = Virtual::new();
-        self.claim.prepare(open.pasid);
-        *self.open.lock() = Some(open);
+        self.engine.prepare(open.as_ref().map(|open| open.pasid));
+        *self.open.lock() = open;
         Ok(())
     }
 
     fn close(&self, _: Handle<'_>) {
-        self.claim.stop();
+        self.engine.stop();
         let open = self.open.lock().take();
         drop(open);
         self.events.clear();
@@ -182,7 +191,8 @@ impl Device for Adi {
         };
         match index {
             region::USER => Region {
-                mmap: true,
+                // Doorbells of an ADI in software must be heard.
+                mmap: self.engine.number().is_some(),
                 ..registers
             },
             region::MSIX => registers,
@@ -205,7 +215,7 @@ impl Device for Adi {
 
     fn read(&self, _: Handle<'_>, index: u32, offset: u64, data: &mut [u8]) -> Result {
         match index {
-            region::USER => self.claim.read_user(offset, data)?,
+            region::USER => self.engine.read(offset, data)?,
             region::MSIX => self.state.lock().msix.read(offset as usize, data),
             region::CONFIG => self.state.lock().config.read(offset as usize, data),
             region::FAULTS => self.events.read_log(offset as usize, data),
@@ -214,9 +224,9 @@ impl Device for Adi {
         Ok(())
     }
 
-    fn write(&self, _: Handle<'_>, index: u32, offset: u64, data: &[u8]) -> Result {
+    fn write(&self, user: Handle<'_>, index: u32, offset: u64, data: &[u8]) -> Result {
         match index {
-            region::USER => self.claim.write_user(offset, data)?,
+            region::USER => self.engine.write(offset, data, user, &self.events)?,
             region::MSIX => self.state.lock().msix.write(offset as usize, data),
             region::CONFIG => self.write_config(offset, data),
             _ => return Err(EINVAL),
@@ -225,10 +235,8 @@ impl Device for Adi {
     }
 
     fn map(&self, index: u32) -> Result<PhysAddr> {
-        if index != region::USER {
-            return Err(EINVAL);
-        }
-        let page = pci::user_page(self.claim.number());
+        let number = self.engine.number().filter(|_| index == region::USER);
+        let page = pci::user_page(number.ok_or(EINVAL)?);
         self.parent.user_pages.checked_add(page).ok_or(EINVAL)
     }
 
@@ -259,7 +267,9 @@ impl Device for Adi {
                     self.events.set(*event, eventfd);
                 }
             }
-            SetInterrupts::Disable => events.iter().for_each(|event| self.events.set(*event, None)),
+            SetInterrupts::Disable => events
+                .iter()
+                .for_each(|event| self.events.set(*event, None)),
             SetInterrupts::Loopback(fire) => {
                 for (event, fire) in chosen.zip(fire) {
                     if *fire {
@@ -273,10 +283,9 @@ impl Device for Adi {
 
     fn reset(&self, _: Handle<'_>) -> Result {
         let open = self.open.lock();
-        let pasid = open.as_ref().ok_or(ENODEV)?.pasid;
-        self.claim.stop();
+        self.engine.stop();
         *self.state.lock() = Virtual::new();
-        self.claim.prepare(pasid);
+        self.engine.prepare(open.as_ref().map(|open| open.pasid));
         Ok(())
     }
 
@@ -286,7 +295,11 @@ impl Device for Adi {
             dev_info!(
                 self.mdev.dev(),
                 "siov_testdev: waiting for its user, who {}\n",
-                if heard { "was asked" } else { "cannot be asked" }
+                if heard {
+                    "was asked"
+                } else {
+                    "cannot be asked"
+                }
             );
         }
     }

@@ -3,6 +3,7 @@
 //! The device: its pages of registers, and which of its ADIs are taken.
 
 use crate::events::Events;
+use core::sync::atomic::{AtomicU32, Ordering};
 use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::sync::{Arc, Mutex};
@@ -23,6 +24,8 @@ pub(crate) struct Hardware {
     privileged: Registers,
     user: Registers,
     adis: u32,
+    /// ADIs in software.
+    mediated: AtomicU32,
     /// Who is told of an ADI's faults; `None` for one that is free.
     #[pin]
     owners: Mutex<KVec<Option<Arc<Events>>>>,
@@ -57,6 +60,7 @@ impl Hardware {
                 privileged,
                 user,
                 adis,
+                mediated: AtomicU32::new(0),
                 owners <- new_mutex!(owners, "siov_testdev_owners"),
             }),
             GFP_KERNEL,
@@ -71,6 +75,31 @@ impl Hardware {
     /// Number of ADIs that are free.
     pub(crate) fn free(&self) -> u32 {
         self.owners.lock().iter().filter(|o| o.is_none()).count() as u32
+    }
+
+    /// How many ADIs in software there may be more: at most as many as the device has in hardware.
+    pub(crate) fn free_mediated(&self) -> u32 {
+        self.adis
+            .saturating_sub(self.mediated.load(Ordering::Relaxed))
+    }
+
+    /// Counts one more ADI in software.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` when there are enough.
+    pub(crate) fn begin_mediated(&self) -> Result {
+        self.mediated
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| {
+                (n < self.adis).then_some(n.wrapping_add(1))
+            })
+            .map_err(|_| ENOSPC)?;
+        Ok(())
+    }
+
+    /// Counts one less.
+    pub(crate) fn end_mediated(&self) {
+        self.mediated.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Lets faults raise the error vector.

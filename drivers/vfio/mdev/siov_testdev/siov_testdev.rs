@@ -4,12 +4,13 @@
 //! device interface (ADI) becomes a mediated device, whose DMA the IOMMU isolates by a PASID.
 //!
 //! - [`hardware`] is the device as the register specification has it, without VFIO;
-//! - [`types`] is what the operator can create, and [`adi`] what the user of an ADI sees;
+//! - [`types`] is what the operator can create, [`adi`] what the user of an ADI sees, and [`engine`]
+//!   what does the work;
 //! - [`events`] are the ways by which a user hears of completions and faults, and [`faults`] finds out
 //!   whose they are.
 //!
-//! Locks, outermost first: VFIO's (open and close), `Adi::open`, `Adi::config`, `Hardware::owners`,
-//! `Events::state`.
+//! Locks, outermost first: VFIO's (open and close), `Adi::open`, `Adi::state`, `Mediated::adi`,
+//! `Hardware::owners`, `Events::state`.
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -19,6 +20,7 @@ use linux_mdev::{DriverRegistration, ParentRegistration};
 use siov_testdev_regs::pci;
 
 mod adi;
+mod engine;
 mod events;
 mod faults;
 mod hardware;
@@ -86,12 +88,8 @@ impl pci_driver::Driver for Driver {
         };
         let vectors = function.vectors(1 + hardware.adis())?;
         let faults = Arc::new(Faults::new(hardware.clone(), function)?, GFP_KERNEL)?;
-        let faults = pci_driver::Interrupt::new(
-            &vectors,
-            pci::VECTOR_ERROR,
-            faults,
-            c"siov_testdev-fault",
-        )?;
+        let faults =
+            pci_driver::Interrupt::new(&vectors, pci::VECTOR_ERROR, faults, c"siov_testdev-fault")?;
         hardware.report_faults();
         let parent = Arc::new(
             Parent {

@@ -15,7 +15,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// Files whose contents are a matter of time, or of the driver core.
-const VOLATILE: [&str; 4] = ["runtime_status", "runtime_active_time", "runtime_suspended_time", "dev"];
+const VOLATILE: [&str; 4] = [
+    "runtime_status",
+    "runtime_active_time",
+    "runtime_suspended_time",
+    "dev",
+];
 
 /// What we have more than the stock module, in the folder of a device.
 const OURS: &str = "/domain_type ";
@@ -79,7 +84,9 @@ fn errors(parent: &Parent, lines: &mut Vec<String>) -> Result {
     ] {
         answer(&create, text, lines);
     }
-    let remove = Path::new(siov_kselftests::mdev::BUS).join(&name).join("remove");
+    let remove = Path::new(siov_kselftests::mdev::BUS)
+        .join(&name)
+        .join("remove");
     for text in ["", "x", "0", "-1", "18446744073709551616", "0x0", "0x1"] {
         answer(&remove, text, lines);
     }

@@ -45,8 +45,16 @@ pub fn set(_: &mut ()) -> Result {
     let plain = module.create("plain", 0)?;
     let attach = module.create("attach", 1)?;
     let back = module.create("back", 2)?;
-    ensure!(plain.domain_type()? == "no-iommu", "{}", plain.domain_type()?);
-    ensure!(attach.domain_type()? == "attach-parent", "{}", attach.domain_type()?);
+    ensure!(
+        plain.domain_type()? == "no-iommu",
+        "{}",
+        plain.domain_type()?
+    );
+    ensure!(
+        attach.domain_type()? == "attach-parent",
+        "{}",
+        attach.domain_type()?
+    );
     // Set, and set back again.
     ensure!(back.domain_type()? == "no-iommu", "{}", back.domain_type()?);
 
@@ -56,7 +64,11 @@ pub fn set(_: &mut ()) -> Result {
     sysfs::expect_errno(grouped, Errno::EBUSY, "a type set behind the IOMMU group")?;
     let late = module.run("late", &plain);
     sysfs::expect_errno(late, Errno::EBUSY, "a type set after creation")?;
-    ensure!(plain.domain_type()? == "no-iommu", "{}", plain.domain_type()?);
+    ensure!(
+        plain.domain_type()? == "no-iommu",
+        "{}",
+        plain.domain_type()?
+    );
     let written = sysfs::write(plain.path().join("domain_type"), "attach-parent");
     sysfs::expect_errno(written, Errno::EACCES, "writing domain_type")
 }

@@ -8,8 +8,8 @@ mod domain;
 mod mtty;
 mod races;
 
-use siov_kselftests::ktap::{self, Plan, Result};
 use siov_kselftests::kernel_module::{load_file, modprobe, unload};
+use siov_kselftests::ktap::{self, Plan, Result};
 use std::process::ExitCode;
 
 /// The kernel's sample drivers, in the order in which they are loaded.
@@ -39,14 +39,26 @@ fn setup() -> Result {
 fn main() -> ExitCode {
     ktap::run(setup, |()| {
         Plan::new(())
-            .case("sysfs, events and errors are those of the stock module", abi::compare)
+            .case(
+                "sysfs, events and errors are those of the stock module",
+                abi::compare,
+            )
             .case("mtty works as its README says", mtty::readme)
-            .case("devices that are made and removed at once", races::create_remove)
-            .case("the driver goes while devices are made", races::unload_often)
+            .case(
+                "devices that are made and removed at once",
+                races::create_remove,
+            )
+            .case(
+                "the driver goes while devices are made",
+                races::unload_often,
+            )
             .case("a name that several want is given once", races::same_name)
             .case("mdevctl defines, starts, lists and stops", mtty::mdevctl)
             .case("a domain type is set before use only", domain::set)
-            .case("domain types of what is no mediated device", domain::strangers)
+            .case(
+                "domain types of what is no mediated device",
+                domain::strangers,
+            )
             .case("the domain of a device", domain::domain)
             .run()
     })

@@ -22,7 +22,11 @@ const DATA_READY: u8 = 1;
 pub fn readme(_: &mut ()) -> Result {
     load_samples()?;
     let parent = Parent::find("mtty")?;
-    ensure!(parent.types()? == ["mtty-1", "mtty-2"], "{:?}", parent.types()?);
+    ensure!(
+        parent.types()? == ["mtty-1", "mtty-2"],
+        "{:?}",
+        parent.types()?
+    );
     let device_api = sysfs::read(parent.type_path("mtty-2").join("device_api"))?;
     ensure!(device_api == "vfio-pci", "{device_api}");
 
@@ -38,10 +42,16 @@ pub fn readme(_: &mut ()) -> Result {
                 device.write(port, DATA, &[byte])?;
                 let mut status = [0];
                 device.read(port, LINE_STATUS, &mut status)?;
-                ensure!(status[0] & DATA_READY != 0, "port {port} says {status:02x?}");
+                ensure!(
+                    status[0] & DATA_READY != 0,
+                    "port {port} says {status:02x?}"
+                );
                 let mut back = [0];
                 device.read(port, DATA, &mut back)?;
-                ensure!(back == [byte], "port {port}: {byte:#x} came back as {back:02x?}");
+                ensure!(
+                    back == [byte],
+                    "port {port}: {byte:#x} came back as {back:02x?}"
+                );
             }
         }
         // The driver of an open device stays.
@@ -80,22 +90,42 @@ pub fn mdevctl(_: &mut ()) -> Result {
     let parent = Parent::find("mtty")?;
     let name = uuid(1);
     let types = mdevctl_run(&["types"])?;
-    for word in ["mtty", "mtty-1", "mtty-2", "Available instances: 24", "Device API: vfio-pci"] {
+    for word in [
+        "mtty",
+        "mtty-1",
+        "mtty-2",
+        "Available instances: 24",
+        "Device API: vfio-pci",
+    ] {
         ensure!(types.contains(word), "no {word:?} in {types}");
     }
     mdevctl_run(&["define", "-u", &name, "-p", "mtty", "-t", "mtty-2"])?;
     let defined = mdevctl_run(&["list", "-d"])?;
     ensure!(defined.contains(&name), "{defined}");
-    ensure!(mdevctl_run(&["list"])?.trim().is_empty(), "started too early");
+    ensure!(
+        mdevctl_run(&["list"])?.trim().is_empty(),
+        "started too early"
+    );
 
     mdevctl_run(&["start", "-u", &name])?;
     let list = mdevctl_run(&["list"])?;
-    ensure!(list.contains(&name) && list.contains("mtty mtty-2"), "{list}");
-    ensure!(parent.available("mtty-2")? == 11, "{}", parent.available("mtty-2")?);
+    ensure!(
+        list.contains(&name) && list.contains("mtty mtty-2"),
+        "{list}"
+    );
+    ensure!(
+        parent.available("mtty-2")? == 11,
+        "{}",
+        parent.available("mtty-2")?
+    );
 
     mdevctl_run(&["stop", "-u", &name])?;
     ensure!(mdevctl_run(&["list"])?.trim().is_empty(), "not stopped");
-    ensure!(parent.available("mtty-2")? == 12, "{}", parent.available("mtty-2")?);
+    ensure!(
+        parent.available("mtty-2")? == 12,
+        "{}",
+        parent.available("mtty-2")?
+    );
     mdevctl_run(&["undefine", "-u", &name])?;
     unload_samples()
 }

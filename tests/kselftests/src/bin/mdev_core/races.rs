@@ -61,7 +61,11 @@ pub fn create_remove(_: &mut ()) -> Result {
         Ok(())
     })?;
     ensure!(devices()? == 0, "{} devices left", devices()?);
-    ensure!(parent.available(TYPE)? == PORTS, "{} ports left", parent.available(TYPE)?);
+    ensure!(
+        parent.available(TYPE)? == PORTS,
+        "{} ports left",
+        parent.available(TYPE)?
+    );
     unload_samples()
 }
 
@@ -151,7 +155,11 @@ pub fn same_name(_: &mut ()) -> Result {
     })?;
     note(format!("{} times refused", refused.load(Ordering::Relaxed)));
     ensure!(devices()? == 0, "{} devices left", devices()?);
-    ensure!(parent.available(TYPE)? == PORTS, "{} ports left", parent.available(TYPE)?);
+    ensure!(
+        parent.available(TYPE)? == PORTS,
+        "{} ports left",
+        parent.available(TYPE)?
+    );
     unload_samples()
 }
 

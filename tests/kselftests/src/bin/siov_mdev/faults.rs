@@ -8,9 +8,7 @@ use anyhow::ensure;
 use siov_kselftests::adi::{signals, VECTOR_COMPLETION, VECTOR_FAULT};
 use siov_kselftests::ktap::{expect_faults, Result};
 use siov_kselftests::siov_testdev::regs::fault_region::{flags, Record, SLOTS};
-use siov_kselftests::siov_testdev::regs::{
-    CompletionStatus, FaultReason, FaultSource,
-};
+use siov_kselftests::siov_testdev::regs::{CompletionStatus, FaultReason, FaultSource};
 use siov_kselftests::siov_testdev::{copy, fill};
 use siov_kselftests::{poll, PAGE};
 use vfio_bindings::bindings::vfio::VFIO_PCI_ERR_IRQ_INDEX;
@@ -22,8 +20,14 @@ const STRAY: usize = PAGES + 4;
 fn stray(user: &User) -> Result {
     expect_faults(4);
     let completion = user.adi.execute(&fill(page(STRAY) + 8, 64, 0))?;
-    ensure!(completion.status == CompletionStatus::Fault, "{completion:x?}");
-    ensure!(completion.fault_address.raw() == page(STRAY) + 8, "{completion:x?}");
+    ensure!(
+        completion.status == CompletionStatus::Fault,
+        "{completion:x?}"
+    );
+    ensure!(
+        completion.fault_address.raw() == page(STRAY) + 8,
+        "{completion:x?}"
+    );
     Ok(())
 }
 
@@ -35,7 +39,11 @@ fn record(user: &User) -> Result<Record> {
     }
     let records = poll::until("the fault is recorded", || {
         let records = user.adi.faults()?;
-        Ok(records.iter().all(|r| r.flags == all).then_some(records).filter(|r| !r.is_empty()))
+        Ok(records
+            .iter()
+            .all(|r| r.flags == all)
+            .then_some(records)
+            .filter(|r| !r.is_empty()))
     })?;
     ensure!(records.len() == 1, "{records:x?}");
     Ok(records[0])
@@ -47,11 +55,19 @@ pub fn delivered(c: &mut Context) -> Result {
     let error = user.adi.listen_to(VFIO_PCI_ERR_IRQ_INDEX, 0)?;
     let completion = user.adi.listen(VECTOR_COMPLETION)?;
     stray(&user)?;
-    poll::until_true("the error eventfd is signalled", || Ok(signals(&error)? != 0))?;
+    poll::until_true("the error eventfd is signalled", || {
+        Ok(signals(&error)? != 0)
+    })?;
     let record = record(&user)?;
     ensure!(record.address == page(STRAY) + 8, "{record:x?}");
-    ensure!(record.device_reason() == Some(FaultReason::Blocked), "{record:x?}");
-    ensure!(record.device_source() == Some(FaultSource::Destination), "{record:x?}");
+    ensure!(
+        record.device_reason() == Some(FaultReason::Blocked),
+        "{record:x?}"
+    );
+    ensure!(
+        record.device_source() == Some(FaultSource::Destination),
+        "{record:x?}"
+    );
     ensure!(record.pasid != 0, "{record:x?}");
     if flag("--joined") {
         ensure!(record.iommu_reason != 0, "{record:x?}");
@@ -65,7 +81,9 @@ pub fn delivered(c: &mut Context) -> Result {
     let error = user.adi.listen_to(VFIO_PCI_ERR_IRQ_INDEX, 0)?;
     let fault = user.adi.listen(VECTOR_FAULT)?;
     stray(&user)?;
-    poll::until_true("the eventfd of vector 0 is signalled", || Ok(signals(&fault)? != 0))?;
+    poll::until_true("the eventfd of vector 0 is signalled", || {
+        Ok(signals(&fault)? != 0)
+    })?;
     self::record(&user)?;
     ensure!(signals(&error)? == 0, "an error as well");
     // The device works on.
@@ -92,11 +110,16 @@ pub fn many(c: &mut Context) -> Result {
     for number in 0..SLOTS + 10 {
         let address = page(STRAY + number);
         let completion = user.adi.execute(&fill(address, 64, 0))?;
-        ensure!(completion.status == CompletionStatus::Fault, "{completion:x?}");
+        ensure!(
+            completion.status == CompletionStatus::Fault,
+            "{completion:x?}"
+        );
         // Each one before the next, or the device counts some without a record.
         poll::until_true("the fault is told", || {
             let records = user.adi.faults()?;
-            Ok(records.iter().any(|r| r.address == address && r.flags & flags::DEVICE != 0))
+            Ok(records
+                .iter()
+                .any(|r| r.address == address && r.flags & flags::DEVICE != 0))
         })?;
     }
     ensure!(signals(&error)? != 0, "nobody was told");
@@ -112,7 +135,10 @@ pub fn window(c: &mut Context) -> Result {
     let user = alone(&mdev.0)?;
     expect_faults(4);
     let completion = user.adi.execute(&fill(0xfee0_1000, 4, 0x4041))?;
-    ensure!(completion.status == CompletionStatus::Fault, "{completion:x?}");
+    ensure!(
+        completion.status == CompletionStatus::Fault,
+        "{completion:x?}"
+    );
     user.adi.succeed(&copy(page(0), page(1), PAGE))?;
     Ok(())
 }

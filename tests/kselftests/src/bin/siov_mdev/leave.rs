@@ -41,7 +41,11 @@ pub fn killed(c: &mut Context) -> Result {
 
         // Closing takes what exiting leaves to others.
         let user = poll::until("the device can be opened again", || Ok(alone(&mdev.0).ok()))?;
-        ensure!(user.adi.completed() == 0, "{} completed", user.adi.completed());
+        ensure!(
+            user.adi.completed() == 0,
+            "{} completed",
+            user.adi.completed()
+        );
         let data = user.put(0, 30);
         user.adi.succeed(&copy(page(0), page(1), PAGE))?;
         expect_equal("the copy", &user.get(1), &data)?;
@@ -97,11 +101,18 @@ pub fn parent(c: &mut Context) -> Result {
     for mdev in &mdevs {
         ensure!(!mdev.0.exists(), "{} stays", mdev.0.uuid());
     }
-    ensure!(Parent::find(c.function.address()).is_err(), "the parent stays");
+    ensure!(
+        Parent::find(c.function.address()).is_err(),
+        "the parent stays"
+    );
 
     c.function.bind("siov_testdev")?;
     c.parent = Parent::find(c.function.address())?;
-    ensure!(c.parent.available(ADI)? == all, "{}", c.parent.available(ADI)?);
+    ensure!(
+        c.parent.available(ADI)? == all,
+        "{}",
+        c.parent.available(ADI)?
+    );
     let again = c.parent.create(ADI, &uuid(5000))?;
     let user = alone(&again)?;
     user.adi.succeed(&copy(page(0), page(1), PAGE))?;

@@ -29,10 +29,19 @@ fn plan() -> ExitCode {
             .case("a fault reaches its user", faults::delivered)
             .case("a fault reaches nobody else", faults::private)
             .case("more faults than the region holds", faults::many)
-            .case("a write to the interrupt window raises nothing", faults::window)
-            .case("a user that is killed while the device works", leave::killed)
+            .case(
+                "a write to the interrupt window raises nothing",
+                faults::window,
+            )
+            .case(
+                "a user that is killed while the device works",
+                leave::killed,
+            )
             .case("a device that is removed while it is open", leave::removed)
-            .case("the parent goes while sixteen devices are open", leave::parent)
+            .case(
+                "the parent goes while sixteen devices are open",
+                leave::parent,
+            )
             .run()
     })
 }

@@ -15,13 +15,25 @@ use vfio_bindings::bindings::vfio as uapi;
 const CONFIG: u32 = uapi::VFIO_PCI_CONFIG_REGION_INDEX;
 
 pub fn types(c: &mut Context) -> Result {
-    ensure!(c.parent.types()?.contains(&ADI.to_owned()), "{:?}", c.parent.types()?);
+    ensure!(
+        c.parent.types()?.contains(&ADI.to_owned()),
+        "{:?}",
+        c.parent.types()?
+    );
     let api = sysfs::read(c.parent.type_path(ADI).join("device_api"))?;
     ensure!(api == "vfio-pci", "{api}");
     let all = c.parent.available(ADI)?;
     let mdev = c.create()?;
-    ensure!(c.parent.available(ADI)? == all - 1, "{}", c.parent.available(ADI)?);
-    ensure!(mdev.0.domain_type()? == "attach-parent", "{}", mdev.0.domain_type()?);
+    ensure!(
+        c.parent.available(ADI)? == all - 1,
+        "{}",
+        c.parent.available(ADI)?
+    );
+    ensure!(
+        mdev.0.domain_type()? == "attach-parent",
+        "{}",
+        mdev.0.domain_type()?
+    );
     drop(mdev);
 
     let mut owned = Vec::new();
@@ -31,7 +43,11 @@ pub fn types(c: &mut Context) -> Result {
     let more = c.parent.create(ADI, &uuid(9999));
     sysfs::expect_errno(more, Errno::ENOSPC, "one ADI more than there are")?;
     drop(owned);
-    ensure!(c.parent.available(ADI)? == all, "{}", c.parent.available(ADI)?);
+    ensure!(
+        c.parent.available(ADI)? == all,
+        "{}",
+        c.parent.available(ADI)?
+    );
     Ok(())
 }
 
@@ -60,7 +76,10 @@ pub fn function(c: &mut Context) -> Result {
     for (at, len) in [(1, 2), (3, 5), (0xff, 1), (7, 13)] {
         let mut some = vec![0; len];
         device.read(CONFIG, at, &mut some)?;
-        ensure!(some == all[at as usize..at as usize + len], "{len} bytes at {at}");
+        ensure!(
+            some == all[at as usize..at as usize + len],
+            "{len} bytes at {at}"
+        );
     }
     Ok(())
 }
@@ -75,13 +94,24 @@ pub fn regions(c: &mut Context) -> Result {
     let sizes: Vec<_> = (0..info.num_regions)
         .map(|index| device.region(index).map(|region| region.size))
         .collect::<Result<_>>()?;
-    ensure!(sizes == [4096, 4096, 0, 0, 0, 0, 0, 256, 0, 4096], "{sizes:?}");
-    sysfs::expect_errno(device.region(info.num_regions), Errno::EINVAL, "one region more")?;
+    ensure!(
+        sizes == [4096, 4096, 0, 0, 0, 0, 0, 256, 0, 4096],
+        "{sizes:?}"
+    );
+    sysfs::expect_errno(
+        device.region(info.num_regions),
+        Errno::EINVAL,
+        "one region more",
+    )?;
     for (index, count) in [(0, 0), (1, 0), (2, 2), (3, 1), (4, 1)] {
         let found = device.interrupts(index)?;
         ensure!(found == count, "index {index}: {found} interrupts");
     }
-    sysfs::expect_errno(device.interrupts(5), Errno::EINVAL, "interrupts of no index")?;
+    sysfs::expect_errno(
+        device.interrupts(5),
+        Errno::EINVAL,
+        "interrupts of no index",
+    )?;
 
     let faults = device.find_region(fault_region::TYPE, fault_region::SUBTYPE)?;
     ensure!(faults == 9, "fault region {faults}");

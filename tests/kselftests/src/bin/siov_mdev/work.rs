@@ -24,7 +24,8 @@ pub fn operations(c: &mut Context) -> Result {
     user.adi.succeed(&copy(page(0), page(1), PAGE))?;
     expect_equal("the copy", &user.get(1), &data)?;
 
-    user.adi.succeed(&fill(page(2), PAGE, 0x0807_0605_0403_0201))?;
+    user.adi
+        .succeed(&fill(page(2), PAGE, 0x0807_0605_0403_0201))?;
     let filled: Vec<u8> = (1..=8).cycle().take(PAGE).collect();
     expect_equal("the fill", &user.get(2), &filled)?;
 
@@ -56,7 +57,8 @@ pub fn ring(c: &mut Context) -> Result {
     }
     user.adi.write32(offset::RING_ORDER, 2);
     user.adi.write64(offset::RING_BASE, page(ring));
-    user.adi.write32(offset::RING_TAIL, descriptors.len() as u32);
+    user.adi
+        .write32(offset::RING_TAIL, descriptors.len() as u32);
     poll::until_true("the ring is empty", || {
         Ok(user.adi.completed() == descriptors.len() as u64)
     })?;
@@ -65,7 +67,10 @@ pub fn ring(c: &mut Context) -> Result {
         let bytes = user.memory.read(at, Completion::BYTES);
         let record = bytes.first_chunk().and_then(Completion::from_bytes);
         let status = record.map(|record| record.status);
-        ensure!(status == Some(CompletionStatus::Success), "{index}: {record:x?}");
+        ensure!(
+            status == Some(CompletionStatus::Success),
+            "{index}: {record:x?}"
+        );
     }
     Ok(())
 }
@@ -75,7 +80,10 @@ pub fn interrupts(c: &mut Context) -> Result {
     let user = alone(&mdev.0)?;
     let eventfd = user.adi.listen(VECTOR_COMPLETION)?;
     user.adi.succeed(&copy(page(0), page(1), 64))?;
-    ensure!(signals(&eventfd)? == 0, "an interrupt that nobody asked for");
+    ensure!(
+        signals(&eventfd)? == 0,
+        "an interrupt that nobody asked for"
+    );
 
     user.adi.write32(offset::INTERRUPT_ENABLE, 1);
     let asks = Descriptor {
@@ -93,16 +101,28 @@ pub fn interrupts(c: &mut Context) -> Result {
 pub fn bus_master(c: &mut Context) -> Result {
     let mdev = c.create()?;
     let user = alone(&mdev.0)?;
-    ensure!(user.adi.status().contains(Status::READY), "{:?}", user.adi.status());
+    ensure!(
+        user.adi.status().contains(Status::READY),
+        "{:?}",
+        user.adi.status()
+    );
     user.adi.device.set_bus_master(false)?;
-    ensure!(!user.adi.status().contains(Status::READY), "{:?}", user.adi.status());
+    ensure!(
+        !user.adi.status().contains(Status::READY),
+        "{:?}",
+        user.adi.status()
+    );
     let before = user.get(1);
     user.put(0, 2);
     user.adi.submit(&copy(page(0), page(1), PAGE));
     user.adi.device.set_bus_master(true)?;
     // Its doorbell was lost, as the device says; this one's was not.
     user.adi.succeed(&copy(page(2), page(3), PAGE))?;
-    ensure!(user.adi.completed() == 1, "{} completed", user.adi.completed());
+    ensure!(
+        user.adi.completed() == 1,
+        "{} completed",
+        user.adi.completed()
+    );
     expect_equal("the destination", &user.get(1), &before)
 }
 
@@ -112,9 +132,20 @@ pub fn reset(c: &mut Context) -> Result {
     user.adi.succeed(&copy(page(0), page(1), 64))?;
     user.adi.write32(offset::RING_ORDER, 3);
     user.adi.device.reset()?;
-    ensure!(user.adi.completed() == 0, "{} completed", user.adi.completed());
-    ensure!(user.adi.read32(offset::RING_ORDER) == 0, "the ring's size stays");
-    ensure!(!user.adi.status().contains(Status::READY), "{:?}", user.adi.status());
+    ensure!(
+        user.adi.completed() == 0,
+        "{} completed",
+        user.adi.completed()
+    );
+    ensure!(
+        user.adi.read32(offset::RING_ORDER) == 0,
+        "the ring's size stays"
+    );
+    ensure!(
+        !user.adi.status().contains(Status::READY),
+        "{:?}",
+        user.adi.status()
+    );
     user.adi.device.set_bus_master(true)?;
     let data = user.put(4, 3);
     user.adi.succeed(&copy(page(4), page(5), PAGE))?;
@@ -124,7 +155,11 @@ pub fn reset(c: &mut Context) -> Result {
 pub fn isolation(c: &mut Context) -> Result {
     let mdevs = [c.create()?, c.create()?];
     let users = [alone(&mdevs[0].0)?, alone(&mdevs[1].0)?];
-    let data: Vec<_> = users.iter().zip(10..).map(|(user, seed)| user.put(0, seed)).collect();
+    let data: Vec<_> = users
+        .iter()
+        .zip(10..)
+        .map(|(user, seed)| user.put(0, seed))
+        .collect();
     for user in &users {
         user.adi.succeed(&copy(page(0), page(1), PAGE))?;
     }
@@ -152,7 +187,11 @@ pub fn shared(c: &mut Context) -> Result {
     for (index, adi) in [&first, &second, &third].into_iter().enumerate() {
         adi.succeed(&copy(page(index), page(index + 1), PAGE))?;
     }
-    expect_equal("what went through three devices", &memory.read(3 * PAGE, PAGE), &data)?;
+    expect_equal(
+        "what went through three devices",
+        &memory.read(3 * PAGE, PAGE),
+        &data,
+    )?;
     drop(second);
     third.succeed(&copy(page(0), page(5), PAGE))?;
     expect_equal("the copy", &memory.read(5 * PAGE, PAGE), &data)

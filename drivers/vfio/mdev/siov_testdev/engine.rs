@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What does the work of a mediated device: an ADI of the hardware, or one in software for where the
+//! IOMMU cannot isolate it.
+
+use crate::events::{Event, Events};
+use crate::hardware::{Claim, Hardware};
+use kernel::new_mutex;
+use kernel::prelude::*;
+use kernel::sync::{Arc, Mutex};
+use linux_vfio::device::Handle;
+use siov_testdev_regs::execute::{self, Fault, SoftAdi};
+use siov_testdev_regs::fault_region::Record;
+use siov_testdev_regs::{FaultReason, FaultStatus};
+use siov_types::{Iova, Pasid};
+
+pub(crate) enum Engine {
+    Isolated(Claim),
+    Mediated(Mediated),
+}
+
+/// An ADI in software.
+pub(crate) struct Mediated {
+    adi: Pin<KBox<Mutex<SoftAdi>>>,
+    hardware: Arc<Hardware>,
+}
+
+impl Drop for Mediated {
+    fn drop(&mut self) {
+        self.hardware.end_mediated();
+    }
+}
+
+impl Engine {
+    /// A free ADI, whose faults are told to `events`.
+    pub(crate) fn isolated(hardware: &Arc<Hardware>, events: &Arc<Events>) -> Result<Self> {
+        Ok(Self::Isolated(Claim::new(hardware, events)?))
+    }
+
+    /// One in software.
+    pub(crate) fn mediated(hardware: &Arc<Hardware>) -> Result<Self> {
+        let adi = new_mutex!(SoftAdi::new(), "siov_testdev_soft");
+        let adi = KBox::pin_init(adi, GFP_KERNEL)?;
+        hardware.begin_mediated()?;
+        Ok(Self::Mediated(Mediated {
+            adi,
+            hardware: hardware.clone(),
+        }))
+    }
+
+    /// The number of the ADI of the hardware.
+    pub(crate) fn number(&self) -> Option<u32> {
+        match self {
+            Self::Isolated(claim) => Some(claim.number()),
+            Self::Mediated(_) => None,
+        }
+    }
+
+    /// Back to the state after power-on; takes no work yet. An ADI of the hardware needs a PASID.
+    pub(crate) fn prepare(&self, pasid: Option<Pasid>) {
+        match (self, pasid) {
+            (Self::Isolated(claim), Some(pasid)) => claim.prepare(pasid),
+            (Self::Isolated(claim), None) => claim.stop(),
+            (Self::Mediated(soft), _) => *soft.adi.lock() = SoftAdi::new(),
+        }
+    }
+
+    /// Lets it take work, or not.
+    pub(crate) fn set_enabled(&self, on: bool) {
+        match self {
+            Self::Isolated(claim) => claim.set_enabled(on),
+            Self::Mediated(soft) => soft.adi.lock().set_enabled(on),
+        }
+    }
+
+    /// Ends all work: on return no memory is reached.
+    pub(crate) fn stop(&self) {
+        match self {
+            Self::Isolated(claim) => claim.stop(),
+            // Its work is done in the writes of its user, of which none is under way.
+            Self::Mediated(soft) => *soft.adi.lock() = SoftAdi::new(),
+        }
+    }
+
+    /// Reads the user page: 4 or 8 bytes, aligned to that.
+    pub(crate) fn read(&self, offset: u64, data: &mut [u8]) -> Result {
+        match self {
+            Self::Isolated(claim) => claim.read_user(offset, data),
+            Self::Mediated(soft) => {
+                if !matches!(data.len(), 4 | 8) {
+                    return Err(EINVAL);
+                }
+                soft.adi.lock().read(offset, data);
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes the user page: 4 or 8 bytes, aligned to that. In software, does the work at once.
+    pub(crate) fn write(
+        &self,
+        offset: u64,
+        data: &[u8],
+        user: Handle<'_>,
+        events: &Events,
+    ) -> Result {
+        let soft = match self {
+            Self::Isolated(claim) => return claim.write_user(offset, data),
+            Self::Mediated(soft) => soft,
+        };
+        if !matches!(data.len(), 4 | 8) {
+            return Err(EINVAL);
+        }
+        let outcome = soft.adi.lock().write(offset, data, &mut Memory(user));
+        if let Some(failed) = outcome.failed {
+            let status = FaultStatus::new(FaultReason::Blocked, failed.source, failed.write, false);
+            let record = Record::of_device(status, 0, failed.address.raw());
+            events.fault(record, outcome.failures > 1);
+        }
+        if outcome.interrupt {
+            events.signal(Event::Completion);
+        }
+        Ok(())
+    }
+}
+
+/// Memory of a user, through the mappings of the container.
+struct Memory<'a>(Handle<'a>);
+
+impl execute::Memory for Memory<'_> {
+    fn read(&mut self, at: Iova, data: &mut [u8]) -> Result<(), Fault> {
+        self.0.read_memory(at, data).map_err(|_| Fault)
+    }
+
+    fn write(&mut self, at: Iova, data: &[u8]) -> Result<(), Fault> {
+        self.0.write_memory(at, data).map_err(|_| Fault)
+    }
+}

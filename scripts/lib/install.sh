@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# Our modules where modprobe finds them before the stock ones: updates/siov-rs/ of a kernel's modules.
+# depmod's order of search puts updates/ first unless depmod.d(5) says otherwise, which install_check finds.
+
+INSTALL_DIR=updates/siov-rs
+
+# With the machine's own kmod if it has one, else with the root's.
+install_kmod() {
+	local program=$1
+	shift
+	if command -v "$program" >/dev/null; then "$program" "$@"; else in_root "$program" "$@"; fi
+}
+
+# install_modules BASE: what the top-level Kbuild calls for use, without the modules of tests/.
+install_modules() {
+	local base=$1 to=$1/lib/modules/$KREL/$INSTALL_DIR module
+	rm -rf "$to"
+	mkdir -p "$to"
+	for module in "$BUILD"/modules/*.ko; do
+		in_root strip --strip-debug -o "$to/${module##*/}" "$module"
+	done
+	install_kmod depmod -b "$base" "$KREL"
+	install_check "$base" "$to"
+}
+
+install_remove() {
+	local base=$1
+	rm -rf "$base/lib/modules/$KREL/$INSTALL_DIR"
+	rmdir --ignore-fail-on-non-empty "$base/lib/modules/$KREL/updates"
+	install_kmod depmod -b "$base" "$KREL"
+}
+
+# install_which BASE NAME: the file that modprobe takes.
+install_which() { install_kmod modinfo -b "$1" -k "$KREL" -n "$2"; }
+
+install_check() {
+	local base=$1 to=$2 module name found
+	for module in "$to"/*.ko; do
+		name=${module##*/}
+		name=${name%.ko}
+		found=$(install_which "$base" "$name")
+		if [ "$(readlink -e -- "$found")" != "$(readlink -e -- "$module")" ]; then
+			echo "modprobe $name would take $found: depmod's configuration must search updates first (depmod.d(5))"
+			exit "$E_FAIL"
+		fi
+	done
+}
+
+# What scripts/install and scripts/uninstall do, below a directory with the shipped vfio modules.
+install_test() {
+	local base=$BUILD/install to stock name
+	to=$base/lib/modules/$KREL
+	rm -rf "$base"
+	mkdir -p "$to/kernel/drivers"
+	expose "$base"
+	in_root cp -r "$MODDIR/kernel/drivers/vfio" "$to/kernel/drivers/"
+	in_root cp "$MODDIR/modules.order" "$MODDIR/modules.builtin" "$MODDIR/modules.builtin.modinfo" "$to/"
+	install_kmod depmod -b "$base" "$KREL"
+	declare -A stock=()
+	for name in mdev vfio_iommu_type1; do stock[$name]=$(install_which "$base" "$name"); done
+
+	install_modules "$base"
+	for name in mdev vfio_iommu_type1 siov_testdev iommu_aux; do
+		[ "$(install_which "$base" "$name")" = "$to/$INSTALL_DIR/$name.ko" ]
+	done
+	install_kmod modprobe -d "$base" -S "$KREL" --show-depends siov_testdev >"$base/depends"
+	grep -q "$INSTALL_DIR/mdev.ko" "$base/depends"
+	grep -q "$INSTALL_DIR/iommu_aux.ko" "$base/depends"
+	[ "$(install_kmod modprobe -d "$base" -S "$KREL" -R pci:v00001234d0000510Fsv0sd0bc00scFFi00)" = siov_testdev ]
+	# A second time changes nothing.
+	install_modules "$base"
+
+	install_remove "$base"
+	for name in mdev vfio_iommu_type1; do
+		[ "$(install_which "$base" "$name")" = "${stock[$name]}" ]
+	done
+	[ ! -e "$to/updates" ]
+	rm -rf "$base"
+}
