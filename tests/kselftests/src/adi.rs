@@ -160,17 +160,24 @@ impl UserAdi {
     ///
     /// Those of VFIO.
     pub fn faults(&self) -> Result<Vec<Record>> {
-        let region = self
-            .device
-            .find_region(fault_region::TYPE, fault_region::SUBTYPE)?;
-        let mut bytes = vec![0; fault_region::BYTES];
-        self.device.read(region, 0, &mut bytes)?;
-        let mut records: Vec<_> = bytes
-            .chunks_exact(fault_region::RECORD_BYTES)
-            .skip(1)
-            .filter_map(|record| Record::from_bytes(record.first_chunk()?))
-            .collect();
-        records.sort_by_key(|record| record.number);
-        Ok(records)
+        records(&self.device)
     }
+}
+
+/// The records of the fault region of `device`, oldest first.
+///
+/// # Errors
+///
+/// Those of VFIO.
+pub fn records(device: &Device) -> Result<Vec<Record>> {
+    let region = device.find_region(fault_region::TYPE, fault_region::SUBTYPE)?;
+    let mut bytes = vec![0; fault_region::BYTES];
+    device.read(region, 0, &mut bytes)?;
+    let mut records: Vec<_> = bytes
+        .chunks_exact(fault_region::RECORD_BYTES)
+        .skip(1)
+        .filter_map(|record| Record::from_bytes(record.first_chunk()?))
+        .collect();
+    records.sort_by_key(|record| record.number);
+    Ok(records)
 }

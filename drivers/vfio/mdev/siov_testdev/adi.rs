@@ -167,9 +167,9 @@ impl Device for Adi {
             .number()
             .map(|number| self.open_isolated(number))
             .transpose()?;
-        self.events.clear();
         *self.state.lock() = Virtual::new();
-        self.engine.prepare(open.as_ref().map(|open| open.pasid));
+        self.engine
+            .prepare(open.as_ref().map(|open| open.pasid), &self.events);
         *self.open.lock() = open;
         Ok(())
     }
@@ -178,7 +178,7 @@ impl Device for Adi {
         self.engine.stop();
         let open = self.open.lock().take();
         drop(open);
-        self.events.clear();
+        self.events.silence();
     }
 
     fn region(&self, index: u32) -> Region {
@@ -285,7 +285,8 @@ impl Device for Adi {
         let open = self.open.lock();
         self.engine.stop();
         *self.state.lock() = Virtual::new();
-        self.engine.prepare(open.as_ref().map(|open| open.pasid));
+        self.engine
+            .prepare(open.as_ref().map(|open| open.pasid), &self.events);
         Ok(())
     }
 

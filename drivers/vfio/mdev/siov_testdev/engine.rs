@@ -56,12 +56,15 @@ impl Engine {
         }
     }
 
-    /// Back to the state after power-on; takes no work yet. An ADI of the hardware needs a PASID.
-    pub(crate) fn prepare(&self, pasid: Option<Pasid>) {
+    /// Back to the state after power-on; takes no work yet, and forgets faults. An ADI of the hardware needs a PASID.
+    pub(crate) fn prepare(&self, pasid: Option<Pasid>, events: &Events) {
         match (self, pasid) {
             (Self::Isolated(claim), Some(pasid)) => claim.prepare(pasid),
             (Self::Isolated(claim), None) => claim.stop(),
-            (Self::Mediated(soft), _) => *soft.adi.lock() = SoftAdi::new(),
+            (Self::Mediated(soft), _) => {
+                *soft.adi.lock() = SoftAdi::new();
+                events.forget_faults();
+            }
         }
     }
 

@@ -62,11 +62,17 @@ impl Events {
         drop(old);
     }
 
-    /// As it was before anybody used the ADI.
-    pub(crate) fn clear(&self) {
+    /// Signals nothing any more.
+    pub(crate) fn silence(&self) {
         let mut state = self.state.lock();
-        state.eventfds = [const { None }; EVENTS];
-        *state.log = Log::new();
+        let old = core::mem::replace(&mut state.eventfds, [const { None }; EVENTS]);
+        drop(state);
+        drop(old);
+    }
+
+    /// Empties the fault region.
+    pub(crate) fn forget_faults(&self) {
+        *self.state.lock().log = Log::new();
     }
 
     /// Signals `event`; says whether anybody listens.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The error vector: finds out which ADIs have a request that failed, and tells their users.
+//! The error vector: some ADIs have a request that failed. Their users are told, and the log.
 
 use crate::hardware::Hardware;
 use kernel::device::Device;
@@ -29,7 +29,7 @@ impl Faults {
 
 impl Handler for Faults {
     fn handle(&self) {
-        self.hardware.take_faults(|adi, record, more| {
+        self.hardware.take_faults(|adi, record| {
             if self.limit.allows() {
                 dev_warn!(
                     self.dev,
@@ -37,9 +37,6 @@ impl Handler for Faults {
                     record.address,
                     Show(Reason(record.reason))
                 );
-            }
-            if let Some(events) = self.hardware.owner(adi) {
-                events.fault(record, more);
             }
         });
     }

@@ -109,8 +109,12 @@ impl Hardware {
             .write32(global::offset::CONTROL as usize, control);
     }
 
-    /// Calls `f` for each ADI that holds a fault, and takes the fault out of it.
-    pub(crate) fn take_faults(&self, mut f: impl FnMut(u32, Record, bool)) {
+    /// Takes the faults out of all ADIs that hold one, and tells their owners; `f` is told as well.
+    ///
+    /// The owners are locked meanwhile, so that no fault of a user is told to the next one: see
+    /// [`Claim::prepare`].
+    pub(crate) fn take_faults(&self, mut f: impl FnMut(u32, &Record)) {
+        let owners = self.owners.lock();
         for word in 0..pci::MAX_ADIS / 64 {
             let at = global::offset::FAULT_PENDING as usize + word as usize * 8;
             let mut pending = self.privileged.read64(at);
@@ -118,8 +122,12 @@ impl Hardware {
             while pending != 0 && pending != u64::MAX {
                 let adi = word * 64 + pending.trailing_zeros();
                 pending &= pending.wrapping_sub(1);
-                if let Some((record, more)) = self.take_fault(adi) {
-                    f(adi, record, more);
+                let Some((record, more)) = self.take_fault(adi) else {
+                    continue;
+                };
+                f(adi, &record);
+                if let Some(Some(events)) = owners.get(adi as usize) {
+                    events.fault(record, more);
                 }
             }
         }
@@ -137,11 +145,6 @@ impl Hardware {
         self.write(adi, FAULT_STATUS, FaultStatus::VALID);
         let record = Record::of_device(status, pasid, address);
         Some((record, status.is_overflow()))
-    }
-
-    /// Who is told of this ADI's faults.
-    pub(crate) fn owner(&self, adi: u32) -> Option<Arc<Events>> {
-        self.owners.lock().get(adi as usize)?.clone()
     }
 
     fn read(&self, adi: u32, offset: u64) -> u32 {
@@ -194,9 +197,15 @@ impl Claim {
         Status::from_bits_retain(self.hardware.read(self.adi, privileged::offset::STATUS))
     }
 
-    /// Back to the state after power-on, with requests that carry `pasid`. The ADI takes no work yet.
+    /// Back to the state after power-on, with requests that carry `pasid`. The ADI takes no work yet, and
+    /// faults of its last user are forgotten.
     pub(crate) fn prepare(&self, pasid: Pasid) {
+        let owners = self.hardware.owners.lock();
         self.command(Command::Reset);
+        if let Some(Some(events)) = owners.get(self.adi as usize) {
+            events.forget_faults();
+        }
+        drop(owners);
         let pasid = PasidControl::new(Some(pasid)).raw();
         self.hardware
             .write(self.adi, privileged::offset::PASID, pasid);

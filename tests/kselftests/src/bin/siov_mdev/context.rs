@@ -16,6 +16,9 @@ use siov_kselftests::PAGE;
 /// The type whose DMA the IOMMU isolates.
 pub const ADI: &str = "siov_testdev-adi";
 
+/// The type whose work is done in software.
+pub const MEDIATED: &str = "siov_testdev-mediated";
+
 /// Where the memory of a [`User`] is mapped.
 pub const IOVA: u64 = 0x10_0000;
 
@@ -44,8 +47,13 @@ impl Context {
 
     /// A new ADI.
     pub fn create(&mut self) -> Result<Owned> {
+        self.create_as(ADI)
+    }
+
+    /// A new device of this type.
+    pub fn create_as(&mut self, ty: &str) -> Result<Owned> {
         self.next += 1;
-        self.parent.create(ADI, &uuid(self.next)).map(Owned)
+        self.parent.create(ty, &uuid(self.next)).map(Owned)
     }
 }
 

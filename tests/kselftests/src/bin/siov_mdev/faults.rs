@@ -128,8 +128,8 @@ pub fn many(c: &mut Context) -> Result {
     Ok(())
 }
 
-/// Where messages of interrupts go. VT-d (4.0, 3.14) blocks requests with a PASID to it whatever is mapped
-/// there.
+/// Where messages of interrupts go, except for requests with a PASID, which are translated like any other
+/// (VT-d 4.0, 3.14). Nothing is mapped there: the range is reserved.
 pub fn window(c: &mut Context) -> Result {
     let mdev = c.create()?;
     let user = alone(&mdev.0)?;

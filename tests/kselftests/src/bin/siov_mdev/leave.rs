@@ -86,7 +86,7 @@ pub fn parent(c: &mut Context) -> Result {
     let remover = thread::spawn(move || sysfs::write(unbind, &address));
     let mut users: Vec<_> = users.into_iter().map(Some).collect();
     poll::until_within(
-        10 * poll::PATIENCE,
+        10 * poll::patience(),
         "all users are asked, one after the other",
         || {
             for (user, asked) in users.iter_mut().zip(&asked) {

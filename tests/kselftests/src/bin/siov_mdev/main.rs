@@ -6,6 +6,7 @@
 mod context;
 mod faults;
 mod leave;
+mod mediated;
 mod pci;
 mod work;
 
@@ -26,6 +27,13 @@ fn plan() -> ExitCode {
             .case("a reset", work::reset)
             .case("two users, one address, two memories", work::isolation)
             .case("three devices of one container", work::shared)
+            .case(
+                "a PCI device and three ADIs in one container",
+                work::beside_pci,
+            )
+            .case("an ADI in software", mediated::operations)
+            .case("faults of an ADI in software", mediated::faults)
+            .case("both kinds in one container", mediated::beside)
             .case("a fault reaches its user", faults::delivered)
             .case("a fault reaches nobody else", faults::private)
             .case("more faults than the region holds", faults::many)

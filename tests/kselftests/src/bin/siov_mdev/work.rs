@@ -4,11 +4,13 @@
 
 use crate::alone;
 use crate::context::{page, Context, User, IOVA, PAGES};
-use anyhow::ensure;
+use anyhow::{ensure, Context as _};
 use siov_kselftests::adi::{signals, UserAdi, VECTOR_COMPLETION};
+use siov_kselftests::edu::Edu;
 use siov_kselftests::ktap::Result;
 use siov_kselftests::mmio::Mapping;
 use siov_kselftests::pattern::{bytes, expect_equal};
+use siov_kselftests::pci::{Function, EDU};
 use siov_kselftests::siov_testdev::regs::user::{offset, Status};
 use siov_kselftests::siov_testdev::regs::{
     Completion, CompletionStatus, Descriptor, DescriptorFlags,
@@ -195,6 +197,39 @@ pub fn shared(c: &mut Context) -> Result {
     drop(second);
     third.succeed(&copy(page(0), page(5), PAGE))?;
     expect_equal("the copy", &memory.read(5 * PAGE, PAGE), &data)
+}
+
+/// A container with a domain that translates one device's requests without PASID, and three devices' requests
+/// with one.
+pub fn beside_pci(c: &mut Context) -> Result {
+    let mdevs = [c.create()?, c.create()?, c.create()?];
+    let function = Function::all(EDU)?.pop().context("the guest has no edu")?;
+    let mut container = Container::new()?;
+    let pci = container.add(&function)?;
+    pci.set_bus_master(true)?;
+    let edu = Edu::new(pci.map_bar(0)?)?;
+    let adis = mdevs
+        .iter()
+        .map(|mdev| UserAdi::open(&mut container, &mdev.0))
+        .collect::<Result<Vec<_>>>()?;
+    let memory = Mapping::memory(PAGES * PAGE)?;
+    container.map(IOVA, &memory, 0, PAGES * PAGE, Access::ReadWrite)?;
+    let data = bytes(PAGE, 21);
+    memory.write(0, &data);
+    edu.read(page(0), PAGE)?;
+    edu.write(page(1), PAGE)?;
+    for (index, adi) in (1..).zip(&adis) {
+        adi.succeed(&copy(page(index), page(index + 1), PAGE))?;
+    }
+    expect_equal(
+        "what went through four devices",
+        &memory.read(4 * PAGE, PAGE),
+        &data,
+    )?;
+    // The ADIs go, the PCI device works on.
+    drop(adis);
+    edu.write(page(5), PAGE)?;
+    expect_equal("what edu wrote", &memory.read(5 * PAGE, PAGE), &data)
 }
 
 /// Keeps a device busy for ever: fills all of its memory, again and again.
