@@ -14,7 +14,8 @@ use kernel::prelude::*;
 use kernel::rbtree::RBTree;
 use kernel::sync::{new_mutex, Mutex};
 use linux_mdev_core::{
-    Bus, Core, Device, DeviceAttribute, Leaving, New, Parent, Slot, Type, TypeAttribute, Uuid,
+    Bus, Core, Device, DeviceAttribute, DeviceRef, Leaving, New, Parent, Slot, Type, TypeAttribute,
+    Uuid,
 };
 
 mod domain;
@@ -124,9 +125,9 @@ impl Mdev {
     }
 
     fn create_claimed(&self, ty: &Type, uuid: Uuid) -> Result {
-        let mdev = Device::<Self>::new(ty, uuid)?;
+        let mdev = DeviceRef::<Self>::new(ty, uuid)?;
         let parent = ty.parent().hold().ok_or(ENODEV)?;
-        let mdev = mdev.add(&parent)?;
+        let mdev = mdev.register(&parent)?;
         mdev.bind()?;
         mdev.stay()
     }

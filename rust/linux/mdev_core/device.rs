@@ -58,45 +58,6 @@ impl<T: Core> Drop for DeviceRef<T> {
 }
 
 impl<T: Core> Device<T> {
-    /// Makes a device of type `ty`, not yet in sysfs.
-    pub fn new(ty: &Type, uuid: Uuid) -> Result<DeviceRef<T>> {
-        let parent = ty.parent();
-        let this = KBox::new(
-            Self {
-                mdev: pin_init::zeroed(),
-                parent_dev: ParentDev::of(parent).ok_or(ENODEV)?,
-                on_bus: AtomicBool::new(false),
-                state: T::State::default(),
-                _pin: PhantomPinned,
-            },
-            GFP_KERNEL,
-        )?;
-        let this = NonNull::from(KBox::leak(this));
-        // SAFETY: Nobody else knows the device yet, and it stays where it is until `release`.
-        unsafe {
-            let mdev = this.as_ref().raw();
-            bindings::device_initialize(&raw mut (*mdev).dev);
-            (*mdev).dev.parent = parent.raw_dev();
-            (*mdev).dev.bus = BUS.as_ptr();
-            (*mdev).dev.release = Some(Self::release);
-            (*mdev).dev.groups = Tables::<T>::DEVICE_GROUPS.as_ptr().cast_mut();
-            (*mdev).uuid.b = uuid.0;
-            (*mdev).next.next = &raw mut (*mdev).next;
-            (*mdev).next.prev = &raw mut (*mdev).next;
-            (*mdev).type_ = ty.raw();
-        }
-        let this = DeviceRef(this);
-        // SAFETY: The device is initialised, and the UUID behind `%pUl` lives as long.
-        to_result(unsafe {
-            bindings::dev_set_name(
-                this.raw_dev(),
-                c"%pUl".as_char_ptr(),
-                &raw const (*this.raw()).uuid,
-            )
-        })?;
-        Ok(this)
-    }
-
     /// The device of this core behind a `struct device`; `None` for all others.
     ///
     /// # Safety
@@ -105,7 +66,7 @@ impl<T: Core> Device<T> {
     pub(crate) unsafe fn from_dev<'a>(dev: *mut bindings::device) -> Option<&'a Self> {
         // SAFETY: As required of us.
         let bus = unsafe { dev.as_ref() }?.bus;
-        // SAFETY: Devices on our bus are made by `new`, and the `struct device` comes first.
+        // SAFETY: Devices on our bus are made by `DeviceRef::new`, and the `struct device` comes first.
         (bus == BUS.as_ptr()).then(|| unsafe { &*dev.cast() })
     }
 
@@ -113,7 +74,7 @@ impl<T: Core> Device<T> {
     ///
     /// Called by the driver core when the last reference is gone.
     unsafe extern "C" fn release(dev: *mut bindings::device) {
-        // SAFETY: As required of us; `new` leaked it.
+        // SAFETY: As required of us; `DeviceRef::new` leaked it.
         drop(unsafe { KBox::from_raw(dev.cast::<Self>()) });
     }
 
@@ -145,7 +106,7 @@ impl<T: Core> Device<T> {
 
     /// Its identity.
     pub fn uuid(&self) -> Uuid {
-        // SAFETY: Constant since `new`.
+        // SAFETY: Constant since `DeviceRef::new`.
         Uuid(unsafe { (*self.raw()).uuid.b })
     }
 
@@ -236,8 +197,47 @@ impl<T: Core> Device<T> {
 }
 
 impl<T: Core> DeviceRef<T> {
+    /// Makes a device of type `ty`, not yet in sysfs.
+    pub fn new(ty: &Type, uuid: Uuid) -> Result<Self> {
+        let parent = ty.parent();
+        let this = KBox::new(
+            Device::<T> {
+                mdev: pin_init::zeroed(),
+                parent_dev: ParentDev::of(parent).ok_or(ENODEV)?,
+                on_bus: AtomicBool::new(false),
+                state: T::State::default(),
+                _pin: PhantomPinned,
+            },
+            GFP_KERNEL,
+        )?;
+        let this = NonNull::from(KBox::leak(this));
+        // SAFETY: Nobody else knows the device yet, and it stays where it is until `release`.
+        unsafe {
+            let mdev = this.as_ref().raw();
+            bindings::device_initialize(&raw mut (*mdev).dev);
+            (*mdev).dev.parent = parent.raw_dev();
+            (*mdev).dev.bus = BUS.as_ptr();
+            (*mdev).dev.release = Some(Device::<T>::release);
+            (*mdev).dev.groups = Tables::<T>::DEVICE_GROUPS.as_ptr().cast_mut();
+            (*mdev).uuid.b = uuid.0;
+            (*mdev).next.next = &raw mut (*mdev).next;
+            (*mdev).next.prev = &raw mut (*mdev).next;
+            (*mdev).type_ = ty.raw();
+        }
+        let this = Self(this);
+        // SAFETY: The device is initialised, and the UUID behind `%pUl` lives as long.
+        to_result(unsafe {
+            bindings::dev_set_name(
+                this.raw_dev(),
+                c"%pUl".as_char_ptr(),
+                &raw const (*this.raw()).uuid,
+            )
+        })?;
+        Ok(this)
+    }
+
     /// Puts the device into sysfs.
-    pub fn add<'a>(self, parent: &'a Shared<'a>) -> Result<OnBus<'a, T>> {
+    pub fn register<'a>(self, parent: &'a Shared<'a>) -> Result<OnBus<'a, T>> {
         // SAFETY: The device has a name and was not added before, since only `new` returns such a
         // reference.
         to_result(unsafe { bindings::device_add(self.raw_dev()) })?;
@@ -267,7 +267,7 @@ impl<T: Core> OnBus<'_, T> {
 
 impl<T: Core> Drop for OnBus<'_, T> {
     fn drop(&mut self) {
-        // SAFETY: Added in `DeviceRef::add`.
+        // SAFETY: Added in `DeviceRef::register`.
         unsafe { bindings::device_del(self.mdev.raw_dev()) };
     }
 }

@@ -25,7 +25,7 @@ mod sysfs;
 pub use bus::{Bus, Slot};
 pub use device::{Device, DeviceRef, OnBus};
 pub use parent::{Alone, Leaving, New, Parent, Shared, Type};
-pub use sysfs::{DeviceAttribute, Page, Remover, Text, TypeAttribute};
+pub use sysfs::{DeviceAttribute, DeviceShow, DeviceStore, Page, Remover, Text, TypeAttribute};
 
 use kernel::prelude::*;
 

@@ -149,19 +149,22 @@ impl<T: Core> TypeAttribute<T> {
     }
 }
 
+/// Writes what a file of a mediated device shows, and says how many bytes that is.
+pub type DeviceShow<T> = fn(&Device<T>, Page<'_>) -> Result<usize>;
+
+/// Does what was written to a file of a mediated device.
+pub type DeviceStore<T> = fn(&T, &Device<T>, Text<'_>, Remover<'_>) -> Result;
+
 /// A file of a mediated device.
 pub struct DeviceAttribute<T: Core> {
     name: &'static CStr,
-    show: Option<fn(&Device<T>, Page<'_>) -> Result<usize>>,
-    store: Option<fn(&T, &Device<T>, Text<'_>, Remover<'_>) -> Result>,
+    show: Option<DeviceShow<T>>,
+    store: Option<DeviceStore<T>>,
 }
 
 impl<T: Core> DeviceAttribute<T> {
     /// A file that all may read.
-    pub const fn read_only(
-        name: &'static CStr,
-        show: fn(&Device<T>, Page<'_>) -> Result<usize>,
-    ) -> Self {
+    pub const fn read_only(name: &'static CStr, show: DeviceShow<T>) -> Self {
         Self {
             name,
             show: Some(show),
@@ -170,10 +173,7 @@ impl<T: Core> DeviceAttribute<T> {
     }
 
     /// A file that root may write, and whose `store` may remove the device.
-    pub const fn write_only(
-        name: &'static CStr,
-        store: fn(&T, &Device<T>, Text<'_>, Remover<'_>) -> Result,
-    ) -> Self {
+    pub const fn write_only(name: &'static CStr, store: DeviceStore<T>) -> Self {
         Self {
             name,
             show: None,
