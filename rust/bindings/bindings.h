@@ -28,7 +28,7 @@
 #include "helpers_vfio.h"
 
 /* mdev */
-#include "../../include/linux/mdev.h"
+#include <linux/mdev.h>
 
 enum siov_mdev_layout {
 	SIOV_MDEV_DEVICE_SIZE = sizeof(struct mdev_device),

@@ -8,9 +8,8 @@
 
 #include <linux/device.h>
 #include <linux/iommu.h>
+#include <linux/mdev.h>
 #include <linux/module.h>
-
-#include "../../include/linux/mdev.h"
 
 static struct device *parent_dev;
 static struct mdev_parent parent;

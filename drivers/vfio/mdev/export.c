@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The symbols of mdev.ko, which are functions in Rust. Licences are those of the kernel's module. */
 #include <linux/export.h>
+#include <linux/mdev.h>
 #include <linux/module.h>
-
-#include "../../../include/linux/mdev.h"
 
 EXPORT_SYMBOL(mdev_register_parent);
 EXPORT_SYMBOL(mdev_unregister_parent);
