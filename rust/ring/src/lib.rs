@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Coalesced MMIO and PIO of KVM: which writes of a guest a [`Zone`] takes, and the [`Ring`] in which
+//! they wait for user space.
+//!
+//! The kernel's side and user space's side are both here, so each is tested against the other. The ABI
+//! is that of `include/uapi/linux/kvm.h` and `Documentation/virt/kvm/api.rst`, section "4.116
+//! KVM_(UN)REGISTER_COALESCED_MMIO".
+//!
+//! # Who may call what at the same time
+//!
+//! One producer at a time ([`Ring::push`]; KVM holds `ring_lock`) and one consumer at a time
+//! ([`Ring::pop`]; user space sees to it). The two need no lock between them: the producer alone stores
+//! `last`, the consumer alone stores `first`.
+//!
+//! # Trust
+//!
+//! User space maps the page and may store anything at any time. Every field is an atomic, so that is no
+//! data race, and an index is used only once it has been found to be inside of the ring.
+
+#![no_std]
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+mod count;
+mod ring;
+mod write;
+mod zone;
+
+pub use count::{Count, Peak};
+pub use ring::{Entry, Refusal, Ring};
+pub use write::{Data, Space, Write};
+pub use zone::Zone;

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The page that KVM and user space share: `struct kvm_coalesced_mmio_ring`.
+
+use crate::{Data, Space, Write};
+use core::mem::{offset_of, size_of};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use static_assertions::const_assert_eq;
+
+/// `struct kvm_coalesced_mmio`: a write that waits.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct Entry {
+    addr: AtomicU64,
+    len: AtomicU32,
+    pio: AtomicU32,
+    data: AtomicU64,
+}
+
+impl Entry {
+    const EMPTY: Self = Self {
+        addr: AtomicU64::new(0),
+        len: AtomicU32::new(0),
+        pio: AtomicU32::new(0),
+        data: AtomicU64::new(0),
+    };
+
+    #[inline]
+    fn store(&self, write: &Write) {
+        self.addr.store(write.addr, Ordering::Relaxed);
+        self.len.store(write.data.len() as u32, Ordering::Relaxed);
+        self.pio.store(write.space.raw(), Ordering::Relaxed);
+        self.data.store(write.data.word(), Ordering::Relaxed);
+    }
+
+    fn load(&self) -> Option<Write> {
+        let len = u8::try_from(self.len.load(Ordering::Relaxed)).ok()?;
+        if usize::from(len) > Data::MAX {
+            return None;
+        }
+        Some(Write {
+            space: Space::from_raw(self.pio.load(Ordering::Relaxed))?,
+            addr: self.addr.load(Ordering::Relaxed),
+            data: Data::from_word(self.data.load(Ordering::Relaxed), len),
+        })
+    }
+}
+
+/// Why a write is not in the ring.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// One entry is free, and that one stays free, so that a full ring differs from an empty one.
+    Full,
+    /// User space has stored an index that is not in the ring.
+    BadIndex,
+}
+
+/// The ring: one page, all zeroes at first.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Ring {
+    /// The oldest entry, which is the next to be read. User space stores it.
+    first: AtomicU32,
+    /// The entry to be filled next. KVM stores it.
+    last: AtomicU32,
+    entries: [Entry; Ring::ENTRIES as usize],
+    /// What is left of the page belongs to nobody.
+    spare: AtomicU64,
+}
+
+const_assert_eq!(size_of::<Entry>(), 24);
+const_assert_eq!(offset_of!(Entry, addr), 0);
+const_assert_eq!(offset_of!(Entry, len), 8);
+const_assert_eq!(offset_of!(Entry, pio), 12);
+const_assert_eq!(offset_of!(Entry, data), 16);
+const_assert_eq!(offset_of!(Ring, first), 0);
+const_assert_eq!(offset_of!(Ring, last), 4);
+const_assert_eq!(offset_of!(Ring, entries), 8);
+const_assert_eq!(size_of::<Ring>(), Ring::BYTES);
+
+impl Ring {
+    /// Bytes of the ring: a page.
+    pub const BYTES: usize = 4096;
+
+    /// `KVM_COALESCED_MMIO_MAX` for pages of 4 KiB.
+    pub const ENTRIES: u32 = 170;
+
+    /// Writes that the ring holds: one entry stays free.
+    pub const CAPACITY: u32 = Self::ENTRIES - 1;
+
+    /// An empty ring.
+    pub const fn new() -> Self {
+        Self {
+            first: AtomicU32::new(0),
+            last: AtomicU32::new(0),
+            entries: [Entry::EMPTY; Self::ENTRIES as usize],
+            spare: AtomicU64::new(0),
+        }
+    }
+
+    /// The index behind `index`, which is in the ring.
+    #[inline]
+    const fn after(index: u32) -> u32 {
+        if index >= Self::CAPACITY {
+            0
+        } else {
+            index.wrapping_add(1)
+        }
+    }
+
+    /// How many entries wait, for two indices that are in the ring.
+    #[inline]
+    const fn distance(first: u32, last: u32) -> u32 {
+        if last >= first {
+            last.wrapping_sub(first)
+        } else {
+            last.wrapping_add(Self::ENTRIES).wrapping_sub(first)
+        }
+    }
+
+    /// Appends `write` and returns how many wait now (0 if `first` is not in the ring: then nobody
+    /// knows).
+    ///
+    /// # Errors
+    ///
+    /// The write has to go to user space in the way of one that no zone takes.
+    #[inline]
+    pub fn push(&self, write: &Write) -> Result<u32, Refusal> {
+        let last = self.last.load(Ordering::Relaxed);
+        let Some(entry) = self.entries.get(last as usize) else {
+            return Err(Refusal::BadIndex);
+        };
+        let next = Self::after(last);
+        // Acquire: the consumer is through with an entry before it lets go of it.
+        let first = self.first.load(Ordering::Acquire);
+        if next == first {
+            return Err(Refusal::Full);
+        }
+        entry.store(write);
+        // Release: who sees the index sees the entry.
+        self.last.store(next, Ordering::Release);
+        Ok(if first < Self::ENTRIES {
+            Self::distance(first, next)
+        } else {
+            0
+        })
+    }
+
+    /// Takes the oldest write, or `None` if none waits.
+    ///
+    /// User space trusts its kernel: an entry or an index that makes no sense empties the ring.
+    pub fn pop(&self) -> Option<Write> {
+        let first = self.first.load(Ordering::Relaxed);
+        // Acquire: pairs with the release in `push`.
+        let last = self.last.load(Ordering::Acquire);
+        if first == last {
+            return None;
+        }
+        let write = self
+            .entries
+            .get(first as usize)
+            .filter(|_| last < Self::ENTRIES)
+            .and_then(Entry::load);
+        // Release: the entry may be filled again only when it has been read.
+        match write {
+            Some(_) => self.first.store(Self::after(first), Ordering::Release),
+            None => self.first.store(last, Ordering::Release),
+        }
+        write
+    }
+
+    /// How many writes wait.
+    pub fn len(&self) -> u32 {
+        let (first, last) = self.indices();
+        if first < Self::ENTRIES && last < Self::ENTRIES {
+            Self::distance(first, last)
+        } else {
+            0
+        }
+    }
+
+    /// Whether no write waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// `first` and `last`.
+    pub fn indices(&self) -> (u32, u32) {
+        (
+            self.first.load(Ordering::Acquire),
+            self.last.load(Ordering::Acquire),
+        )
+    }
+
+    /// Stores `first` and `last` as they are given, sensible or not: user space may.
+    pub fn set_indices(&self, first: u32, last: u32) {
+        self.first.store(first, Ordering::Release);
+        self.last.store(last, Ordering::Release);
+    }
+
+    /// The bytes behind the last entry.
+    pub fn spare(&self) -> &AtomicU64 {
+        &self.spare
+    }
+}
+
+impl Default for Ring {
+    fn default() -> Self {
+        Self::new()
+    }
+}

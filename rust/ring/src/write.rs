@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One write of a guest.
+
+/// The address space of a write or a zone: `pio` of `struct kvm_coalesced_mmio_zone`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Space {
+    /// Guest physical memory.
+    Mmio = 0,
+    /// I/O ports.
+    Pio = 1,
+}
+
+impl Space {
+    /// `None` for what the ABI does not define.
+    #[inline]
+    pub const fn from_raw(pio: u32) -> Option<Self> {
+        match pio {
+            0 => Some(Self::Mmio),
+            1 => Some(Self::Pio),
+            _ => None,
+        }
+    }
+
+    /// As in the ABI.
+    #[inline]
+    pub const fn raw(self) -> u32 {
+        self as u32
+    }
+}
+
+/// What is written: up to 8 bytes, in the order they have in memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Data {
+    /// The bytes as a native-endian word; those behind `len` are 0.
+    word: u64,
+    /// At most [`Data::MAX`].
+    len: u8,
+}
+
+impl Data {
+    /// Bytes that fit into an entry.
+    pub const MAX: usize = 8;
+
+    /// `None` if `bytes` are more than [`Data::MAX`].
+    #[inline]
+    pub fn new(bytes: &[u8]) -> Option<Self> {
+        // Of known size each for what nearly all writes are, instead of a call that copies.
+        let word = if let Ok(one) = <[u8; 1]>::try_from(bytes) {
+            u64::from_le(u8::from_le_bytes(one).into())
+        } else if let Ok(two) = <[u8; 2]>::try_from(bytes) {
+            u64::from_le(u16::from_le_bytes(two).into())
+        } else if let Ok(four) = <[u8; 4]>::try_from(bytes) {
+            u64::from_le(u32::from_le_bytes(four).into())
+        } else if let Ok(eight) = <[u8; 8]>::try_from(bytes) {
+            u64::from_ne_bytes(eight)
+        } else {
+            let mut padded = [0; Self::MAX];
+            padded.get_mut(..bytes.len())?.copy_from_slice(bytes);
+            u64::from_ne_bytes(padded)
+        };
+        Some(Self {
+            word,
+            len: bytes.len() as u8,
+        })
+    }
+
+    pub(crate) const fn from_word(word: u64, len: u8) -> Self {
+        Self { word, len }
+    }
+
+    pub(crate) const fn word(self) -> u64 {
+        self.word
+    }
+
+    /// Bytes.
+    #[inline]
+    #[allow(clippy::len_without_is_empty)]
+    pub const fn len(self) -> usize {
+        self.len as usize
+    }
+
+    /// All eight bytes of the entry; those behind [`Data::len`] mean nothing.
+    #[inline]
+    pub const fn bytes(self) -> [u8; Self::MAX] {
+        self.word.to_ne_bytes()
+    }
+}
+
+/// A write of a guest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Write {
+    /// Where `addr` counts.
+    pub space: Space,
+    /// Guest physical address, or port.
+    pub addr: u64,
+    /// What is written.
+    pub data: Data,
+}
