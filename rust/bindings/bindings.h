@@ -44,3 +44,9 @@ enum siov_mdev_layout {
 
 /* vfio */
 #include <linux/vfio.h>
+
+/* KVM's coalesced I/O. */
+#include <linux/kvm_host.h>
+#include <kvm/iodev.h>
+#include <../virt/kvm/coalesced_mmio.h>
+#include "helpers_kvm.h"

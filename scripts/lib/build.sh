@@ -39,6 +39,8 @@ build_modules() {
 	mkdir -p "$out"
 	in_root -C "$SRC" make -C "$TREE" "${TOOLS[@]}" M="$SRC" MO="$out" SIOV_VENDOR="$VENDOR" \
 		KCFLAGS=-Werror KRUSTFLAGS=-Dwarnings -j"$(nproc)" modules 2>&1 | tee "$log"
+	kvm_link 2>&1 | tee -a "$log"
+	kvm_link_livepatch
 	if grep -iE '\bwarning:' "$log"; then
 		echo "These warnings are errors here."
 		rm -rf "$out"

@@ -20,6 +20,7 @@ guest_defaults() {
 	GUEST_SAMPLES=()		# FOLDER/NAME of the kernel's samples, modules at /siov/samples/NAME.ko
 	GUEST_COMMANDS=()		# shell lines, each after the kind of its output, ktap or plain
 	GUEST_ACPI=			# arguments of dmar-table: a DMAR table in place of QEMU's
+	GUEST_KVM_KO=			# kvm.ko in place of ours: stock, or c, which is rebuilt from C
 	GUEST_MONITOR=			# QEMU's monitor (QMP) on the guest's third serial port
 	GUEST_TIMEOUT=120		# seconds
 	GUEST_ICOUNT=
@@ -112,6 +113,10 @@ guest_make_overlay() {
 		mkdir -p "$stage${to%/*}"
 		cp -L -- "$file" "$stage$to"
 	done
+	if [ -n "$GUEST_KVM_KO" ]; then
+		mkdir -p "$stage/lib/modules/${MODDIR##*/}/updates"
+		kvm_variant "$GUEST_KVM_KO" "$stage/lib/modules/${MODDIR##*/}/updates/kvm.ko"
+	fi
 	if [ -n "$GUEST_ACPI" ]; then
 		# The kernel looks for this path in all of an uncompressed initramfs (its
 		# Documentation/admin-guide/acpi/initrd_table_override.rst).

@@ -64,6 +64,7 @@ scenario_set() {
 	preload) GUEST_PRELOAD=$value ;;
 	program) GUEST_PROGRAMS+=("$value") ;;
 	copy) GUEST_COPY+=("$SRC/$value") ;;
+	kvm) GUEST_KVM_KO=$value ;;
 	acpi) GUEST_ACPI=$value ;;
 	monitor) GUEST_MONITOR=1 ;;
 	kselftest) GUEST_KSELFTESTS+=("$value") ;;

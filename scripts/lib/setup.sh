@@ -10,6 +10,7 @@ setup_ensure() {
 	root_ensure
 	if [ -n "$DEBUG" ]; then debug_kernel_ensure; else tree_ensure; fi
 	crates_ensure
+	kvm_ensure
 }
 
 # Removes what no kernel of the matrix needs with the current checkout.
@@ -23,6 +24,8 @@ setup_prune() {
 		ROOT=$CACHE/root-$(root_key)/fs
 		[ -d "$ROOT" ] || continue
 		keep+=("root-$(root_key)" "tree-$(tree_key)" "debug-kernel-$(debug_kernel_key)")
+		keep+=("root-$(root_key)" "tree-$(tree_key)" "debug-kernel-$(debug_kernel_key)"
+			"kvm-$(kvm_key "$(tree_key)")" "kvm-$(kvm_key "$(debug_kernel_key)")")
 	done
 	keep+=("vendor-$(crates_key)")
 	cache_prune "${keep[@]}"

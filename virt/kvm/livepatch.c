@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * coalesced_io_livepatch.ko: coalesced I/O in Rust for a kvm.ko that stays as it is. Described in
+ * Documentation/virt/kvm/coalesced-io.rst.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/kvm_host.h>
+#include <linux/livepatch.h>
+#include <linux/module.h>
+#include <kvm/iodev.h>
+#include <../virt/kvm/coalesced_mmio.h>
+
+/* Found by livepatch, like those of rust/bindings/helpers_kvm.c. */
+#pragma weak kvm_lock
+#pragma weak vm_list
+
+/* scripts/lib/klp-link sets it. What has not gone through it would call functions at address 0. */
+static u32 siov_klp_linked __used __section(".data") = 0;
+
+/*
+ * Writes that wait and zones would survive the change, but whoever reads the counters would miss what came
+ * before; and an operator who patches a host at work should know.
+ */
+static int refuse_while_vms_exist(struct klp_object *obj)
+{
+	struct kvm *kvm;
+	unsigned int count = 0;
+
+	mutex_lock(&kvm_lock);
+	list_for_each_entry(kvm, &vm_list, vm_list)
+		count++;
+	mutex_unlock(&kvm_lock);
+	if (!count)
+		return 0;
+	pr_err("%u virtual machine%s of KVM exist%s: load this before the first one starts\n", count,
+	       count == 1 ? "" : "s", count == 1 ? "s" : "");
+	return -EBUSY;
+}
+
+#define REPLACE(function) { .old_name = #function, .new_func = function }
+
+static struct klp_func funcs[] = {
+	REPLACE(kvm_coalesced_mmio_init),
+	REPLACE(kvm_coalesced_mmio_free),
+	REPLACE(kvm_vm_ioctl_register_coalesced_mmio),
+	REPLACE(kvm_vm_ioctl_unregister_coalesced_mmio),
+	{ }
+};
+
+static struct klp_object objects[] = {
+	{
+		.name = "kvm",
+		.funcs = funcs,
+		.callbacks.pre_patch = refuse_while_vms_exist,
+	},
+	{ }
+};
+
+static struct klp_patch patch = {
+	.mod = THIS_MODULE,
+	.objs = objects,
+};
+
+static int __init livepatch_init(void)
+{
+	if (!READ_ONCE(siov_klp_linked)) {
+		pr_err("not linked for livepatch: build it with scripts/build, or run scripts/lib/klp-link on it\n");
+		return -ENOEXEC;
+	}
+	return klp_enable_patch(&patch);
+}
+module_init(livepatch_init);
+
+/* Livepatch lets it go once the patch is disabled and no task runs it. */
+static void __exit livepatch_exit(void)
+{
+}
+module_exit(livepatch_exit);
+
+MODULE_AUTHOR("siov-rs developers");
+MODULE_DESCRIPTION("KVM's coalesced MMIO and PIO in Rust, as a live patch");
+MODULE_LICENSE("GPL");
+MODULE_INFO(livepatch, "Y");
