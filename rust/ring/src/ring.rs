@@ -18,12 +18,14 @@ pub struct Entry {
 }
 
 impl Entry {
-    const EMPTY: Self = Self {
-        addr: AtomicU64::new(0),
-        len: AtomicU32::new(0),
-        pio: AtomicU32::new(0),
-        data: AtomicU64::new(0),
-    };
+    const fn new() -> Self {
+        Self {
+            addr: AtomicU64::new(0),
+            len: AtomicU32::new(0),
+            pio: AtomicU32::new(0),
+            data: AtomicU64::new(0),
+        }
+    }
 
     #[inline]
     fn store(&self, write: &Write) {
@@ -93,7 +95,7 @@ impl Ring {
         Self {
             first: AtomicU32::new(0),
             last: AtomicU32::new(0),
-            entries: [Entry::EMPTY; Self::ENTRIES as usize],
+            entries: [const { Entry::new() }; Self::ENTRIES as usize],
             spare: AtomicU64::new(0),
         }
     }
