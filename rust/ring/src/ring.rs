@@ -27,6 +27,11 @@ impl Entry {
         }
     }
 
+    /// Stores how many bytes it says it has, sensible or not.
+    pub fn set_len(&self, len: u32) {
+        self.len.store(len, Ordering::Relaxed);
+    }
+
     #[inline]
     fn store(&self, write: &Write) {
         self.addr.store(write.addr, Ordering::Relaxed);
@@ -36,14 +41,13 @@ impl Entry {
     }
 
     fn load(&self) -> Option<Write> {
-        let len = u8::try_from(self.len.load(Ordering::Relaxed)).ok()?;
-        if usize::from(len) > Data::MAX {
-            return None;
-        }
+        // Behind `len` the C code leaves what an earlier entry has left there.
+        let bytes = self.data.load(Ordering::Relaxed).to_ne_bytes();
+        let len = usize::try_from(self.len.load(Ordering::Relaxed)).ok()?;
         Some(Write {
             space: Space::from_raw(self.pio.load(Ordering::Relaxed))?,
             addr: self.addr.load(Ordering::Relaxed),
-            data: Data::from_word(self.data.load(Ordering::Relaxed), len),
+            data: Data::new(bytes.get(..len)?)?,
         })
     }
 }
@@ -198,6 +202,11 @@ impl Ring {
     pub fn set_indices(&self, first: u32, last: u32) {
         self.first.store(first, Ordering::Release);
         self.last.store(last, Ordering::Release);
+    }
+
+    /// Entry `index`, if there is one.
+    pub fn entry(&self, index: u32) -> Option<&Entry> {
+        self.entries.get(index as usize)
     }
 
     /// The bytes behind the last entry.

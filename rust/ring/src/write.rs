@@ -66,10 +66,6 @@ impl Data {
         })
     }
 
-    pub(crate) const fn from_word(word: u64, len: u8) -> Self {
-        Self { word, len }
-    }
-
     pub(crate) const fn word(self) -> u64 {
         self.word
     }
@@ -81,7 +77,7 @@ impl Data {
         self.len as usize
     }
 
-    /// All eight bytes of the entry; those behind [`Data::len`] mean nothing.
+    /// All eight bytes of the entry; those behind [`Data::len`] are 0.
     #[inline]
     pub const fn bytes(self) -> [u8; Self::MAX] {
         self.word.to_ne_bytes()

@@ -150,3 +150,17 @@ proptest! {
         }
     }
 }
+
+/// An entry as the C code leaves it: it copies as many bytes as are written, and no more.
+#[test]
+fn what_is_behind_the_data_is_not_read() {
+    let ring = Ring::new();
+    let long = Write {
+        space: Space::Mmio,
+        addr: 0,
+        data: Data::new(&[0xff; 8]).unwrap(),
+    };
+    ring.push(&long).unwrap();
+    ring.entry(0).unwrap().set_len(2);
+    assert_eq!(ring.pop().unwrap().data, Data::new(&[0xff; 2]).unwrap());
+}

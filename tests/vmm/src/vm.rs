@@ -6,8 +6,8 @@ use crate::guest::{long_mode, Operation};
 use crate::memory::Mapping;
 use crate::vcpu::Vcpu;
 use anyhow::{Context, Result};
-use kvm_bindings::kvm_userspace_memory_region;
-use kvm_ioctls::{Cap, Kvm, VmFd};
+use kvm_bindings::{kvm_userspace_memory_region, CpuId, KVM_MAX_CPUID_ENTRIES};
+use kvm_ioctls::{Cap, Kvm, VcpuFd, VmFd};
 use std::mem::{offset_of, size_of};
 use std::sync::Arc;
 
@@ -28,6 +28,7 @@ const OPERATIONS_SIZE: u64 = 0x4_0000;
 pub struct Vm {
     fd: VmFd,
     memory: Arc<Mapping>,
+    cpuid: CpuId,
     /// The thread that made it, by which KVM names its folder in debugfs.
     creator: i32,
 }
@@ -39,10 +40,11 @@ impl Vm {
     ///
     /// Those of `/dev/kvm`.
     pub fn new() -> Result<Self> {
-        let fd = Kvm::new()
-            .context("/dev/kvm")?
-            .create_vm()
-            .context("KVM_CREATE_VM")?;
+        let kvm = Kvm::new().context("/dev/kvm")?;
+        let fd = kvm.create_vm().context("KVM_CREATE_VM")?;
+        let cpuid = kvm
+            .get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
+            .context("KVM_GET_SUPPORTED_CPUID")?;
         let memory = Arc::new(Mapping::anonymous(MEMORY)?);
         let region = kvm_userspace_memory_region {
             slot: 0,
@@ -71,8 +73,16 @@ impl Vm {
         Ok(Self {
             fd,
             memory,
+            cpuid,
             creator,
         })
+    }
+
+    /// With the features of the host's processor: without, it has no long mode.
+    fn new_vcpu(&self, number: u64) -> Result<VcpuFd> {
+        let vcpu = self.fd.create_vcpu(number).context("KVM_CREATE_VCPU")?;
+        vcpu.set_cpuid2(&self.cpuid).context("KVM_SET_CPUID2")?;
+        Ok(vcpu)
     }
 
     /// Adds a processor that will run the operations it is given, in long mode.
@@ -81,11 +91,7 @@ impl Vm {
     ///
     /// Those of KVM.
     pub fn vcpu(&self, number: u64) -> Result<Vcpu> {
-        Vcpu::long_mode(
-            self.fd.create_vcpu(number).context("KVM_CREATE_VCPU")?,
-            self,
-            number,
-        )
+        Vcpu::long_mode(self.new_vcpu(number)?, self, number)
     }
 
     /// Adds a processor that will run [`crate::guest::real_mode`] for so many rounds.
@@ -95,11 +101,7 @@ impl Vm {
     /// Those of KVM.
     pub fn real_mode_vcpu(&self, rounds: u16) -> Result<Vcpu> {
         self.memory.write(REAL_CODE, crate::guest::real_mode());
-        Vcpu::real_mode(
-            self.fd.create_vcpu(0).context("KVM_CREATE_VCPU")?,
-            self,
-            rounds,
-        )
+        Vcpu::real_mode(self.new_vcpu(0)?, self, rounds)
     }
 
     /// What the program for real mode has stored.
