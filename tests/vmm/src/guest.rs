@@ -217,6 +217,47 @@ siov_guest_real:
     jnz siov_guest_real
     hlt
 siov_guest_real_end:
+
+    // What a processor runs after reset, as the last 64 KiB below 1 MiB. Says on port 0xe9 what it has
+    // read: the clock's register 0x0d and the identity of function 00:00.0.
+siov_guest_rom:
+    mov cx, 300
+2:
+    mov al, cl
+    and al, 0x7f
+    out 0x70, al
+    dec cx
+    jnz 2b
+    mov al, 0x0d
+    out 0x70, al
+    in al, 0x71
+    out 0xe9, al
+    mov cx, 599
+    mov dx, 0xcf8
+3:
+    movzx eax, cx
+    shl eax, 2
+    and eax, 0xfc
+    or eax, 0x80000000
+    out dx, eax
+    dec cx
+    jnz 3b
+    mov eax, 0x80000000
+    out dx, eax
+    mov dx, 0xcfc
+    in eax, dx
+    mov cx, 4
+4:
+    out 0xe9, al
+    shr eax, 8
+    dec cx
+    jnz 4b
+    mov al, 0x2e
+    out 0xe9, al
+5:
+    hlt
+    jmp 5b
+siov_guest_rom_end:
     .code64
     .popsection
     "#
@@ -227,6 +268,8 @@ extern "C" {
     static siov_guest_long_end: u8;
     static siov_guest_real: u8;
     static siov_guest_real_end: u8;
+    static siov_guest_rom: u8;
+    static siov_guest_rom_end: u8;
 }
 
 /// The interpreter, for long mode: rbx points to the operations.
@@ -240,6 +283,27 @@ pub fn long_mode() -> &'static [u8] {
 pub fn real_mode() -> &'static [u8] {
     // SAFETY: As above.
     unsafe { between(&raw const siov_guest_real, &raw const siov_guest_real_end) }
+}
+
+/// Writes of [`rom`] to the clock's index.
+pub const ROM_CLOCK_WRITES: u64 = 301;
+/// Writes of [`rom`] of the host bridge's address.
+pub const ROM_BRIDGE_WRITES: u64 = 600;
+/// What the clock's register 0x0d says while its battery is good.
+pub const ROM_CLOCK_VALID: u8 = 0x80;
+/// The last thing that [`rom`] says.
+pub const ROM_END: u8 = b'.';
+
+/// Firmware for a PC: 64 KiB. Writes the index of the clock and the address of the PCI host bridge again
+/// and again, reads what the last of these select, and says it on port 0xe9 (QEMU's `-debugcon`).
+pub fn rom() -> Vec<u8> {
+    // SAFETY: Both labels are those of the assembly above, in read-only data.
+    let code = unsafe { between(&raw const siov_guest_rom, &raw const siov_guest_rom_end) };
+    let mut rom = vec![0; 0x1_0000];
+    rom[..code.len()].copy_from_slice(code);
+    // Where a processor begins: a jump to f000:0000.
+    rom[0xfff0..0xfff5].copy_from_slice(&[0xea, 0, 0, 0, 0xf0]);
+    rom
 }
 
 /// # Safety

@@ -11,11 +11,13 @@
 //! The rule that makes coalescing invisible to a guest: **the ring is drained before any exit is
 //! handled.** A write that waits came before the access that caused the exit.
 
+pub mod bench;
 pub mod board;
 pub mod debugfs;
 pub mod guest;
 mod memory;
 mod ring;
+pub mod table;
 mod vcpu;
 mod vm;
 mod zone;

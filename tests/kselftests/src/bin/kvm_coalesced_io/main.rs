@@ -68,6 +68,7 @@ fn main() -> ExitCode {
         .case("every length and value", order::values)
         .case("all processors map one ring", order::one_ring)
         .case("a flush before a data port", order::flush)
+        .case("firmware in real mode", order::real_mode)
         .case("a full ring", full::full)
         .case("an index outside of the ring", full::bad_last)
         .case("a reader outside of the ring", full::bad_first)

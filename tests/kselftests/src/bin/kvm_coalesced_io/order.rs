@@ -137,6 +137,38 @@ fn board(drains_first: bool, coalesce: bool) -> Result<usize> {
     Ok((0..64).filter(wrong).count())
 }
 
+/// The same from real mode, as firmware does it.
+pub fn real_mode(_: &mut ()) -> Result {
+    const ROUNDS: u16 = 100;
+    for coalesce in [false, true] {
+        let vm = Vm::new()?;
+        let mut vcpu = vm.real_mode_vcpu(ROUNDS)?;
+        let mut board = Board::new();
+        if coalesce {
+            board.coalesce(&vm, &vcpu)?;
+        }
+        board.run(&mut vcpu)?;
+        let results = vm.real_mode_results(ROUNDS);
+        for (left, result) in (1..=ROUNDS as u8).rev().zip(results) {
+            let expected = (Clock::register(left), HostBridge::dword(left & 3));
+            ensure!(
+                result == expected,
+                "{left} to go: {result:x?}, expected {expected:x?}"
+            );
+        }
+        let (by_ring, by_exit) = if coalesce { (200, 0) } else { (0, 100) };
+        ensure!(
+            board.drained == by_ring,
+            "{} writes by the ring",
+            board.drained
+        );
+        ensure!(board.exits.clock_index == by_exit, "{:?}", board.exits);
+        ensure!(board.exits.bridge_address == by_exit, "{:?}", board.exits);
+        ensure!(board.exits.clock_data == 100, "{:?}", board.exits);
+    }
+    Ok(())
+}
+
 /// The rule of `siov_vmm`, and that it matters.
 pub fn flush(_: &mut ()) -> Result {
     for (drains_first, coalesce, right) in [

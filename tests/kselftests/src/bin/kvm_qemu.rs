@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Stock QEMU with `-accel kvm`: its clock and its PCI host bridge register zones by themselves, and
+//! firmware of ours writes to them.
+//!
+//! Argument `counted`: the counters in debugfs must show it; `upstream`: there are none.
+
+use anyhow::{ensure, Context};
+use siov_kselftests::ktap::{note, Plan, Result};
+use siov_kselftests::poll;
+use siov_vmm::board::{Clock, HostBridge};
+use siov_vmm::debugfs::{self, Report};
+use siov_vmm::guest::{rom, ROM_BRIDGE_WRITES, ROM_CLOCK_VALID, ROM_CLOCK_WRITES, ROM_END};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+
+/// QEMU, ended when dropped.
+struct Qemu {
+    child: Child,
+    said: PathBuf,
+}
+
+impl Drop for Qemu {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Qemu {
+    fn start(machine: &str) -> Result<Self> {
+        let (firmware, said) = (Path::new("/tmp/rom"), PathBuf::from("/tmp/said"));
+        fs::write(firmware, rom())?;
+        fs::write(&said, [])?;
+        let child = Command::new("qemu-system-x86_64")
+            .args([
+                "-nodefaults",
+                "-no-user-config",
+                "-display",
+                "none",
+                "-m",
+                "64",
+            ])
+            .args(["-accel", "kvm", "-cpu", "host", "-M", machine, "-bios"])
+            .arg(firmware)
+            .arg("-debugcon")
+            .arg(format!("file:{}", said.display()))
+            .stdin(Stdio::null())
+            .spawn()
+            .context("qemu-system-x86_64")?;
+        Ok(Self { child, said })
+    }
+
+    /// What the firmware said, once it has said all.
+    fn said(&mut self) -> Result<Vec<u8>> {
+        let (child, said) = (&mut self.child, &self.said);
+        poll::until("the firmware is through", || {
+            if let Some(status) = child.try_wait()? {
+                anyhow::bail!("QEMU has ended: {status}");
+            }
+            let bytes = fs::read(said)?;
+            Ok(bytes.ends_with(&[ROM_END]).then_some(bytes))
+        })
+    }
+
+    /// The counters of its VM.
+    fn report(&self) -> Result<Report> {
+        let prefix = format!("{}-", self.child.id());
+        for entry in fs::read_dir("/sys/kernel/debug/kvm")? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(&prefix) {
+                return debugfs::read(&entry.path().join("coalesced_io"));
+            }
+        }
+        anyhow::bail!("no folder {prefix}* in debugfs");
+    }
+}
+
+fn machine(name: &str, identity: u32, counted: bool) -> Result {
+    let mut qemu = Qemu::start(name)?;
+    let said = qemu.said()?;
+    let mut expected = vec![ROM_CLOCK_VALID];
+    expected.extend(identity.to_le_bytes());
+    expected.push(ROM_END);
+    ensure!(
+        said == expected,
+        "the firmware read {said:x?}, expected {expected:x?}"
+    );
+    if !counted {
+        return Ok(());
+    }
+    let report = qemu.report()?;
+    note(format!("{report:x?}"));
+    for (port, writes) in [
+        (Clock::INDEX, ROM_CLOCK_WRITES),
+        (HostBridge::ADDRESS, ROM_BRIDGE_WRITES),
+    ] {
+        let counts = report
+            .zones
+            .iter()
+            .find(|(zone, _)| zone.pio == 1 && zone.addr == u64::from(port))
+            .with_context(|| format!("QEMU has no zone at {port:#x}: {report:x?}"))?
+            .1;
+        ensure!(
+            counts.coalesced + counts.full == writes && counts.coalesced > 9 * writes / 10,
+            "port {port:#x}, {writes} writes: {counts:?}"
+        );
+    }
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    let counted = match std::env::args().nth(1).as_deref() {
+        Some("counted") => true,
+        Some("upstream") => false,
+        _ => {
+            eprintln!("usage: kvm_qemu counted|upstream");
+            return ExitCode::from(2);
+        }
+    };
+    Plan::new(())
+        .case("q35", |_: &mut ()| machine("q35", 0x29c0_8086, counted))
+        .case("i440fx", |_: &mut ()| machine("pc", 0x1237_8086, counted))
+        .run()
+}
