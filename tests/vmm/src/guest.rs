@@ -242,6 +242,11 @@ siov_guest_rom:
     out dx, eax
     dec cx
     jnz 3b
+    mov cx, 50
+6:
+    out dx, al
+    dec cx
+    jnz 6b
     mov eax, 0x80000000
     out dx, eax
     mov dx, 0xcfc
@@ -287,8 +292,10 @@ pub fn real_mode() -> &'static [u8] {
 
 /// Writes of [`rom`] to the clock's index.
 pub const ROM_CLOCK_WRITES: u64 = 301;
-/// Writes of [`rom`] of the host bridge's address.
+/// Writes of [`rom`] of the host bridge's address, four bytes each.
 pub const ROM_BRIDGE_WRITES: u64 = 600;
+/// Writes of [`rom`] to the first byte of that, which mean nothing to the bridge.
+pub const ROM_BRIDGE_BYTE_WRITES: u64 = 50;
 /// What the clock's register 0x0d says while its battery is good.
 pub const ROM_CLOCK_VALID: u8 = 0x80;
 /// The last thing that [`rom`] says.
