@@ -38,6 +38,22 @@ static int refuse_while_vms_exist(struct klp_object *obj)
 	return -EBUSY;
 }
 
+void siov_coalesced_io_retire(struct kvm *kvm);
+
+/*
+ * VMs that were made in the meantime go on with what zones they have; the last of these takes what we keep
+ * per VM, and lets go of the module.
+ */
+static void retire_vms(struct klp_object *obj)
+{
+	struct kvm *kvm;
+
+	mutex_lock(&kvm_lock);
+	list_for_each_entry(kvm, &vm_list, vm_list)
+		siov_coalesced_io_retire(kvm);
+	mutex_unlock(&kvm_lock);
+}
+
 #define REPLACE(function) { .old_name = #function, .new_func = function }
 
 static struct klp_func funcs[] = {
@@ -52,7 +68,10 @@ static struct klp_object objects[] = {
 	{
 		.name = "kvm",
 		.funcs = funcs,
-		.callbacks.pre_patch = refuse_while_vms_exist,
+		.callbacks = {
+			.pre_patch = refuse_while_vms_exist,
+			.post_unpatch = retire_vms,
+		},
 	},
 	{ }
 };

@@ -10,6 +10,8 @@ use kernel::seq_file::SeqFile;
 use kernel::{seq_print, str::CStrExt as _};
 use linux::bindings;
 
+const NAME: &kernel::str::CStr = c"coalesced_io";
+
 /// Makes the file. Like all of debugfs it is a help that may be missing, so nobody is told of failure.
 ///
 /// # Safety
@@ -20,12 +22,27 @@ pub(crate) unsafe fn create<T: CoalescedIo>(kvm: *mut bindings::kvm) {
     // SAFETY: As required of us; an error in place of a folder makes the call do nothing.
     unsafe {
         bindings::debugfs_create_file_full(
-            c"coalesced_io".as_char_ptr(),
+            NAME.as_char_ptr(),
             0o400,
             bindings::siov_helper_kvm_debugfs(kvm),
             kvm.cast(),
             core::ptr::null(),
             &File::<T>::OPERATIONS,
+        )
+    };
+}
+
+/// Removes the file, if it is there, and waits for its readers.
+///
+/// # Safety
+///
+/// `kvm` is in use.
+pub(crate) unsafe fn remove(kvm: *mut bindings::kvm) {
+    // SAFETY: As required of us.
+    unsafe {
+        bindings::debugfs_lookup_and_remove(
+            NAME.as_char_ptr(),
+            bindings::siov_helper_kvm_debugfs(kvm),
         )
     };
 }

@@ -2,6 +2,7 @@
 
 //! What KVM calls, in terms of C. Not to be used but by [`coalesced_io!`](crate::coalesced_io).
 
+use crate::debugfs;
 use crate::per_vm::PerVm;
 use crate::slots::Vm;
 use crate::zone::Request;
@@ -58,4 +59,18 @@ pub unsafe fn unregister<T: CoalescedIo>(kvm: *mut RawVm, zone: *const RawZone) 
     // SAFETY: As required of us.
     let (vm, request) = unsafe { (Vm::<T>::from_raw(kvm), Request::from_raw(&*zone)) };
     from_result(|| T::unregister(vm, &request).map(|()| 0))
+}
+
+/// # Safety
+///
+/// As for [`register`], and none of these functions is called for the VM again: our zones that are left
+/// stay, and C has the rest.
+pub unsafe fn retire<T: CoalescedIo>(kvm: *mut RawVm) {
+    // Before the lock, because it waits for readers, who take the lock.
+    // SAFETY: The VM is in use.
+    unsafe { debugfs::remove(kvm) };
+    // SAFETY: As required of us.
+    let _slots = unsafe { Vm::<T>::from_raw(kvm) }.lock_slots();
+    // SAFETY: The lock is held, and the file is gone.
+    unsafe { PerVm::<T>::retire(kvm) };
 }

@@ -124,5 +124,16 @@ macro_rules! coalesced_io {
             // SAFETY: As required of our caller.
             unsafe { $crate::entry::unregister::<$type>(kvm, zone) }
         }
+
+        /// Called by a live patch that ends, for each VM.
+        ///
+        /// # Safety
+        ///
+        /// `kvm` is a VM in use, for which none of the functions above is called any more.
+        #[no_mangle]
+        pub unsafe extern "C" fn siov_coalesced_io_retire(kvm: *mut $crate::entry::RawVm) {
+            // SAFETY: As required of our caller.
+            unsafe { $crate::entry::retire::<$type>(kvm) }
+        }
     };
 }

@@ -7,6 +7,7 @@ use crate::{debugfs, CoalescedIo};
 use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use kernel::prelude::*;
 use kernel::types::{NotThreadSafe, Opaque};
 use linux::bindings;
@@ -28,6 +29,10 @@ pub struct PerVm<T: CoalescedIo> {
     ring: NonNull<Ring>,
     lock: NonNull<bindings::spinlock_t>,
     ops: *const bindings::kvm_io_device_ops,
+    /// Zones that refer to this. Changes under `slots_lock`.
+    zones: AtomicUsize,
+    /// The list does not refer to this any more: it goes with the last zone.
+    retired: AtomicBool,
     data: T::Vm,
 }
 
@@ -85,6 +90,8 @@ impl<T: CoalescedIo> PerVm<T> {
                 ring: NonNull::new(ring.cast()).ok_or(EINVAL)?,
                 lock: NonNull::new(lock).ok_or(EINVAL)?,
                 ops: Node::<T>::ops(),
+                zones: AtomicUsize::new(0),
+                retired: AtomicBool::new(false),
                 data: T::Vm::default(),
             },
             GFP_KERNEL_ACCOUNT,
@@ -110,15 +117,75 @@ impl<T: CoalescedIo> PerVm<T> {
     /// Nobody uses the VM any more, and its zones and its folder in debugfs are gone.
     pub(crate) unsafe fn free(kvm: *mut bindings::kvm) {
         // SAFETY: As required of us.
+        if let Some(this) = unsafe { Self::get(kvm) } {
+            // SAFETY: Nobody else has a reference.
+            unsafe {
+                this.unlink();
+                Self::release(NonNull::from(this));
+            }
+        }
+    }
+
+    /// Takes it away from a VM that goes on without us, at once or with the last of our zones.
+    ///
+    /// # Safety
+    ///
+    /// `slots_lock` is held, and the VM's file in debugfs is gone.
+    pub(crate) unsafe fn retire(kvm: *mut bindings::kvm) {
+        // SAFETY: The lock is held.
         let Some(this) = (unsafe { Self::get(kvm) }) else {
             return;
         };
-        let this = core::ptr::from_ref(this).cast_mut();
-        // SAFETY: Made by `new()`, and nobody else has a reference.
+        // SAFETY: The lock is held, under which the list is looked at.
+        unsafe { this.unlink() };
+        this.retired.store(true, Ordering::Relaxed);
+        if this.zones.load(Ordering::Relaxed) == 0 {
+            // SAFETY: Neither list nor zone refers to it.
+            unsafe { Self::release(NonNull::from(this)) };
+        }
+    }
+
+    /// A zone refers to this from now on.
+    ///
+    /// # Safety
+    ///
+    /// `slots_lock` is held.
+    pub(crate) unsafe fn zone_came(&self) {
+        let zones = self.zones.load(Ordering::Relaxed);
+        self.zones.store(zones.wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// One zone less refers to `this`.
+    ///
+    /// # Safety
+    ///
+    /// `slots_lock` is held or the VM has no users; the caller does not use `this` any more.
+    pub(crate) unsafe fn zone_went(this: NonNull<Self>) {
+        // SAFETY: It lives as long as its zones.
+        let (zones, retired) = unsafe { (&this.as_ref().zones, &this.as_ref().retired) };
+        let left = zones.load(Ordering::Relaxed).wrapping_sub(1);
+        zones.store(left, Ordering::Relaxed);
+        if left == 0 && retired.load(Ordering::Relaxed) {
+            // SAFETY: The list does not refer to it either.
+            unsafe { Self::release(this) };
+        }
+    }
+
+    /// # Safety
+    ///
+    /// It is in the list, and nobody else looks at that.
+    unsafe fn unlink(&self) {
+        // SAFETY: As required of us.
+        unsafe { bindings::siov_helper_kvm_remove_zone(&raw mut (*self.dev.get()).list) };
+    }
+
+    /// # Safety
+    ///
+    /// Made by [`PerVm::new`], and nobody has a reference any more.
+    unsafe fn release(this: NonNull<Self>) {
+        // SAFETY: As required of us. The module was pinned when it was made.
         unsafe {
-            let dev = Opaque::cast_into(&raw const (*this).dev);
-            bindings::siov_helper_kvm_remove_zone(&raw mut (*dev).list);
-            drop(KBox::from_raw(this));
+            drop(KBox::from_raw(this.as_ptr()));
             bindings::module_put(&raw mut bindings::__this_module);
         }
     }

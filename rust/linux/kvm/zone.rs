@@ -85,7 +85,7 @@ pub(crate) fn new_dev(
 ///
 /// # Invariants
 ///
-/// While it is on the bus and until its destructor has run, `vm` is that of the same VM, and lives.
+/// From when it is on the bus until its destructor has run, `vm` is that of the same VM, and lives.
 #[repr(C)]
 pub(crate) struct Node<T: CoalescedIo> {
     /// Comes first, so that a pointer to one is a pointer to the other.
@@ -161,7 +161,10 @@ impl<T: CoalescedIo> Node<T> {
             return Err(error);
         }
         // SAFETY: The lock that guards the list is held.
-        unsafe { bindings::siov_helper_kvm_add_zone(kvm, &raw mut (*dev).list) };
+        unsafe {
+            bindings::siov_helper_kvm_add_zone(kvm, &raw mut (*dev).list);
+            vm.zone_came();
+        }
         Ok(())
     }
 
@@ -205,6 +208,8 @@ impl<T: CoalescedIo> Node<T> {
         unsafe { bindings::siov_helper_kvm_remove_zone(&raw mut (*node.dev.get()).list) };
         // SAFETY: By the type invariants.
         T::removed(unsafe { node.vm.as_ref() }.data(), &node.zone);
+        // SAFETY: The node goes now; the lock is held, or the VM has no users left.
+        unsafe { PerVm::zone_went(node.vm) };
     }
 
     /// # Safety
