@@ -62,10 +62,7 @@ impl<T: CoalescedIo> File<T> {
     /// # Safety
     ///
     /// Called by the VFS for the file that [`create`] made.
-    unsafe extern "C" fn open(
-        inode: *mut bindings::inode,
-        file: *mut bindings::file,
-    ) -> c_int {
+    unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
         // SAFETY: Both are valid; `show` is called with what `create()` stored.
         unsafe { bindings::single_open(file, Some(Self::show), (*inode).i_private) }
     }

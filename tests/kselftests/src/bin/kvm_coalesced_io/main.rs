@@ -74,6 +74,7 @@ fn main() -> ExitCode {
         .case("a reader outside of the ring", full::bad_first)
         .case("unregister what contains the range", unregister::containing)
         .case("unregister sizes", unregister::sizes)
+        .case("unregister a zone of 4 GiB", unregister::long)
         .case("unregister in one space", unregister::spaces)
         .case("unregister and register again", unregister::again)
         .case("1000 zones", many::zones)

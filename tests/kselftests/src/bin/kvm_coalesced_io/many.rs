@@ -10,7 +10,7 @@ use siov_ring::Space;
 use siov_vmm::{Zone, MMIO};
 
 /// Devices that a bus takes: `NR_IOBUS_DEVS` of the kernel's `include/linux/kvm_host.h`.
-const MOST: u64 = 1000;
+pub const MOST: u64 = 1000;
 
 /// Registers zones 0 to 999, of which the next one is one too many.
 fn fill(machine: &Machine, zone: impl Fn(u64) -> Zone) -> Result {
