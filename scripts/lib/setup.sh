@@ -23,7 +23,6 @@ setup_prune() {
 		load_versions
 		ROOT=$CACHE/root-$(root_key)/fs
 		[ -d "$ROOT" ] || continue
-		keep+=("root-$(root_key)" "tree-$(tree_key)" "debug-kernel-$(debug_kernel_key)")
 		keep+=("root-$(root_key)" "tree-$(tree_key)" "debug-kernel-$(debug_kernel_key)"
 			"kvm-$(kvm_key "$(tree_key)")" "kvm-$(kvm_key "$(debug_kernel_key)")")
 	done
