@@ -2,9 +2,9 @@
 
 //! The page that KVM and user space share: `struct kvm_coalesced_mmio_ring`.
 
+use crate::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::{Data, Space, Write};
 use core::mem::{offset_of, size_of};
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use static_assertions::const_assert_eq;
 
 /// `struct kvm_coalesced_mmio`: a write that waits.
