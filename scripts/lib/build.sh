@@ -96,10 +96,12 @@ build_target() {
 	modules) build_locked step "modules for $KREL${DEBUG:+ (debug)}" build_modules ;;
 	programs) build_locked step "programs" build_programs ;;
 	plugins) build_locked step "QEMU plugins" build_plugins ;;
+	micro-bench) build_locked step "bare-metal payloads" build_micro_bench ;;
 	all)
 		build_target modules
 		build_target programs
 		build_target plugins
+		build_target micro-bench
 		;;
 	*) usage_error "unknown target '$1'" ;;
 	esac

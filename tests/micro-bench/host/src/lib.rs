@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The host's side of micro-bench: starting the payload in QEMU, and reading what it prints.
+
+pub mod compare;
+pub mod figures;
+pub mod qemu;

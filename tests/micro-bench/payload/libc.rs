@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The four functions that the compiler and `core` take for granted.
+//!
+//! Volatile accesses, or the compiler would turn each loop into a call of the function it is in. Nothing that
+//! is measured comes here.
+
+/// Copies `size` bytes between areas that do not overlap.
+///
+/// # Safety
+///
+/// As memcpy(3).
+#[no_mangle]
+unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, size: usize) -> *mut u8 {
+    for i in 0..size {
+        // SAFETY: both areas have `size` bytes.
+        unsafe { to.add(i).write_volatile(from.add(i).read_volatile()) };
+    }
+    to
+}
+
+/// Copies `size` bytes between areas that may overlap.
+///
+/// # Safety
+///
+/// As memmove(3).
+#[no_mangle]
+unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, size: usize) -> *mut u8 {
+    if (to as usize).wrapping_sub(from as usize) >= size {
+        // SAFETY: the caller's promise; going upwards reads each byte before it is overwritten, because `to`
+        // does not begin within the source.
+        return unsafe { memcpy(to, from, size) };
+    }
+    for i in (0..size).rev() {
+        // SAFETY: both areas have `size` bytes.
+        unsafe { to.add(i).write_volatile(from.add(i).read_volatile()) };
+    }
+    to
+}
+
+/// Fills `size` bytes.
+///
+/// # Safety
+///
+/// As memset(3).
+#[no_mangle]
+unsafe extern "C" fn memset(to: *mut u8, value: i32, size: usize) -> *mut u8 {
+    for i in 0..size {
+        // SAFETY: the area has `size` bytes.
+        unsafe { to.add(i).write_volatile(value as u8) };
+    }
+    to
+}
+
+/// Compares `size` bytes.
+///
+/// # Safety
+///
+/// As memcmp(3).
+#[no_mangle]
+unsafe extern "C" fn memcmp(a: *const u8, b: *const u8, size: usize) -> i32 {
+    for i in 0..size {
+        // SAFETY: both areas have `size` bytes.
+        let (a, b) = unsafe { (a.add(i).read_volatile(), b.add(i).read_volatile()) };
+        if a != b {
+            return i32::from(a) - i32::from(b);
+        }
+    }
+    0
+}
+
+/// Whether `size` bytes differ.
+///
+/// # Safety
+///
+/// As bcmp(3).
+#[no_mangle]
+unsafe extern "C" fn bcmp(a: *const u8, b: *const u8, size: usize) -> i32 {
+    // SAFETY: the caller's promise is that of memcmp().
+    unsafe { memcmp(a, b, size) }
+}
