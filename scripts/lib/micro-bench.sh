@@ -4,7 +4,7 @@
 # The bare-metal payloads of tests/micro-bench, built by rustc itself: there is no packaged `core` for their
 # targets, so it is compiled from rust-src, once per compiler.
 
-MICRO_BENCH_TARGETS=(aarch64-unknown-none-softfloat)
+MICRO_BENCH_TARGETS=(aarch64-unknown-none-softfloat x86_64-unknown-none)
 
 # An interrupted function must keep its frame for reports of exceptions, and no panic is caught. One unit of code
 # generation: what is measured must not depend on how the compiler cuts the program.

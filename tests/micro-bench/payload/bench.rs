@@ -44,7 +44,10 @@ pub struct Reason {
 impl Reason {
     /// An empty one.
     pub fn new() -> Self {
-        Self { text: [0; 160], used: 0 }
+        Self {
+            text: [0; 160],
+            used: 0,
+        }
     }
 
     fn as_str(&self) -> &str {
@@ -113,11 +116,15 @@ pub fn run<'a>(
         Ok(taken) => taken,
         Err(Lost) => {
             let received = irq::received() - before.received;
-            let _ = write!(reason, "no interrupt in time, but received {received} successfully");
+            let _ = write!(
+                reason,
+                "no interrupt in time, but received {received} successfully"
+            );
             return Outcome::Failed(case.name, reason.as_str());
         }
     };
-    if let Err(fmt::Error) = check_interrupts(case, taken + u64::from(args.warmup), before, reason) {
+    if let Err(fmt::Error) = check_interrupts(case, taken + u64::from(args.warmup), before, reason)
+    {
         return Outcome::Failed(case.name, reason.as_str());
     }
     let samples = samples.get_mut(..taken as usize).unwrap_or_default();
@@ -169,7 +176,12 @@ fn repetitions<'s>(
 }
 
 /// An error stands for a text in `reason`.
-fn check_interrupts(case: &Case, runs: u64, before: irq::Counts, reason: &mut Reason) -> fmt::Result {
+fn check_interrupts(
+    case: &Case,
+    runs: u64,
+    before: irq::Counts,
+    reason: &mut Reason,
+) -> fmt::Result {
     let after = irq::counts();
     let received = after.received - before.received;
     let stray = after.stray - before.stray;
@@ -177,6 +189,9 @@ fn check_interrupts(case: &Case, runs: u64, before: irq::Counts, reason: &mut Re
     if received == wanted && stray == 0 {
         return Ok(());
     }
-    write!(reason, "{runs} repetitions, but {received} interrupts and {stray} others")?;
+    write!(
+        reason,
+        "{runs} repetitions, but {received} interrupts and {stray} others"
+    )?;
     Err(fmt::Error)
 }

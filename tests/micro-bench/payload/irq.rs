@@ -28,7 +28,11 @@ pub fn expect(id: u32) {
 
 /// Called by the handler with the number of the interrupt.
 pub fn record(id: u32) {
-    let counter = if id == EXPECTED.load(Ordering::Relaxed) { &RECEIVED } else { &STRAY };
+    let counter = if id == EXPECTED.load(Ordering::Relaxed) {
+        &RECEIVED
+    } else {
+        &STRAY
+    };
     counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Release);
 }
 

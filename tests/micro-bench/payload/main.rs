@@ -20,10 +20,15 @@ mod once;
 use console::print;
 use core::panic::PanicInfo;
 use micro_bench_model::args::Args;
-use micro_bench_model::output::{Exit, Heading, Outcome, Report, EXIT_ABORT, EXIT_FAILED, EXIT_SKIPPED, EXIT_USAGE};
+use micro_bench_model::output::{
+    Exit, Heading, Outcome, Report, EXIT_ABORT, EXIT_FAILED, EXIT_SKIPPED, EXIT_USAGE,
+};
 
 /// Runs what `command_line` asks for on a machine that `detect` finds.
-fn main(command_line: &str, detect: impl FnOnce(&Args<'_>) -> Result<arch::Machine, &'static str>) -> u8 {
+fn main(
+    command_line: &str,
+    detect: impl FnOnce(&Args<'_>) -> Result<arch::Machine, &'static str>,
+) -> u8 {
     let args = match Args::parse(command_line) {
         Ok(args) => args,
         Err(error) => {
@@ -31,7 +36,10 @@ fn main(command_line: &str, detect: impl FnOnce(&Args<'_>) -> Result<arch::Machi
             return EXIT_USAGE;
         }
     };
-    if let Some(unknown) = args.tests.and_then(|tests| tests.iter().find(|name| !is_test(name))) {
+    if let Some(unknown) = args
+        .tests
+        .and_then(|tests| tests.iter().find(|name| !is_test(name)))
+    {
         print!("micro-bench: no test '{unknown}' on {}\n", arch::NAME);
         return EXIT_USAGE;
     }
