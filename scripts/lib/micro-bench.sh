@@ -72,3 +72,29 @@ build_micro_bench() {
 	done
 	in_root llvm-objcopy -O binary "$MICRO_BENCH/micro-bench-aarch64.elf" "$MICRO_BENCH/micro-bench-aarch64.flat"
 }
+
+# Cargo knows nothing of the payload.
+micro_bench_rustfmt() {
+	local files
+	mapfile -t files < <(cd "$SRC/tests/micro-bench/payload" && find . -name '*.rs')
+	in_root -C "$SRC/tests/micro-bench/payload" rustfmt --check --edition 2021 --config-path "$SRC/rustfmt.toml" "${files[@]}"
+}
+
+micro_bench_clippy() {
+	local target out
+	build_micro_bench
+	for target in "${MICRO_BENCH_TARGETS[@]}"; do
+		out=$MICRO_BENCH/$target
+		micro_bench_core "$target"
+		micro_bench_rustc clippy-driver "$target" --crate-name micro_bench --crate-type bin --emit metadata \
+			--extern micro_bench_model="$out/libmicro_bench_model.rlib" -o "$out/clippy.rmeta" payload/main.rs
+	done
+}
+
+# The program that runs the payloads; it lives in the root, where QEMU is.
+micro_bench_program() { printf '%s\n' "$BUILD/target/$RUST_TARGET/release/micro-bench"; }
+
+micro_bench_checks() {
+	micro_bench_dir
+	in_root "$(micro_bench_program)" check --payloads "$MICRO_BENCH" "$@"
+}

@@ -65,6 +65,8 @@ pub struct Run {
     pub smp: u32,
     /// Whether one nanosecond is one instruction, as on no real machine.
     pub icount: bool,
+    /// Whether x86 has QEMU's exit device.
+    pub exit_device: bool,
     /// Arguments of the payload.
     pub append: String,
     /// Further arguments of QEMU.
@@ -95,6 +97,7 @@ impl Run {
             accel: "tcg".to_owned(),
             smp: 2,
             icount: false,
+            exit_device: true,
             append: String::new(),
             qemu: Vec::new(),
             timeout: 600,
@@ -131,7 +134,7 @@ impl Run {
         if self.icount {
             command.args(["-icount", "shift=0,sleep=off"]);
         }
-        if self.arch == Arch::X86_64 {
+        if self.arch == Arch::X86_64 && self.exit_device {
             command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x4"]);
         }
         command

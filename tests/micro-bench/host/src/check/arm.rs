@@ -156,19 +156,11 @@ fn repeats_exactly(payloads: &Payloads) -> Result<()> {
     Ok(())
 }
 
-/// Counts in QEMU's trace, each with the events that make it, for one test with three repetitions.
-fn count_events(
-    payloads: &Payloads,
-    machine: &str,
-    test: &str,
-    events: &[(&str, usize)],
-) -> Result<()> {
+/// Each operation is what it claims to be: QEMU's own trace counts it, once for each repetition and as often as
+/// `extra` says besides, for preparations or for another test.
+fn count_events(payloads: &Payloads, machine: &str, events: &[(&str, usize)]) -> Result<()> {
     const REPEAT: usize = 3;
-    let mut run = payloads.counted(
-        Arch::Aarch64,
-        machine,
-        &format!("tests={test} repeat={REPEAT}"),
-    );
+    let mut run = payloads.counted(Arch::Aarch64, machine, &format!("repeat={REPEAT}"));
     for pattern in [
         "gicv3_*",
         "gic_*",
@@ -188,40 +180,30 @@ fn count_events(
             .count();
         ensure!(
             count == REPEAT + extra,
-            "{test}: QEMU saw {count} times {event:?}, not {REPEAT} + {extra}:\n{}",
+            "QEMU saw {count} times {event:?}, not {REPEAT} + {extra}:\n{}",
             ended.errors
         );
     }
     Ok(())
 }
 
-/// Each operation is what it claims to be: QEMU's own trace counts it, once for each repetition and as often as
-/// `extra` says for the preparation.
 fn seen_by_qemu_gicv3(payloads: &Payloads) -> Result<()> {
-    let machine = "virt,gic-version=3";
-    let count = |test, events| count_events(payloads, machine, test, events);
-    count(
-        "hyp_call",
-        &[("arm_psci_call PSCI Call x0=0x000000004b000000", 1)],
-    )?;
-    count(
-        "mmio_read_user",
-        &[("virtio_mmio_read virtio_mmio_read offset 0x8", 0)],
-    )?;
-    count(
-        "mmio_read_vgic",
-        &[("gicv3_dist_read GICv3 distributor read: offset 0x8 ", 1)],
-    )?;
-    count(
-        "eoi",
-        &[(
-            "gicv3_icc_eoir_write GICv3 ICC_EOIR1 write cpu 0x0 value 0x3ff",
-            0,
-        )],
-    )?;
-    count(
-        "ipi",
+    count_events(
+        payloads,
+        "virt,gic-version=3",
         &[
+            // hyp_call
+            ("arm_psci_call PSCI Call x0=0x000000004b000000", 1),
+            // mmio_read_user
+            ("virtio_mmio_read virtio_mmio_read offset 0x8", 0),
+            // mmio_read_vgic
+            ("gicv3_dist_read GICv3 distributor read: offset 0x8 ", 1),
+            // eoi
+            (
+                "gicv3_icc_eoir_write GICv3 ICC_EOIR1 write cpu 0x0 value 0x3ff",
+                0,
+            ),
+            // ipi: sent, taken and ended
             ("gicv3_icc_generate_sgi", 0),
             (
                 "gicv3_icc_iar1_read GICv3 ICC_IAR1 read cpu 0x1 value 0x1",
@@ -231,11 +213,7 @@ fn seen_by_qemu_gicv3(payloads: &Payloads) -> Result<()> {
                 "gicv3_icc_eoir_write GICv3 ICC_EOIR1 write cpu 0x1 value 0x1",
                 0,
             ),
-        ],
-    )?;
-    count(
-        "lpi",
-        &[
+            // lpi
             (
                 "gicv3_its_cmd_int GICv3 ITS: command INT DeviceID 0x2 EventID 0x14",
                 0,
@@ -244,11 +222,7 @@ fn seen_by_qemu_gicv3(payloads: &Payloads) -> Result<()> {
                 "gicv3_icc_iar1_read GICv3 ICC_IAR1 read cpu 0x1 value 0x2007",
                 0,
             ),
-        ],
-    )?;
-    count(
-        "timer_10ms",
-        &[
+            // timer_10ms
             ("arm_gt_cval_write", 0),
             (
                 "gicv3_icc_iar1_read GICv3 ICC_IAR1 read cpu 0x0 value 0x1b",
@@ -259,28 +233,26 @@ fn seen_by_qemu_gicv3(payloads: &Payloads) -> Result<()> {
 }
 
 fn seen_by_qemu_gicv2(payloads: &Payloads) -> Result<()> {
-    let machine = "virt,gic-version=2";
-    let count = |test, events| count_events(payloads, machine, test, events);
-    count(
-        "mmio_read_vgic",
-        &[("gic_dist_read dist read at 0x00000008", 1)],
-    )?;
-    count(
-        "eoi",
-        &[(
-            "gic_cpu_write cpu 0 iface write at 0x00000010 0x000003ff",
-            0,
-        )],
-    )?;
-    count(
-        "ipi",
+    count_events(
+        payloads,
+        "virt,gic-version=2",
         &[
+            // mmio_read_vgic
+            ("gic_dist_read dist read at 0x00000008", 1),
+            // eoi
+            (
+                "gic_cpu_write cpu 0 iface write at 0x00000010 0x000003ff",
+                0,
+            ),
+            // ipi: sent, taken and ended
             ("gic_dist_write dist write at 0x00000f00", 0),
             ("gic_cpu_read cpu 1 iface read at 0x0000000c: 0x00000001", 0),
             (
                 "gic_cpu_write cpu 1 iface write at 0x00000010 0x00000001",
                 0,
             ),
+            // timer_10ms
+            ("gic_cpu_read cpu 0 iface read at 0x0000000c: 0x0000001b", 0),
         ],
     )
 }

@@ -4,6 +4,7 @@
 
 mod arm;
 mod golden;
+mod x86;
 
 use anyhow::{bail, ensure, Context, Result};
 use micro_bench::figures::{parse_json, Line, Outcome};
@@ -39,7 +40,7 @@ pub fn run(payloads: &Path, names: &[String]) -> ExitCode {
     let wanted = |name: &str| {
         names.is_empty() || names.iter().any(|wanted| name.starts_with(wanted.as_str()))
     };
-    let checks = arm::CHECKS.iter();
+    let checks = arm::CHECKS.iter().chain(x86::CHECKS);
     checks
         .filter(|check| wanted(check.name))
         .fold(Plan::new(Payloads(payloads.to_owned())), |plan, check| {
