@@ -52,7 +52,7 @@ micro_bench_rustc() {
 
 # Sets MICRO_BENCH to the directory of the payloads: micro-bench-aarch64.flat, an image in the format of Linux,
 # and micro-bench-x86_64.elf, which starts by PVH; the first also as .elf, for a debugger.
-micro_bench_dir() { MICRO_BENCH=$BUILD/micro-bench; }
+micro_bench_dir() { MICRO_BENCH=${BUILD:-}/micro-bench; }
 
 build_micro_bench() {
 	local target arch out args

@@ -65,6 +65,10 @@ scenario_set() {
 	program) GUEST_PROGRAMS+=("$value") ;;
 	copy) GUEST_COPY+=("$SRC/$value") ;;
 	kvm) GUEST_KVM_KO=$value ;;
+	payload)
+		micro_bench_dir
+		GUEST_COPY+=("$MICRO_BENCH/$value")
+		;;
 	acpi) GUEST_ACPI=$value ;;
 	monitor) GUEST_MONITOR=1 ;;
 	kselftest) GUEST_KSELFTESTS+=("$value") ;;
