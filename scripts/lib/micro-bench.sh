@@ -18,12 +18,13 @@ micro_bench_target_flags() {
 	esac
 }
 
+micro_bench_core_key() {
+	hash_of "$1" "$(root_key)" "$(hash_recipe micro_bench_make_core micro_bench_target_flags)" "${MICRO_BENCH_FLAGS[*]}"
+}
+
 # micro_bench_core TARGET: sets CORE to the directory of its libcore.rlib.
 micro_bench_core() {
-	local key
-	key=$(hash_of "$1" "$(in_root rustc --version --verbose)" "$(hash_recipe micro_bench_make_core micro_bench_target_flags)" \
-		"${MICRO_BENCH_FLAGS[*]}")
-	cache_ensure core "$key" 1 "core for $1" micro_bench_make_core "$1"
+	cache_ensure core "$(micro_bench_core_key "$1")" 1 "core for $1" micro_bench_make_core "$1"
 	CORE=$ENTRY
 }
 

@@ -46,7 +46,7 @@ impl Target {
 const VALID: u64 = 1 << 63;
 
 fn head(opcode: u64, device: DeviceId) -> u64 {
-    opcode | u64::from(device.0) << 32
+    opcode | (u64::from(device.0) << 32)
 }
 
 /// INT: makes the event's interrupt pending.
@@ -85,7 +85,7 @@ pub fn mapti(
 ) -> Command {
     [
         head(0x0a, device),
-        u64::from(event.0) | u64::from(interrupt.0) << 32,
+        u64::from(event.0) | (u64::from(interrupt.0) << 32),
         u64::from(collection.0),
         0,
     ]
@@ -109,15 +109,15 @@ mod tests {
         assert_eq!(sync(Target::processor(1)), [5, 0, 0x1_0000, 0]);
         assert_eq!(
             mapd(DEVICE, 0x4008_0100, 3),
-            [0x2_0000_0008, 2, 1 << 63 | 0x4008_0100, 0]
+            [0x2_0000_0008, 2, (1 << 63) | 0x4008_0100, 0]
         );
         assert_eq!(
             mapc(CollectionId(1), Target::processor(1)),
-            [9, 0, 1 << 63 | 0x1_0001, 0]
+            [9, 0, (1 << 63) | 0x1_0001, 0]
         );
         assert_eq!(
             mapti(DEVICE, EVENT, IntId(8199), CollectionId(1)),
-            [0x2_0000_000a, 8199 << 32 | 20, 1, 0]
+            [0x2_0000_000a, (8199 << 32) | 20, 1, 0]
         );
         assert_eq!(invall(CollectionId(1)), [0xd, 0, 1, 0]);
     }
@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(Target::address(0xfff0_0000_080c_0fff), Target(0x080c_0000));
         assert_eq!(
             mapd(DEVICE, u64::MAX, 33)[2],
-            1 << 63 | 0x000f_ffff_ffff_ff00
+            (1 << 63) | 0x000f_ffff_ffff_ff00
         );
         assert_eq!(mapd(DEVICE, 0, 0)[1], 0);
     }

@@ -111,7 +111,7 @@ impl Display for Report<'_> {
 
 impl Display for Exit {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\nEXIT: STATUS={}", u32::from(self.0) << 1 | 1)
+        writeln!(f, "\nEXIT: STATUS={}", (u32::from(self.0) << 1) | 1)
     }
 }
 

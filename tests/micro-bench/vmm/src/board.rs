@@ -49,7 +49,7 @@ fn number(bytes: &[u8]) -> u32 {
     bytes
         .iter()
         .rev()
-        .fold(0, |value, &byte| value << 8 | u32::from(byte))
+        .fold(0, |value, &byte| (value << 8) | u32::from(byte))
 }
 
 fn answer(value: u32, bytes: &mut [u8]) {

@@ -119,7 +119,7 @@ fn vcpu(vm: &VmFd, cpuid: &CpuId, number: u64) -> Result<VcpuFd> {
     for entry in cpuid.as_mut_slice() {
         match entry.function {
             1 => {
-                entry.ebx = entry.ebx & 0x00ff_ffff | id << 24;
+                entry.ebx = entry.ebx & 0x00ff_ffff | (id << 24);
                 entry.ecx |= HYPERVISOR;
             }
             0xb | 0x1f => entry.edx = id,

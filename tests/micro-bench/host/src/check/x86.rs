@@ -281,7 +281,7 @@ fn lost_interrupts(payloads: &Payloads) -> Result<()> {
 fn exit_status(payloads: &Payloads) -> Result<()> {
     for (append, status) in [
         ("repeat=1 tests=cpuid", 1),
-        ("speed=9", i32::from(EXIT_USAGE) << 1 | 1),
+        ("speed=9", (i32::from(EXIT_USAGE) << 1) | 1),
     ] {
         let out = q35(payloads, append).command().output()?;
         ensure!(

@@ -98,7 +98,7 @@ impl<'a> Node<'a> {
             _ => return None,
         };
         let low = self.cell(name, first.checked_add(count)?.checked_sub(1)?)?;
-        Some(high << 32 | u64::from(low))
+        Some((high << 32) | u64::from(low))
     }
 
     /// How the addresses of this node's children are to be read.

@@ -23,16 +23,16 @@ const BLOCK_SHIFT: u32 = 30;
 // MAIR_EL1 attributes by index: 0 Device-nGnRE, 1 Normal write-back.
 const MAIR: u64 = 0xff04;
 // TCR_EL1 (Arm ARM D24.2): 39-bit addresses, 4 KiB granule, write-back and inner shareable walks, no TTBR1.
-const TCR: u64 = 25 | 1 << 8 | 1 << 10 | 3 << 12 | 1 << 23;
+const TCR: u64 = 25 | (1 << 8) | (1 << 10) | (3 << 12) | (1 << 23);
 // SCTLR_EL1 with what is reserved as one, all else off; then MMU and caches on.
 const SCTLR_OFF: u64 = 0x30d0_0800;
-const SCTLR_ON: u64 = SCTLR_OFF | 1 | 1 << 2 | 1 << 12;
+const SCTLR_ON: u64 = SCTLR_OFF | 1 | (1 << 2) | (1 << 12);
 // HCR_EL2: EL1 is AArch64 (RW); with host extensions EL2 is the home of an operating system (TGE, E2H).
 const HCR_EL1: u64 = 1 << 31;
-const HCR_HOST: u64 = 1 << 31 | 1 << 27 | 1 << 34;
+const HCR_HOST: u64 = (1 << 31) | (1 << 27) | (1 << 34);
 // Block descriptors: valid block, access flag; normal memory is inner shareable, device memory never executes.
-const NORMAL: u64 = 1 | 1 << 2 | 3 << 8 | 1 << 10;
-const DEVICE: u64 = 1 | 1 << 10 | 3 << 53;
+const NORMAL: u64 = 1 | (1 << 2) | (3 << 8) | (1 << 10);
+const DEVICE: u64 = 1 | (1 << 10) | (3 << 53);
 
 global_asm!(
     r#"
@@ -195,7 +195,7 @@ stacks:
 "#,
     stack_size = const STACK_SIZE,
     entries = const TABLE_ENTRIES,
-    hcr_host_low = const HCR_HOST >> 16 & 0xffff,
+    hcr_host_low = const (HCR_HOST >> 16) & 0xffff,
     hcr_host_high = const HCR_HOST >> 32,
     hcr_el1 = const HCR_EL1,
     sctlr_low = const SCTLR_OFF & 0xffff,

@@ -99,11 +99,11 @@ impl Mpidr {
     /// Affinity field 0 to 3.
     pub fn affinity(self, field: u32) -> u64 {
         let shift = if field == 3 { 32 } else { field * 8 };
-        self.0 >> shift & 0xff
+        (self.0 >> shift) & 0xff
     }
 
     /// The four fields in 32 bits, as GICR_TYPER has them.
     pub fn packed(self) -> u64 {
-        self.affinity(3) << 24 | self.0 & 0x00ff_ffff
+        (self.affinity(3) << 24) | self.0 & 0x00ff_ffff
     }
 }

@@ -146,8 +146,8 @@ extern "C" fn unexpected(frame: &Frame, vector: u64) -> ! {
     let esr = read_sysreg!("esr_el1");
     print!(
         "\nUnhandled exception: vector {vector}, ec {:#x} ({})\n",
-        esr >> 26 & 0x3f,
-        class(esr >> 26 & 0x3f)
+        (esr >> 26) & 0x3f,
+        class((esr >> 26) & 0x3f)
     );
     print!("esr {esr:#018x}  far {:#018x}\n", read_sysreg!("far_el1"));
     print!(

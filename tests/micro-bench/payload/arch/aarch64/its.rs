@@ -26,7 +26,7 @@ const BASER_COLLECTIONS: u64 = 4;
 const BASER_KEPT: u64 = 0x071f_0000_0000_0000; // type and entry size are read-only
 const BASER_64K_PAGES: u64 = 2 << 8;
 /// Valid; normal memory, write-back; inner shareable.
-const BASER_ATTRIBUTES: u64 = 1 << 63 | 7 << 59 | 1 << 10;
+const BASER_ATTRIBUTES: u64 = (1 << 63) | (7 << 59) | (1 << 10);
 
 const GICR_CTLR: u64 = 0x0000;
 const GICR_CTLR_ENABLE_LPIS: u32 = 1;
@@ -34,7 +34,7 @@ const GICR_TYPER_PLPIS: u64 = 1;
 const GICR_PROPBASER: u64 = 0x0070;
 const GICR_PENDBASER: u64 = 0x0078;
 /// Normal memory, write-back; inner shareable.
-const LPI_ATTRIBUTES: u64 = 7 << 7 | 1 << 10;
+const LPI_ATTRIBUTES: u64 = (7 << 7) | (1 << 10);
 const PENDING_TABLE_ZERO: u64 = 1 << 62;
 /// Interrupt numbers have 14 bits: 8192 LPIs, whose table fills 8 KiB.
 const LPI_ID_BITS: u64 = 14;
@@ -120,7 +120,7 @@ impl Its {
         for index in 0..GITS_BASERS {
             let offset = GITS_BASER + index * 8;
             let value = self.registers.read64(offset);
-            if value >> 56 & 7 == kind {
+            if (value >> 56) & 7 == kind {
                 let fields = value & BASER_KEPT | BASER_ATTRIBUTES | BASER_64K_PAGES;
                 self.registers.write64(offset, fields | table.address());
             }

@@ -210,10 +210,11 @@ fn command_line(start_info: u64) -> &'static str {
         return "";
     }
     let line = info.command_line as *const u8;
-    // SAFETY: a string that ends with zero, or else the reader stops in memory that is there.
-    let size = (0..MAX_LINE)
-        .take_while(|&index| unsafe { line.add(index).read() } != 0)
-        .count();
+    let is_text = |&index: &usize| {
+        // SAFETY: a string that ends with zero, or else the reader stops in memory that is there.
+        unsafe { line.add(index).read() != 0 }
+    };
+    let size = (0..MAX_LINE).take_while(is_text).count();
     // SAFETY: just read; nothing writes there.
     let bytes = unsafe { core::slice::from_raw_parts(line, size) };
     core::str::from_utf8(bytes).unwrap_or("")

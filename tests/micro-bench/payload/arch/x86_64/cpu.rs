@@ -18,7 +18,7 @@ pub fn counter() -> u64 {
     let (low, high): (u32, u32);
     // SAFETY: reads a counter.
     unsafe { asm!("rdtsc", out("eax") low, out("edx") high, options(nostack, preserves_flags)) };
-    u64::from(high) << 32 | u64::from(low)
+    (u64::from(high) << 32) | u64::from(low)
 }
 
 /// What a waiting loop does.
@@ -64,7 +64,7 @@ pub fn rdmsr(register: Msr) -> u64 {
     unsafe {
         asm!("rdmsr", in("ecx") register as u32, out("eax") low, out("edx") high, options(nostack, preserves_flags))
     };
-    u64::from(high) << 32 | u64::from(low)
+    (u64::from(high) << 32) | u64::from(low)
 }
 
 /// Writes a register.

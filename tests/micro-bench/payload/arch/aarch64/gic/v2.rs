@@ -80,7 +80,7 @@ impl Gic for V2 {
 
     fn send(&self, id: u32, target: &Target) {
         self.distributor
-            .write32(GICD_SGIR, u32::from(target.interface) << 16 | id);
+            .write32(GICD_SGIR, (u32::from(target.interface) << 16) | id);
     }
 
     fn set_hardware_sgi(&self, _hardware: bool) -> bool {

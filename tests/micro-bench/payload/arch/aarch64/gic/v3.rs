@@ -177,13 +177,13 @@ impl Gic for V3 {
 
     fn send(&self, id: u32, target: &Target) {
         let Target { mpidr, .. } = target;
-        let value = mpidr.affinity(3) << 48
-            | mpidr.affinity(2) << 32
-            | u64::from(id) << 24
-            | mpidr.affinity(1) << 16
+        let value = (mpidr.affinity(3) << 48)
+            | (mpidr.affinity(2) << 32)
+            | (u64::from(id) << 24)
+            | (mpidr.affinity(1) << 16)
             // Affinity 0 in steps of 16, and a bit within the step.
-            | (mpidr.affinity(0) >> 4) << 44
-            | 1 << (mpidr.affinity(0) & 0xf);
+            | ((mpidr.affinity(0) >> 4) << 44)
+            | (1 << (mpidr.affinity(0) & 0xf));
         cpu::data_barrier();
         write_sysreg!("S3_0_C12_C11_5", value); // ICC_SGI1R_EL1
         cpu::barrier();
