@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 use std::process::{Command, ExitCode};
 
 /// Repetitions of each test; well above what a ring holds.
-const REPEAT: u64 = 2000;
+const REPEAT: u64 = 600;
 /// Arguments of the payload.
-const ARGUMENTS: [&str; 2] = ["repeat=2000", "timeout-ms=60000"];
+const ARGUMENTS: [&str; 2] = ["repeat=600", "timeout-ms=60000"];
 /// Exits to this program that coalescing leaves, at most: one for each full ring, and a ring has some 170
 /// entries.
-const FULL: u64 = REPEAT / 100;
+const FULL: u64 = REPEAT / 50;
 
 /// What one run showed: its output, and the exits of each test.
 struct Shown {
@@ -66,6 +66,9 @@ enum Wanted {
     Kernel(&'static str, u64),
     /// KVM counts at least one exit for each repetition, and this program none.
     Some,
+    /// The guest counts its interrupts. How many exits each takes is the processor's affair, and a slow machine may
+    /// come to fewer repetitions in the time there is.
+    Interrupts,
     /// This program counts one of the kind for each repetition, and others besides.
     User(&'static str, u64),
     /// Writes that are collected if that is asked for, and come by exits if not; and others besides.
@@ -93,8 +96,8 @@ const TESTS: [(&str, Wanted); 18] = [
         Wanted::Collected("write:0xd0000000", 0),
     ),
     ("eoi", Wanted::Some),
-    ("ipi", Wanted::Some),
-    ("self_ipi", Wanted::Some),
+    ("ipi", Wanted::Interrupts),
+    ("self_ipi", Wanted::Interrupts),
 ];
 
 /// Everything that this program counts.
@@ -121,7 +124,7 @@ fn judge(exits: &Counters, wanted: Wanted, coalesced: bool) -> Result<()> {
             );
             ("", 0)
         }
-        Wanted::Some => ("", 0),
+        Wanted::Some | Wanted::Interrupts => ("", 0),
         Wanted::User(kind, besides) => {
             ensure!(
                 exits.get(kind) == REPEAT + besides,
@@ -144,8 +147,12 @@ fn judge(exits: &Counters, wanted: Wanted, coalesced: bool) -> Result<()> {
             (kind, besides)
         }
     };
-    let collected = coalesced && matches!(wanted, Wanted::Collected(..));
-    if !collected {
+    let exempt = match wanted {
+        Wanted::Collected(..) => coalesced,
+        Wanted::Interrupts => true,
+        _ => false,
+    };
+    if !exempt {
         ensure!(
             exits.get("exits") >= REPEAT,
             "too few exits: {}",
