@@ -22,7 +22,7 @@ static GIC_V3: Once<V3> = Once::new();
 /// The second processor, once it takes interrupts, or why it cannot.
 static SECOND: Once<Result<Target, &'static str>> = Once::new();
 static MASK_IRQ: AtomicBool = AtomicBool::new(false);
-/// Whether the second processor is done and sleeps.
+/// Whether the second processor is done and switches itself off.
 static PARKED: AtomicBool = AtomicBool::new(false);
 
 /// The machine.
@@ -155,7 +155,7 @@ impl Machine {
         }
     }
 
-    /// Sends the second processor to sleep for good, so that it does not share the time of a test that does not
+    /// Has the second processor switch itself off for good, so that it does not share the time of a test that does not
     /// use it.
     pub fn park_second(&self) {
         PARKED.store(true, Ordering::Release);
@@ -202,5 +202,5 @@ pub fn enter_second() -> ! {
     while !PARKED.load(Ordering::Acquire) {
         cpu::relax();
     }
-    cpu::halt()
+    psci::cpu_off()
 }

@@ -19,6 +19,7 @@ pub enum Conduit {
 pub const NOT_SUPPORTED: i32 = -1;
 
 const SYSTEM_OFF: u32 = 0x8400_0008;
+const CPU_OFF: u32 = 0x8400_0002;
 const CPU_ON_64: u64 = 0xc400_0003;
 /// A number of the hypervisor service range that no hypervisor defines; the answer is [`NOT_SUPPORTED`].
 const NO_SUCH_CALL: u32 = 0x4b00_0000;
@@ -54,6 +55,16 @@ pub fn cpu_on(cpu: Mpidr, entry: u64) -> i32 {
         Some(Conduit::Smc) => call!("smc #0", CPU_ON_64, cpu.bits(), entry, 0u64) as i32,
         None => NOT_SUPPORTED,
     }
+}
+
+/// Switches this processor off. An interrupt that waits for it does not wake it, as it would from WFI.
+pub fn cpu_off() -> ! {
+    match CONDUIT.get() {
+        Some(Conduit::Hvc) => call!("hvc #0", u64::from(CPU_OFF), 0u64, 0u64, 0u64),
+        Some(Conduit::Smc) => call!("smc #0", u64::from(CPU_OFF), 0u64, 0u64, 0u64),
+        None => 0,
+    };
+    cpu::halt()
 }
 
 /// Switches the machine off. There is no way to hand over the status, which was printed.
