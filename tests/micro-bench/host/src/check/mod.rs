@@ -25,12 +25,12 @@ pub struct Check {
 pub struct Payloads(PathBuf);
 
 impl Payloads {
-    /// A run with instructions for nanoseconds, so that every figure repeats.
+    /// A run with instructions for nanoseconds, so that every figure repeats. A lost interrupt is not waited for long.
     pub fn counted(&self, arch: Arch, machine: &str, append: &str) -> Run {
         let mut run = Run::new(arch, &self.0);
         run.machine = machine.to_owned();
         run.icount = true;
-        run.append = append.to_owned();
+        run.append = format!("timeout-ms=200 {append}");
         run
     }
 }
