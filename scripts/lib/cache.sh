@@ -113,8 +113,7 @@ cache_remove_unused() {
 # that are gone, and logs older than two weeks. What another run uses stays.
 cache_prune() {
 	local path name keep
-	for path in "$CACHE"/{root,tree,debug-kernel,vendor,kvm,initramfs,build}-* "$CACHE"/.partial-*; do
-	for path in "$CACHE"/{root,tree,debug-kernel,vendor,initramfs,build,core}-* "$CACHE"/.partial-*; do
+	for path in "$CACHE"/{root,tree,debug-kernel,vendor,kvm,initramfs,build,core}-* "$CACHE"/.partial-*; do
 		[ -d "$path" ] || continue
 		name=${path##*/}
 		name=${name#.partial-}

@@ -62,7 +62,9 @@ kvm_link() {
 }
 
 # The relocations of the live patch, which Kbuild's tools cannot make.
+# A kernel without live patches has no such module.
 kvm_link_livepatch() {
+	[ -e "$BUILD/modules/coalesced_io_livepatch.ko" ] || return 0
 	in_root python3 "$SRC/scripts/lib/klp-link" "$BUILD/modules/coalesced_io_livepatch.ko" \
 		kvm kvm_io_bus_register_dev kvm_io_bus_unregister_dev kvm_lock vm_list
 }

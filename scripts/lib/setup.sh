@@ -25,7 +25,6 @@ setup_prune() {
 		[ -d "$ROOT" ] || continue
 		keep+=("root-$(root_key)" "tree-$(tree_key)" "debug-kernel-$(debug_kernel_key)"
 			"kvm-$(kvm_key "$(tree_key)")" "kvm-$(kvm_key "$(debug_kernel_key)")")
-		keep+=("root-$(root_key)" "tree-$(tree_key)" "debug-kernel-$(debug_kernel_key)")
 		for target in "${MICRO_BENCH_TARGETS[@]}"; do keep+=("core-$(micro_bench_core_key "$target")"); done
 	done
 	keep+=("vendor-$(crates_key)")
