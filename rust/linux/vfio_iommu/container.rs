@@ -200,6 +200,9 @@ unsafe fn borrow<'a, T: Container>(data: *mut c_void) -> Option<&'a T> {
     Some(pinned.get_ref())
 }
 
+/// # Safety
+///
+/// Called by VFIO, with what it promises in `struct vfio_iommu_driver_ops`: `data` is what `open` returned.
 unsafe extern "C" fn open<T: Container>(arg: usize) -> *mut c_void {
     match T::open(arg) {
         Ok(container) => container.into_foreign(),
@@ -207,11 +210,17 @@ unsafe extern "C" fn open<T: Container>(arg: usize) -> *mut c_void {
     }
 }
 
+/// # Safety
+///
+/// Called by VFIO, with what it promises in `struct vfio_iommu_driver_ops`: `data` is what `open` returned.
 unsafe extern "C" fn release<T: Container>(data: *mut c_void) {
     // SAFETY: VFIO passes what `open` returned, for the last time.
     drop(unsafe { <Pin<KBox<T>> as ForeignOwnable>::from_foreign(data) });
 }
 
+/// # Safety
+///
+/// Called by VFIO, with what it promises in `struct vfio_iommu_driver_ops`: `data` is what `open` returned.
 unsafe extern "C" fn ioctl<T: Container>(data: *mut c_void, cmd: u32, arg: usize) -> isize {
     // SAFETY: VFIO passes what `open` returned, or null.
     match T::ioctl(unsafe { borrow(data) }, cmd, arg) {
@@ -220,6 +229,9 @@ unsafe extern "C" fn ioctl<T: Container>(data: *mut c_void, cmd: u32, arg: usize
     }
 }
 
+/// # Safety
+///
+/// Called by VFIO, with what it promises in `struct vfio_iommu_driver_ops`: `data` is what `open` returned.
 unsafe extern "C" fn attach_group<T: Container>(
     data: *mut c_void,
     group: *mut bindings::iommu_group,
@@ -241,6 +253,9 @@ unsafe extern "C" fn attach_group<T: Container>(
     })
 }
 
+/// # Safety
+///
+/// Called by VFIO, with what it promises in `struct vfio_iommu_driver_ops`: `data` is what `open` returned.
 unsafe extern "C" fn detach_group<T: Container>(
     data: *mut c_void,
     group: *mut bindings::iommu_group,
@@ -252,6 +267,9 @@ unsafe extern "C" fn detach_group<T: Container>(
     }
 }
 
+/// # Safety
+///
+/// Called by VFIO, with what it promises in `struct vfio_iommu_driver_ops`: `data` is what `open` returned.
 unsafe extern "C" fn pin_pages<T: Container>(
     data: *mut c_void,
     group: *mut bindings::iommu_group,
@@ -277,6 +295,9 @@ unsafe extern "C" fn pin_pages<T: Container>(
     })
 }
 
+/// # Safety
+///
+/// Called by VFIO, with what it promises in `struct vfio_iommu_driver_ops`: `data` is what `open` returned.
 unsafe extern "C" fn unpin_pages<T: Container>(data: *mut c_void, iova: u64, count: i32) {
     // SAFETY: VFIO passes what `open` returned.
     if let Some(container) = unsafe { borrow::<T>(data) } {
@@ -284,6 +305,9 @@ unsafe extern "C" fn unpin_pages<T: Container>(data: *mut c_void, iova: u64, cou
     }
 }
 
+/// # Safety
+///
+/// Called by VFIO, with what it promises in `struct vfio_iommu_driver_ops`: `data` is what `open` returned.
 unsafe extern "C" fn register_device<T: Container>(
     data: *mut c_void,
     device: *mut bindings::vfio_device,
@@ -294,6 +318,9 @@ unsafe extern "C" fn register_device<T: Container>(
     }
 }
 
+/// # Safety
+///
+/// Called by VFIO, with what it promises in `struct vfio_iommu_driver_ops`: `data` is what `open` returned.
 unsafe extern "C" fn unregister_device<T: Container>(
     data: *mut c_void,
     device: *mut bindings::vfio_device,
@@ -304,6 +331,9 @@ unsafe extern "C" fn unregister_device<T: Container>(
     }
 }
 
+/// # Safety
+///
+/// Called by VFIO, with what it promises in `struct vfio_iommu_driver_ops`: `data` is what `open` returned.
 unsafe extern "C" fn dma_rw<T: Container>(
     data: *mut c_void,
     iova: u64,
@@ -320,6 +350,9 @@ unsafe extern "C" fn dma_rw<T: Container>(
     })
 }
 
+/// # Safety
+///
+/// Called by VFIO, with what it promises in `struct vfio_iommu_driver_ops`: `data` is what `open` returned.
 unsafe extern "C" fn group_iommu_domain<T: Container>(
     data: *mut c_void,
     group: *mut bindings::iommu_group,

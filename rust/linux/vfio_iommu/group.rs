@@ -50,6 +50,9 @@ impl Group {
     ///
     /// `ENOMEM`.
     pub fn devices(&self) -> Result<KVec<ARef<Device>>> {
+        /// # Safety
+        ///
+        /// `device` is valid, and `list` that of the caller below.
         unsafe extern "C" fn collect(
             device: *mut bindings::device,
             list: *mut core::ffi::c_void,

@@ -157,9 +157,8 @@ impl Parent {
         to_result(unsafe { (self.attach.call)(table.as_ptr(), raw_device(&self.device)) })?;
         for (index, child) in self.children.iter().enumerate() {
             // SAFETY: As above; `detach` takes the domain away before it ends.
-            let told =
-                to_result(unsafe { (self.set_domain.call)(raw_device(child), table.as_ptr()) });
-            if let Err(e) = told {
+            let told = unsafe { (self.set_domain.call)(raw_device(child), table.as_ptr()) };
+            if let Err(e) = to_result(told) {
                 self.forget(self.children.get(..index).unwrap_or(&[]));
                 // SAFETY: Attached above.
                 unsafe { (self.detach.call)(table.as_ptr(), raw_device(&self.device)) };

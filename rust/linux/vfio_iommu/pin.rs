@@ -54,12 +54,7 @@ pub(crate) fn kind_of(pfn: u64) -> FrameKind {
 }
 
 fn flags(write: bool) -> u32 {
-    bindings::FOLL_LONGTERM as u32
-        | if write {
-            bindings::FOLL_WRITE as u32
-        } else {
-            0
-        }
+    bindings::FOLL_LONGTERM | if write { bindings::FOLL_WRITE } else { 0 }
 }
 
 /// Finds what is behind up to `pages` pages from `vaddr` in the caller's own address space `mm`.
@@ -87,7 +82,7 @@ pub(crate) fn find_own(
         bindings::pin_user_pages_fast(
             vaddr,
             count as i32,
-            flags(write) | bindings::FOLL_NOFAULT as u32,
+            flags(write) | bindings::FOLL_NOFAULT,
             batch.as_mut_ptr().cast(),
         )
     };

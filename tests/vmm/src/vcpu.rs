@@ -40,9 +40,9 @@ impl Vcpu {
     }
 
     pub(crate) fn long_mode(fd: VcpuFd, vm: &Vm, number: u64) -> Result<Self> {
-        const PE_PG: u64 = 1 | 1 << 31;
+        const PE_PG: u64 = 1 | (1 << 31);
         const PAE: u64 = 1 << 5;
-        const LME_LMA: u64 = 1 << 8 | 1 << 10;
+        const LME_LMA: u64 = (1 << 8) | (1 << 10);
         let this = Self::new(fd, vm, number);
         let mut sregs: kvm_sregs = this.fd.get_sregs().context("KVM_GET_SREGS")?;
         let code = kvm_segment {

@@ -47,7 +47,10 @@ impl Builder {
     fn property(&mut self, name: &str, value: &[u8]) -> &mut Self {
         let offset = self.strings.len() as u32;
         self.strings.extend(format!("{name}\0").bytes());
-        self.word(PROP).word(value.len() as u32).word(offset).bytes(value)
+        self.word(PROP)
+            .word(value.len() as u32)
+            .word(offset)
+            .bytes(value)
     }
 
     fn text(&mut self, name: &str, value: &str) -> &mut Self {
@@ -109,7 +112,10 @@ fn machine() -> Vec<u8> {
         .end()
         .begin("intc@8000000")
         .text("compatible", "arm,gic-v3")
-        .cells("reg", &[0, 0x0800_0000, 0, 0x1_0000, 0x40, 0x0, 0, 0xf6_0000])
+        .cells(
+            "reg",
+            &[0, 0x0800_0000, 0, 0x1_0000, 0x40, 0x0, 0, 0xf6_0000],
+        )
         .cells("#address-cells", &[2])
         .cells("#size-cells", &[2])
         .property("ranges", &[])
@@ -175,7 +181,13 @@ fn paths() {
     assert_eq!(chosen.text("bootargs"), Some("repeat=5 mode=json"));
     let serial = fdt.at(chosen.text("stdout-path").unwrap()).unwrap();
     assert_eq!(serial.name, "serial@9000000");
-    for path in ["/serial@9000000", "/soc/serial", "/soc/serial@9000000/x", "soc", "/chosen/its@8080000"] {
+    for path in [
+        "/serial@9000000",
+        "/soc/serial",
+        "/soc/serial@9000000/x",
+        "soc",
+        "/chosen/its@8080000",
+    ] {
         assert!(fdt.at(path).is_none(), "{path}");
     }
 }
@@ -189,7 +201,10 @@ fn addresses_by_the_cells_of_the_parent() {
     assert_eq!(reg("/intc@8000000", 0), of(0x0800_0000, 0x1_0000));
     assert_eq!(reg("/intc@8000000", 1), of(0x40_0000_0000, 0xf6_0000));
     assert_eq!(reg("/intc@8000000", 2), None);
-    assert_eq!(reg("/intc@8000000/its@8080000", 0), of(0x0808_0000, 0x2_0000));
+    assert_eq!(
+        reg("/intc@8000000/its@8080000", 0),
+        of(0x0808_0000, 0x2_0000)
+    );
     assert_eq!(reg("/soc/serial@9000000", 0), of(0x0900_0000, 0x1000));
     assert_eq!(reg("/cpus/cpu@101", 0), of(0x101, 0));
     // Behind a bridge that moves addresses.
@@ -200,7 +215,10 @@ fn addresses_by_the_cells_of_the_parent() {
 fn compatible_nodes_that_are_enabled() {
     let blob = machine();
     let fdt = Fdt::new(&blob).unwrap();
-    let names: Vec<_> = fdt.compatible(&["arm,pl011"]).map(|node| node.name).collect();
+    let names: Vec<_> = fdt
+        .compatible(&["arm,pl011"])
+        .map(|node| node.name)
+        .collect();
     assert_eq!(names, ["serial@9000000"]);
     assert_eq!(fdt.compatible(&["pl011", "arm,pl01"]).count(), 0);
 }
@@ -209,7 +227,10 @@ fn compatible_nodes_that_are_enabled() {
 fn headers() {
     let blob = machine();
     assert_eq!(total_size(&blob), Ok(blob.len()));
-    assert_eq!(Fdt::new(&blob[..blob.len() - 1]).unwrap_err(), Error::Truncated);
+    assert_eq!(
+        Fdt::new(&blob[..blob.len() - 1]).unwrap_err(),
+        Error::Truncated
+    );
     assert_eq!(Fdt::new(&[]).unwrap_err(), Error::Truncated);
     let changed = |offset: usize, value: u8| {
         let mut blob = blob.clone();
@@ -229,7 +250,12 @@ fn look(blob: &[u8]) -> usize {
     fdt.at("/soc/serial@9000000");
     fdt.nodes()
         .map(|node| {
-            let _ = (node.reg(0), node.reg(usize::MAX), node.cell("reg", usize::MAX), node.text("status"));
+            let _ = (
+                node.reg(0),
+                node.reg(usize::MAX),
+                node.cell("reg", usize::MAX),
+                node.text("status"),
+            );
             usize::from(node.is_enabled() || node.is_compatible("arm,pl011"))
         })
         .sum()
