@@ -77,7 +77,7 @@ pub fn shifted(map: &[u64], bits: u64, shift: u32, head: u64) -> impl Iterator<I
             Some(before) => map.get(before).copied().unwrap_or(0) >> (64 - shift),
             None => head & ones(u64::from(shift)),
         };
-        here << shift | below
+        (here << shift) | below
     })
 }
 
@@ -92,7 +92,7 @@ mod tests {
 
     fn bits(map: &[u64], count: usize) -> Vec<bool> {
         (0..count)
-            .map(|i| map[i / 64] >> (i % 64) & 1 == 1)
+            .map(|i| (map[i / 64] >> (i % 64)) & 1 == 1)
             .collect()
     }
 

@@ -19,7 +19,7 @@ impl Run {
     /// Of one frame. Frame numbers have at most 40 bits on x86 (52-bit physical addresses).
     #[inline]
     const fn of(pfn: u64) -> Self {
-        Self(pfn << Self::PAGES_BITS | 1)
+        Self((pfn << Self::PAGES_BITS) | 1)
     }
 
     /// A run as [`coalesce`] leaves it in memory.

@@ -51,8 +51,8 @@ impl Mapping {
         let offset = libc::off_t::try_from(offset)?;
         let (prot, flags) = (ProtFlags::PROT_READ, MapFlags::MAP_PRIVATE);
         // SAFETY: A new mapping at an address that the kernel chooses.
-        let base =
-            unsafe { mmap(None, size, prot, flags, file, offset) }.context("mmap of a file")?;
+        let mapped = unsafe { mmap(None, size, prot, flags, file, offset) };
+        let base = mapped.context("mmap of a file")?;
         Ok(Self { base, len })
     }
 

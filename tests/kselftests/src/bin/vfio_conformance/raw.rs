@@ -261,7 +261,7 @@ impl Session {
         let scratch = [0u64; 2];
         let (pgsize, bytes, data) = bitmap.unwrap_or((PAGE, 8, scratch.as_ptr() as u64));
         let mut words = [
-            u64::from(argsz) | u64::from(flags) << 32,
+            u64::from(argsz) | (u64::from(flags) << 32),
             iova,
             size,
             pgsize,
@@ -351,7 +351,7 @@ impl Session {
     ) -> Answer {
         let flags = uapi::VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP;
         let words = [
-            u64::from(argsz) | u64::from(flags) << 32,
+            u64::from(argsz) | (u64::from(flags) << 32),
             iova,
             size,
             pgsize,
@@ -362,7 +362,7 @@ impl Session {
     }
 
     pub fn dirty(&mut self, argsz: u32, flags: u32) {
-        let words = [u64::from(argsz) | u64::from(flags) << 32];
+        let words = [u64::from(argsz) | (u64::from(flags) << 32)];
         let answer = self.ioctl(DIRTY_PAGES, words.as_ptr() as u64);
         if flags == uapi::VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP && answer.is_ok() {
             self.handed_out = false;

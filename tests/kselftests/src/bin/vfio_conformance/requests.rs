@@ -17,7 +17,7 @@ const BAD_POINTERS: [u64; 4] = [0, 1, 0x7fff_ffff_f000, u64::MAX - 7];
 
 pub fn before_attaching(_devices: &Devices) -> Result<Vec<String>> {
     let mut s = Session::empty()?;
-    for extension in (0..16).chain([u64::MAX, 1 << 32, 1 << 32 | 1]) {
+    for extension in (0..16).chain([u64::MAX, 1 << 32, (1 << 32) | 1]) {
         s.extension(extension);
     }
     for kind in [TYPE1, TYPE1V2, 0, 6, 8] {
@@ -31,7 +31,22 @@ pub fn before_attaching(_devices: &Devices) -> Result<Vec<String>> {
 
 pub fn kinds(devices: &Devices) -> Result<Vec<String>> {
     let mut lines = Vec::new();
-    for kind in [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 1 << 32 | 1, u64::MAX] {
+    for kind in [
+        0,
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+        7,
+        8,
+        9,
+        10,
+        11,
+        (1 << 32) | 1,
+        u64::MAX,
+    ] {
         let mut s = Session::empty()?;
         let group = Opened::new(&devices.functions[0])?;
         let joined = group.join(&s.container);
@@ -40,7 +55,7 @@ pub fn kinds(devices: &Devices) -> Result<Vec<String>> {
         s.note(format!("set iommu {kind:#x}: {}", show(answer)));
         let answer = s.ioctl(SET_IOMMU, kind);
         s.note(format!("set iommu {kind:#x} again: {}", show(answer)));
-        for extension in (0..16).chain([u64::MAX, 1 << 32 | 1]) {
+        for extension in (0..16).chain([u64::MAX, (1 << 32) | 1]) {
             s.extension(extension);
         }
         lines.extend(s.lines);
