@@ -88,6 +88,10 @@ type Transcripts = BTreeMap<&'static str, std::result::Result<Vec<String>, Strin
 /// Runs all cases on the driver that `load` loads.
 fn transcripts(load: impl Fn() -> Result) -> Result<Transcripts> {
     kernel_module::modprobe("vfio", "")?;
+    // vfio asks for it (a soft dependency).
+    if kernel_module::is_loaded("vfio_iommu_type1") {
+        kernel_module::unload("vfio_iommu_type1")?;
+    }
     load()?;
     kernel_module::modprobe("vfio-pci", "")?;
     kernel_module::modprobe("vfio_ktest", "")?;
