@@ -168,8 +168,15 @@ impl Faults {
         // Outside of the lock, because it waits for the dispatcher, which takes it.
         if unused.is_some() {
             drop(unused);
-            drop(self.swap_pending(KVec::new()));
+            drop(self.take_unused());
         }
+    }
+
+    /// The queue, unless somebody has subscribed meanwhile.
+    fn take_unused(&self) -> Option<KVec<DmaFault>> {
+        let handlers = self.handlers.lock();
+        let unused = handlers.subscription.is_none();
+        unused.then(|| self.swap_pending(KVec::new()))
     }
 
     /// Calls the handlers of all faults that are pending.
