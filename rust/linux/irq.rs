@@ -6,12 +6,69 @@
 //!
 //! C: `dmar_alloc_hwirq()` in `arch/x86/kernel/apic/msi.c`, which modules cannot call.
 
+use crate::abi::{callback1, callback2, callback3, callback4, Data, Object};
 use crate::bindings;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use kernel::types::Opaque;
+
+/// The C functions called here.
+mod c {
+    use super::{Domain, IrqData};
+    use crate::bindings;
+
+    // SAFETY: These take numbers, and strings that they copy.
+    crate::c_functions!(unsafe {
+        pub(super) fn siov_helper_irq_domain_alloc_fwnode(
+            name: &super::CStr
+        ) -> *mut bindings::fwnode_handle;
+        pub(super) fn siov_helper_irqreturn(handled: bool) -> bindings::irqreturn_t;
+    });
+
+    // SAFETY: These want an interrupt of a domain below the CPU vectors, whose data they are given, as they
+    // are by the interrupt core only.
+    crate::c_functions!(unsafe {
+        pub(super) fn irq_domain_alloc_irqs_parent(
+            domain: &Domain,
+            irq: u32,
+            count: u32,
+            info: *mut core::ffi::c_void
+        ) -> i32;
+        pub(super) fn irq_chip_set_affinity_parent(
+            data: &IrqData,
+            mask: *const bindings::cpumask,
+            force: bool
+        ) -> i32;
+        pub(super) fn siov_helper_compose_dmar_msg(
+            irq: &IrqData,
+            address_low: &mut u32,
+            address_high: &mut u32,
+            data: &mut u32
+        );
+    });
+}
+
+/// What an interrupt handler returns.
+pub(crate) fn irqreturn(handled: bool) -> bindings::irqreturn_t {
+    c::siov_helper_irqreturn(handled)
+}
+
+/// A `struct irq_domain` of ours.
+#[repr(transparent)]
+struct Domain(Opaque<bindings::irq_domain>);
+
+// SAFETY: A transparent `Opaque`, initialised by the interrupt core.
+unsafe impl Object<bindings::irq_domain> for Domain {}
+
+/// The `struct irq_data` of an interrupt in a domain of ours.
+#[repr(transparent)]
+struct IrqData(Opaque<bindings::irq_data>);
+
+// SAFETY: A transparent `Opaque`, initialised by the interrupt core.
+unsafe impl Object<bindings::irq_data> for IrqData {}
 
 /// An interrupt message: what to write where.
 #[derive(Clone, Copy, Debug)]
@@ -56,8 +113,7 @@ impl<T: MessageSource> MessageInterrupt<T> {
     /// Allocates a vector for `source`, stores its message there and unmasks it. `name` is what
     /// `/proc/interrupts` shows.
     pub fn new(source: Arc<T>, name: &'static CStr) -> Result<Self> {
-        // SAFETY: `name` is copied.
-        let fwnode = unsafe { bindings::siov_helper_irq_domain_alloc_fwnode(name.as_char_ptr()) };
+        let fwnode = c::siov_helper_irq_domain_alloc_fwnode(name);
         let fwnode = NonNull::new(fwnode).ok_or(ENOMEM)?;
 
         let info = bindings::irq_domain_info {
@@ -113,7 +169,7 @@ impl<T: MessageSource> MessageInterrupt<T> {
         to_result(unsafe {
             bindings::request_threaded_irq(
                 this.irq,
-                Some(Table::<T>::handle),
+                Some(callback2(Table::<T>::handle)),
                 None,
                 bindings::IRQF_NO_THREAD as usize,
                 name.as_char_ptr(),
@@ -132,9 +188,9 @@ impl<T: MessageSource> MessageInterrupt<T> {
     pub fn restore(&self) {
         // SAFETY: The interrupt is allocated.
         let data = unsafe { bindings::irq_get_irq_data(self.irq) };
-        if !data.is_null() {
-            // SAFETY: It is that of an interrupt of ours.
-            self.source.set_message(unsafe { compose(data) });
+        // SAFETY: It is that of an interrupt of ours, or null.
+        if let Some(data) = unsafe { data.cast::<IrqData>().as_ref() } {
+            self.source.set_message(data.compose());
             self.source.set_masked(false);
         }
     }
@@ -156,25 +212,17 @@ impl<T: MessageSource> Drop for MessageInterrupt<T> {
     }
 }
 
-/// # Safety
-///
-/// `data` is of an interrupt that has a vector.
-unsafe fn compose(data: *mut bindings::irq_data) -> Message {
-    let mut message = Message {
-        address_low: 0,
-        address_high: 0,
-        data: 0,
-    };
-    // SAFETY: As required of us.
-    unsafe {
-        bindings::siov_helper_compose_dmar_msg(
+impl IrqData {
+    /// The message that makes the CPU see the interrupt; it has a vector.
+    fn compose(&self) -> Message {
+        let (mut address_low, mut address_high, mut data) = (0, 0, 0);
+        c::siov_helper_compose_dmar_msg(self, &mut address_low, &mut address_high, &mut data);
+        Message {
+            address_low,
+            address_high,
             data,
-            &raw mut message.address_low,
-            &raw mut message.address_high,
-            &raw mut message.data,
-        )
-    };
-    message
+        }
+    }
 }
 
 /// The C functions of one type of source.
@@ -182,10 +230,10 @@ struct Table<T: MessageSource>(PhantomData<T>);
 
 impl<T: MessageSource> Table<T> {
     const DOMAIN_OPS: &'static bindings::irq_domain_ops = &bindings::irq_domain_ops {
-        alloc: Some(Self::alloc),
+        alloc: Some(callback4(Self::alloc)),
         free: Some(bindings::irq_domain_free_irqs_common),
-        activate: Some(Self::activate),
-        deactivate: Some(Self::deactivate),
+        activate: Some(callback3(Self::activate)),
+        deactivate: Some(callback2(Self::deactivate)),
         ..pin_init::zeroed()
     };
 
@@ -193,10 +241,10 @@ impl<T: MessageSource> Table<T> {
     #[allow(clippy::disallowed_methods)]
     const CHIP: &'static bindings::irq_chip = &bindings::irq_chip {
         name: c"DMAR-MSI".as_ptr().cast(),
-        irq_mask: Some(Self::mask),
-        irq_unmask: Some(Self::unmask),
+        irq_mask: Some(callback1(Self::mask)),
+        irq_unmask: Some(callback1(Self::unmask)),
         irq_ack: Some(bindings::irq_chip_ack_parent),
-        irq_set_affinity: Some(Self::set_affinity),
+        irq_set_affinity: Some(callback3(Self::set_affinity)),
         irq_retrigger: Some(bindings::irq_chip_retrigger_hierarchy),
         flags: (bindings::IRQCHIP_SKIP_SET_WAKE
             | bindings::IRQCHIP_AFFINITY_PRE_STARTUP
@@ -204,111 +252,65 @@ impl<T: MessageSource> Table<T> {
         ..pin_init::zeroed()
     };
 
-    /// # Safety
-    ///
-    /// `data` is of an interrupt of this type of source.
-    unsafe fn source<'a>(data: *mut bindings::irq_data) -> &'a T {
+    fn source(irq: &IrqData) -> &T {
         // SAFETY: `alloc` stored it; it outlives the interrupt.
-        unsafe { &*(*data).chip_data.cast() }
+        unsafe { &*(*irq.as_c()).chip_data.cast() }
     }
 
-    /// # Safety
-    ///
-    /// Called by the interrupt core for a domain made in `MessageInterrupt::new`.
-    unsafe extern "C" fn alloc(
-        domain: *mut bindings::irq_domain,
+    extern "C" fn alloc(
+        domain: &Domain,
         virq: u32,
         count: u32,
-        arg: *mut core::ffi::c_void,
+        info: *mut core::ffi::c_void,
     ) -> i32 {
-        // SAFETY: As required of us.
+        let err = c::irq_domain_alloc_irqs_parent(domain, virq, count, info);
+        if err < 0 {
+            return err;
+        }
+        // SAFETY: The interrupt has just been allocated, and all that it is given lives for ever, but for
+        // the source, which outlives the domain.
         unsafe {
-            let err = bindings::irq_domain_alloc_irqs_parent(domain, virq, count, arg);
-            if err < 0 {
-                return err;
-            }
             bindings::irq_domain_set_info(
-                domain,
+                domain.as_c(),
                 virq,
                 0,
                 Self::CHIP,
-                (*domain).host_data,
+                (*domain.as_c()).host_data,
                 Some(bindings::handle_edge_irq),
                 core::ptr::null_mut(),
                 c"edge".as_char_ptr(),
-            );
-        }
+            )
+        };
         0
     }
 
-    /// # Safety
-    ///
-    /// Called by the interrupt core; the vector above has been activated.
-    unsafe extern "C" fn activate(
-        _domain: *mut bindings::irq_domain,
-        data: *mut bindings::irq_data,
-        _early: bool,
-    ) -> i32 {
-        // SAFETY: As required of us.
-        unsafe { Self::source(data).set_message(compose(data)) };
+    /// The vector above has been activated.
+    extern "C" fn activate(_domain: &Domain, irq: &IrqData, _early: bool) -> i32 {
+        Self::source(irq).set_message(irq.compose());
         0
     }
 
-    /// # Safety
-    ///
-    /// Called by the interrupt core.
-    unsafe extern "C" fn deactivate(
-        _domain: *mut bindings::irq_domain,
-        data: *mut bindings::irq_data,
-    ) {
-        // SAFETY: As required of us.
-        unsafe { Self::source(data) }.set_masked(true);
+    extern "C" fn deactivate(_domain: &Domain, irq: &IrqData) {
+        Self::source(irq).set_masked(true);
     }
 
-    /// # Safety
-    ///
-    /// Called by the interrupt core.
-    unsafe extern "C" fn mask(data: *mut bindings::irq_data) {
-        // SAFETY: As required of us.
-        unsafe { Self::source(data) }.set_masked(true);
+    extern "C" fn mask(irq: &IrqData) {
+        Self::source(irq).set_masked(true);
     }
 
-    /// # Safety
-    ///
-    /// Called by the interrupt core.
-    unsafe extern "C" fn unmask(data: *mut bindings::irq_data) {
-        // SAFETY: As required of us.
-        unsafe { Self::source(data) }.set_masked(false);
+    extern "C" fn unmask(irq: &IrqData) {
+        Self::source(irq).set_masked(false);
     }
 
-    /// # Safety
-    ///
-    /// Called by the interrupt core.
-    unsafe extern "C" fn set_affinity(
-        data: *mut bindings::irq_data,
-        mask: *const bindings::cpumask,
-        force: bool,
-    ) -> i32 {
-        // SAFETY: As required of us.
-        unsafe {
-            let ret = bindings::irq_chip_set_affinity_parent(data, mask, force);
-            if ret >= 0 && ret != bindings::IRQ_SET_MASK_OK_DONE as i32 {
-                Self::source(data).set_message(compose(data));
-            }
-            ret
+    extern "C" fn set_affinity(irq: &IrqData, mask: *const bindings::cpumask, force: bool) -> i32 {
+        let ret = c::irq_chip_set_affinity_parent(irq, mask, force);
+        if ret >= 0 && ret != bindings::IRQ_SET_MASK_OK_DONE as i32 {
+            Self::source(irq).set_message(irq.compose());
         }
+        ret
     }
 
-    /// # Safety
-    ///
-    /// Called by the interrupt core with what was passed to `request_threaded_irq()`.
-    unsafe extern "C" fn handle(
-        _irq: i32,
-        cookie: *mut core::ffi::c_void,
-    ) -> bindings::irqreturn_t {
-        // SAFETY: It is the source, which outlives the handler.
-        let handled = unsafe { &*cookie.cast::<T>() }.handle();
-        // SAFETY: Converts a value.
-        unsafe { bindings::siov_helper_irqreturn(handled) }
+    extern "C" fn handle(_irq: i32, source: Data<'_, T>) -> bindings::irqreturn_t {
+        irqreturn(source.handle())
     }
 }

@@ -5,6 +5,7 @@
 //! C headers: [`include/linux/pci.h`](srctree/include/linux/pci.h),
 //! [`include/linux/pci-ats.h`](srctree/include/linux/pci-ats.h)
 
+use crate::abi::Object;
 use crate::bindings;
 use core::ops::{Deref, RangeInclusive};
 use core::ptr::NonNull;
@@ -21,6 +22,75 @@ pub struct Device(Opaque<bindings::pci_dev>);
 unsafe impl Send for Device {}
 // SAFETY: As above.
 unsafe impl Sync for Device {}
+
+// SAFETY: A transparent `Opaque`, which the PCI core has initialised.
+unsafe impl Object<bindings::pci_dev> for Device {}
+
+/// The C functions called here.
+pub(crate) mod c {
+    use super::{Bus, Device};
+    use crate::bindings;
+
+    // SAFETY: These read and write configuration space and flags of a function that exists, and lock
+    // what they must.
+    crate::c_functions!(unsafe {
+        pub(crate) fn pci_ats_supported(dev: &Device) -> bool;
+        pub(crate) fn pci_prepare_ats(dev: &Device, page_shift: i32) -> i32;
+        pub(crate) fn pci_enable_ats(dev: &Device, page_shift: i32) -> i32;
+        pub(crate) fn pci_disable_ats(dev: &Device);
+        pub(crate) fn siov_helper_pci_ats_queue_depth(dev: &Device) -> i32;
+        pub(crate) fn pci_max_pasids(dev: &Device) -> i32;
+        pub(crate) fn pci_pasid_features(dev: &Device) -> i32;
+        pub(crate) fn pci_enable_pasid(dev: &Device, features: i32) -> i32;
+        pub(crate) fn pci_disable_pasid(dev: &Device);
+        pub(crate) fn pci_find_ext_capability(dev: &Device, cap: i32) -> u16;
+        pub(crate) fn pci_read_config_word(dev: &Device, at: i32, value: &mut u16) -> i32;
+        pub(crate) fn pci_write_config_word(dev: &Device, at: i32, value: u16) -> i32;
+        pub(crate) fn pci_enable_device_mem(dev: &Device) -> i32;
+        pub(crate) fn pci_disable_device(dev: &Device);
+        pub(crate) fn pci_set_master(dev: &Device);
+        pub(crate) fn pci_clear_master(dev: &Device);
+        pub(crate) fn siov_helper_pci_resource_start(dev: &Device, bar: i32) -> u64;
+        pub(crate) fn siov_helper_pci_resource_len(dev: &Device, bar: i32) -> u64;
+        pub(crate) fn pci_alloc_irq_vectors(dev: &Device, min: u32, max: u32, flags: u32) -> i32;
+        pub(crate) fn pci_free_irq_vectors(dev: &Device);
+        pub(super) fn siov_helper_pci_domain_nr(bus: &Bus) -> i32;
+        pub(crate) fn pci_irq_vector(dev: &Device, index: u32) -> i32;
+    });
+
+    // SAFETY: These return a reference, or null; they take plain numbers, or a function that exists.
+    crate::c_functions!(unsafe {
+        pub(super) fn pci_dev_get(dev: &Device) -> *mut bindings::pci_dev;
+        pub(super) fn siov_helper_pci_physfn(dev: &Device) -> *mut bindings::pci_dev;
+        pub(super) fn pci_get_domain_bus_and_slot(
+            domain: i32,
+            bus: u32,
+            devfn: u32
+        ) -> *mut bindings::pci_dev;
+    });
+
+    // SAFETY: These want a device that exists and none of whose locks is held.
+    crate::c_functions!(unsafe {
+        pub(super) fn siov_helper_dev_to_node(dev: &kernel::device::Device) -> i32;
+        pub(super) fn device_release_driver(dev: &kernel::device::Device);
+        pub(super) fn device_attach(dev: &kernel::device::Device) -> i32;
+        pub(super) fn iommu_group_get(dev: &kernel::device::Device) -> *mut bindings::iommu_group;
+    });
+}
+
+/// The bus that a function is on (`struct pci_bus`).
+#[repr(transparent)]
+pub(crate) struct Bus(Opaque<bindings::pci_bus>);
+
+// SAFETY: A transparent `Opaque`, which the PCI core has initialised.
+unsafe impl Object<bindings::pci_bus> for Bus {}
+
+impl Bus {
+    fn fields(&self) -> &bindings::pci_bus {
+        // SAFETY: The bus is initialised, and we read what does not change any more.
+        unsafe { &*self.as_c() }
+    }
+}
 
 /// A reference to a [`Device`] that keeps it from being freed.
 pub struct DeviceRef(NonNull<Device>);
@@ -42,7 +112,7 @@ impl Deref for DeviceRef {
 impl Drop for DeviceRef {
     fn drop(&mut self) {
         // SAFETY: This gives back the reference that we hold.
-        unsafe { bindings::pci_dev_put(self.raw()) };
+        unsafe { bindings::pci_dev_put(self.as_c()) };
     }
 }
 
@@ -71,7 +141,7 @@ pub fn devices() -> impl Iterator<Item = DeviceRef> {
     let mut last: Option<DeviceRef> = None;
     core::iter::from_fn(move || {
         let from = last.take().map_or(core::ptr::null_mut(), |d| {
-            let raw = d.raw();
+            let raw = d.as_c();
             core::mem::forget(d);
             raw
         });
@@ -87,14 +157,13 @@ const ANY_ID: u32 = !0;
 
 /// The function at this address, if there is one.
 pub fn find(segment: Segment, bdf: Bdf) -> Option<DeviceRef> {
-    // SAFETY: Takes plain numbers and returns a reference or null.
-    unsafe {
-        DeviceRef::from_raw(bindings::pci_get_domain_bus_and_slot(
-            segment.0.into(),
-            bdf.bus().into(),
-            bdf.devfn().into(),
-        ))
-    }
+    let found = c::pci_get_domain_bus_and_slot(
+        segment.0.into(),
+        bdf.bus().into(),
+        bdf.devfn().into(),
+    );
+    // SAFETY: With a reference for us, or null.
+    unsafe { DeviceRef::from_raw(found) }
 }
 
 /// The buses below the bridge at this address.
@@ -115,44 +184,36 @@ impl Device {
         })
     }
 
-    pub(crate) fn raw(&self) -> *mut bindings::pci_dev {
-        self.0.get()
-    }
-
     fn fields(&self) -> &bindings::pci_dev {
         // SAFETY: The device is initialised, and we read what does not change any more.
-        unsafe { &*self.raw() }
+        unsafe { &*self.as_c() }
     }
 
-    fn dev(&self) -> *mut bindings::device {
-        // SAFETY: Only an address is made.
-        unsafe { &raw mut (*self.raw()).dev }
+    fn bus(&self) -> &Bus {
+        // SAFETY: The bus of a device lives as long as the device.
+        unsafe { &*self.fields().bus.cast() }
     }
 
     /// Another reference.
     pub fn get(&self) -> DeviceRef {
-        // SAFETY: The device exists, so a reference may be taken.
-        unsafe { bindings::pci_dev_get(self.raw()) };
+        c::pci_dev_get(self);
         DeviceRef(NonNull::from(self))
     }
 
     /// The generic device, for messages.
     pub fn as_dev(&self) -> &kernel::device::Device {
         // SAFETY: It is part of this one.
-        unsafe { kernel::device::Device::from_raw(self.dev()) }
+        unsafe { kernel::device::Device::from_raw(&raw mut (*self.as_c()).dev) }
     }
 
     /// Segment group.
     pub fn segment(&self) -> Segment {
-        // SAFETY: The bus of a device is valid while the device is.
-        Segment(unsafe { bindings::siov_helper_pci_domain_nr(self.fields().bus) } as u16)
+        Segment(c::siov_helper_pci_domain_nr(self.bus()) as u16)
     }
 
     /// Requester id.
     pub fn bdf(&self) -> Bdf {
-        // SAFETY: The bus of a device is valid while the device is.
-        let bus = unsafe { (*self.fields().bus).number };
-        Bdf::new(bus, self.fields().devfn as u8)
+        Bdf::new(self.bus().fields().number, self.fields().devfn as u8)
     }
 
     /// Vendor and device, as in configuration space.
@@ -162,8 +223,7 @@ impl Device {
 
     /// NUMA node, or -1.
     pub fn node(&self) -> i32 {
-        // SAFETY: Reads a number from this device.
-        unsafe { bindings::siov_helper_dev_to_node(self.dev()) }
+        c::siov_helper_dev_to_node(self.as_dev())
     }
 
     /// Base class, subclass and programming interface, as in configuration space.
@@ -193,36 +253,29 @@ impl Device {
     /// Whether somebody holds the DMA of the device's IOMMU group: a driver that uses the DMA API and
     /// was bound when the group was there, or user space.
     pub fn dma_is_claimed(&self) -> bool {
-        // SAFETY: The device exists.
-        let group = unsafe { bindings::iommu_group_get(self.dev()) };
+        let group = c::iommu_group_get(self.as_dev());
         if group.is_null() {
             return false;
         }
-        // SAFETY: `iommu_group_get` returned the group with a reference to it.
-        let claimed = unsafe { bindings::iommu_group_dma_owner_claimed(group) };
-        // SAFETY: Gives that reference back.
-        unsafe { bindings::iommu_group_put(group) };
-        claimed
+        // SAFETY: The group came with a reference to it, which is given back.
+        unsafe {
+            let claimed = bindings::iommu_group_dma_owner_claimed(group);
+            bindings::iommu_group_put(group);
+            claimed
+        }
     }
 
     /// For a bridge, the buses below it.
     pub fn buses_below(&self) -> Option<RangeInclusive<u8>> {
-        let bus = self.fields().subordinate;
-        if bus.is_null() {
-            return None;
-        }
         // SAFETY: The secondary bus of a bridge lives as long as the bridge.
-        let res = unsafe { &(*bus).busn_res };
+        let res = unsafe { self.fields().subordinate.as_ref() }?.busn_res;
         Some(res.start as u8..=res.end as u8)
     }
 
     /// The bridge above; `None` on a root bus.
     pub fn upstream_bridge(&self) -> Option<&Device> {
-        // SAFETY: A device's bus and its parents live as long as the device.
-        unsafe {
-            let bridge = (*self.fields().bus).self_;
-            bridge.cast::<Device>().as_ref()
-        }
+        // SAFETY: A device's parents live as long as the device.
+        unsafe { self.bus().fields().self_.cast::<Device>().as_ref() }
     }
 
     /// What carries the function's requests to the root complex.
@@ -318,114 +371,84 @@ impl Device {
     /// IOMMU, as the kernel does at boot when an IOMMU driver has asked for it: source validation,
     /// and redirection of requests and completions upstream (PCIe spec, 6.12).
     pub fn enable_acs(&self) {
-        // SAFETY: Configuration space accesses to a device that exists.
-        unsafe {
-            let cap =
-                bindings::pci_find_ext_capability(self.raw(), bindings::PCI_EXT_CAP_ID_ACS as i32);
-            if cap == 0 {
-                return;
-            }
-            let (mut have, mut control) = (0, 0);
-            let at = i32::from(cap);
-            if bindings::pci_read_config_word(
-                self.raw(),
-                at + bindings::PCI_ACS_CAP as i32,
-                &raw mut have,
-            ) != 0
-                || bindings::pci_read_config_word(
-                    self.raw(),
-                    at + bindings::PCI_ACS_CTRL as i32,
-                    &raw mut control,
-                ) != 0
-            {
-                return;
-            }
-            let wanted = (bindings::PCI_ACS_SV
-                | bindings::PCI_ACS_RR
-                | bindings::PCI_ACS_CR
-                | bindings::PCI_ACS_UF) as u16;
-            bindings::pci_write_config_word(
-                self.raw(),
-                at + bindings::PCI_ACS_CTRL as i32,
-                control | (have & wanted),
-            );
+        let cap = c::pci_find_ext_capability(self, bindings::PCI_EXT_CAP_ID_ACS as i32);
+        if cap == 0 {
+            return;
         }
+        let at = |register: u32| i32::from(cap) + register as i32;
+        let (mut have, mut control) = (0, 0);
+        let control_at = at(bindings::PCI_ACS_CTRL);
+        if c::pci_read_config_word(self, at(bindings::PCI_ACS_CAP), &mut have) != 0
+            || c::pci_read_config_word(self, control_at, &mut control) != 0
+        {
+            return;
+        }
+        let wanted = (bindings::PCI_ACS_SV
+            | bindings::PCI_ACS_RR
+            | bindings::PCI_ACS_CR
+            | bindings::PCI_ACS_UF) as u16;
+        c::pci_write_config_word(self, control_at, control | (have & wanted));
     }
 
     /// Whether the function has ATS and the kernel allows its use.
     pub fn ats_supported(&self) -> bool {
-        // SAFETY: Reads fields of a valid device.
-        unsafe { bindings::pci_ats_supported(self.raw()) }
+        c::pci_ats_supported(self)
     }
 
     /// Tells the function the smallest translation unit it will be used with; before
     /// [`Self::enable_ats`].
     pub fn prepare_ats(&self) -> Result {
-        // SAFETY: A configuration space write to a device that exists.
-        to_result(unsafe { bindings::pci_prepare_ats(self.raw(), PAGE_SHIFT as i32) })
+        to_result(c::pci_prepare_ats(self, PAGE_SHIFT as i32))
     }
 
     /// Lets the function ask for translations.
     pub fn enable_ats(&self) -> Result {
-        // SAFETY: A configuration space write to a device that exists.
-        to_result(unsafe { bindings::pci_enable_ats(self.raw(), PAGE_SHIFT as i32) })
+        to_result(c::pci_enable_ats(self, PAGE_SHIFT as i32))
     }
 
     /// Ends what [`Self::enable_ats`] began.
     pub fn disable_ats(&self) {
-        // SAFETY: A configuration space write to a device that exists.
-        unsafe { bindings::pci_disable_ats(self.raw()) };
+        c::pci_disable_ats(self);
     }
 
     /// Number of invalidation requests the function's ATS can hold, 1 to 32; a VF's is that of its
     /// PF (PCIe spec, 10.5.1.2).
     pub fn ats_queue_depth(&self) -> u8 {
-        // SAFETY: Configuration space reads of a device that exists.
-        unsafe { bindings::siov_helper_pci_ats_queue_depth(self.raw()) as u8 }
+        c::siov_helper_pci_ats_queue_depth(self) as u8
     }
 
     /// Requester id of the physical function: its own unless this is a VF.
     pub fn physical_function(&self) -> Bdf {
         // SAFETY: A VF keeps its PF alive.
-        let pf: &Device = unsafe { &*bindings::siov_helper_pci_physfn(self.raw()).cast() };
+        let pf: &Device = unsafe { &*c::siov_helper_pci_physfn(self).cast() };
         pf.bdf()
     }
 
     /// Number of PASIDs the function can use; 0 without PASID capability.
     pub fn max_pasids(&self) -> u32 {
-        // SAFETY: Configuration space reads of a device that exists.
-        u32::try_from(unsafe { bindings::pci_max_pasids(self.raw()) }).unwrap_or(0)
+        u32::try_from(c::pci_max_pasids(self)).unwrap_or(0)
     }
 
     /// Lets the function tag its requests with PASIDs.
     pub fn enable_pasid(&self) -> Result {
-        // SAFETY: Configuration space accesses to a device that exists.
-        to_result(unsafe {
-            let features = bindings::pci_pasid_features(self.raw());
-            if features < 0 {
-                features
-            } else {
-                bindings::pci_enable_pasid(self.raw(), features)
-            }
-        })
+        let features = c::pci_pasid_features(self);
+        to_result(features)?;
+        to_result(c::pci_enable_pasid(self, features))
     }
 
     /// Ends what [`Self::enable_pasid`] began.
     pub fn disable_pasid(&self) {
-        // SAFETY: A configuration space write to a device that exists.
-        unsafe { bindings::pci_disable_pasid(self.raw()) };
+        c::pci_disable_pasid(self);
     }
 
     /// Unbinds the device's driver, as writing to `unbind` in sysfs does.
     pub fn unbind(&self) {
-        // SAFETY: The device exists, and we hold no lock of it.
-        unsafe { bindings::device_release_driver(self.dev()) };
+        c::device_release_driver(self.as_dev());
     }
 
     /// Looks for a driver again, as writing to `bind` in sysfs does.
     pub fn rebind(&self) -> Result {
-        // SAFETY: The device exists, and we hold no lock of it.
-        to_result(unsafe { bindings::device_attach(self.dev()) })
+        to_result(c::device_attach(self.as_dev()))
     }
 }
 

@@ -7,14 +7,16 @@
 //!
 //! C header: [`include/linux/pci.h`](srctree/include/linux/pci.h)
 
-use crate::pci::{Device, DeviceRef};
+use crate::abi::{callback1, callback2, Data, Object, Receive};
+use crate::irq::irqreturn;
+use crate::pci::{c, Device, DeviceRef};
 use crate::{bindings, mmio};
 use core::marker::{PhantomData, PhantomPinned};
 use kernel::device::Bound;
 use kernel::error::{from_result, to_result};
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use kernel::types::Opaque;
+use kernel::types::{ForeignOwnable, Opaque};
 use siov_types::PhysAddr;
 
 /// A driver.
@@ -45,16 +47,14 @@ impl Function<'_> {
     /// The generic device.
     pub fn bound(&self) -> &kernel::device::Device<Bound> {
         // SAFETY: It is part of this one, whose driver is being bound.
-        unsafe { kernel::device::Device::from_raw(&raw mut (*self.0.raw()).dev) }
+        unsafe { kernel::device::Device::from_raw(&raw mut (*self.0.as_c()).dev) }
     }
 
     /// Lets the function answer to its BARs and begin transactions, until the result is dropped.
     pub fn enable(&self) -> Result<Enabled> {
-        // SAFETY: The function exists and is ours.
-        to_result(unsafe { bindings::pci_enable_device_mem(self.0.raw()) })?;
+        to_result(c::pci_enable_device_mem(self))?;
         let enabled = Enabled(self.0.get());
-        // SAFETY: As above.
-        unsafe { bindings::pci_set_master(self.0.raw()) };
+        c::pci_set_master(self);
         Ok(enabled)
     }
 
@@ -64,13 +64,9 @@ impl Function<'_> {
     ///
     /// `ENODEV` when the function has no such BAR, or firmware gave it no address.
     pub fn bar(&self, index: usize) -> Result<(PhysAddr, u64)> {
-        // SAFETY: The function exists, and the helper checks the index.
-        let (start, len) = unsafe {
-            (
-                bindings::siov_helper_pci_resource_start(self.0.raw(), index as i32),
-                bindings::siov_helper_pci_resource_len(self.0.raw(), index as i32),
-            )
-        };
+        // The helpers check the index.
+        let start = c::siov_helper_pci_resource_start(self, index as i32);
+        let len = c::siov_helper_pci_resource_len(self, index as i32);
         if start == 0 || len == 0 {
             return Err(ENODEV);
         }
@@ -85,11 +81,7 @@ impl Function<'_> {
 
     /// Allocates `count` MSI-X vectors.
     pub fn vectors(&self, count: u32) -> Result<Arc<Vectors>> {
-        // SAFETY: The function exists and is ours.
-        let got = unsafe {
-            bindings::pci_alloc_irq_vectors(self.0.raw(), count, count, bindings::PCI_IRQ_MSIX)
-        };
-        to_result(got)?;
+        to_result(c::pci_alloc_irq_vectors(self, count, count, bindings::PCI_IRQ_MSIX))?;
         let vectors = Vectors(self.0.get());
         Ok(Arc::new(vectors, GFP_KERNEL)?)
     }
@@ -100,11 +92,8 @@ pub struct Enabled(DeviceRef);
 
 impl Drop for Enabled {
     fn drop(&mut self) {
-        // SAFETY: Enabled in `Function::enable`.
-        unsafe {
-            bindings::pci_clear_master(self.0.raw());
-            bindings::pci_disable_device(self.0.raw());
-        }
+        c::pci_clear_master(&self.0);
+        c::pci_disable_device(&self.0);
     }
 }
 
@@ -113,8 +102,8 @@ pub struct Vectors(DeviceRef);
 
 impl Drop for Vectors {
     fn drop(&mut self) {
-        // SAFETY: Allocated in `Function::vectors`; interrupts in use hold a reference to us.
-        unsafe { bindings::pci_free_irq_vectors(self.0.raw()) };
+        // Interrupts in use hold a reference to us.
+        c::pci_free_irq_vectors(&self.0);
     }
 }
 
@@ -140,8 +129,7 @@ impl<H: Handler> Interrupt<H> {
         handler: Arc<H>,
         name: &'static CStr,
     ) -> Result<Self> {
-        // SAFETY: The function exists and has vectors; the index is checked.
-        let irq = unsafe { bindings::pci_irq_vector(vectors.0.raw(), index) };
+        let irq = c::pci_irq_vector(&vectors.0, index);
         to_result(irq)?;
         let irq = u32::try_from(irq)?;
         // SAFETY: The handler gets what lives until after `free_irq()`; the name lives for ever.
@@ -149,7 +137,7 @@ impl<H: Handler> Interrupt<H> {
             bindings::request_threaded_irq(
                 irq,
                 None,
-                Some(Self::call),
+                Some(callback2(Self::call)),
                 bindings::IRQF_ONESHOT as usize,
                 name.as_char_ptr(),
                 Arc::as_ptr(&handler).cast_mut().cast(),
@@ -162,14 +150,9 @@ impl<H: Handler> Interrupt<H> {
         })
     }
 
-    /// # Safety
-    ///
-    /// Called by the interrupt core with what was passed to `request_threaded_irq()`.
-    unsafe extern "C" fn call(_irq: i32, data: *mut core::ffi::c_void) -> bindings::irqreturn_t {
-        // SAFETY: As required of us.
-        unsafe { &*data.cast::<H>() }.handle();
-        // SAFETY: Converts a value.
-        unsafe { bindings::siov_helper_irqreturn(true) }
+    extern "C" fn call(_irq: i32, handler: Data<'_, H>) -> bindings::irqreturn_t {
+        handler.handle();
+        irqreturn(true)
     }
 }
 
@@ -225,8 +208,8 @@ impl<T: Driver> Registration<T> {
         to_result(unsafe {
             (*raw).name = T::NAME.as_char_ptr();
             (*raw).id_table = this.ids.as_ptr();
-            (*raw).probe = Some(Table::<T>::probe);
-            (*raw).remove = Some(Table::<T>::remove);
+            (*raw).probe = Some(callback2(Table::<T>::probe));
+            (*raw).remove = Some(callback1(Table::<T>::remove));
             bindings::__pci_register_driver(raw, module.as_ptr(), T::NAME.as_char_ptr())
         })
         .map(|()| this)
@@ -246,39 +229,40 @@ impl<T: Driver> PinnedDrop for Registration<T> {
     }
 }
 
+/// A function that the PCI core binds to a `Registration<T>`, or unbinds from it.
+#[repr(transparent)]
+struct Matched<'a, T: Driver>(&'a Device, PhantomData<T>);
+
+// SAFETY: The PCI core passes functions that exist, and ours by the registration.
+unsafe impl<T: Driver> Receive<*mut bindings::pci_dev> for Matched<'_, T> {}
+
+impl<T: Driver> Matched<'_, T> {
+    fn registration(&self) -> &Registration<T> {
+        // SAFETY: Our `pci_driver`s are the first field of a registration, which outlives its functions.
+        unsafe { &*(*self.0.as_c()).driver.cast() }
+    }
+
+    /// The driver's data, which we own between `probe` and `remove`.
+    fn data(&self) -> &mut *mut core::ffi::c_void {
+        // SAFETY: A driver that is being bound or unbound has this field for itself.
+        unsafe { &mut (*self.0.as_c()).dev.driver_data }
+    }
+}
+
 /// The C functions of one type of driver.
 struct Table<T: Driver>(PhantomData<T>);
 
 impl<T: Driver> Table<T> {
-    /// # Safety
-    ///
-    /// Called by the PCI core for a function that it binds to our driver.
-    unsafe extern "C" fn probe(
-        pdev: *mut bindings::pci_dev,
-        _id: *const bindings::pci_device_id,
-    ) -> i32 {
+    extern "C" fn probe(dev: Matched<'_, T>, _id: *const bindings::pci_device_id) -> i32 {
         from_result(|| {
-            // SAFETY: As required of us; our `pci_driver`s are the first field of a registration.
-            let (function, registration) = unsafe {
-                (
-                    Function(&*pdev.cast()),
-                    &*(*pdev).driver.cast::<Registration<T>>(),
-                )
-            };
-            let data = registration.instance.probe(&function)?;
-            // SAFETY: The C side does not move it, and `remove` takes it back.
-            let data = KBox::into_raw(unsafe { Pin::into_inner_unchecked(data) });
-            // SAFETY: A driver that is being bound owns this field.
-            unsafe { (*pdev).dev.driver_data = data.cast() };
+            let data = dev.registration().instance.probe(&Function(dev.0))?;
+            *dev.data() = data.into_foreign();
             Ok(0)
         })
     }
 
-    /// # Safety
-    ///
-    /// Called by the PCI core for a function that it unbinds from our driver.
-    unsafe extern "C" fn remove(pdev: *mut bindings::pci_dev) {
-        // SAFETY: As required of us; stored in `probe`.
-        drop(unsafe { KBox::from_raw((*pdev).dev.driver_data.cast::<T::Data>()) });
+    extern "C" fn remove(dev: Matched<'_, T>) {
+        // SAFETY: Stored in `probe`, for this.
+        drop(unsafe { Pin::<KBox<T::Data>>::from_foreign(*dev.data()) });
     }
 }

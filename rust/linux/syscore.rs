@@ -4,6 +4,7 @@
 //!
 //! C header: [`include/linux/syscore_ops.h`](srctree/include/linux/syscore_ops.h)
 
+use crate::abi::{callback1, Data};
 use crate::bindings;
 use core::marker::PhantomPinned;
 use kernel::prelude::*;
@@ -37,9 +38,9 @@ unsafe impl<T: SystemCore> Sync for Registration<T> {}
 
 impl<T: SystemCore> Registration<T> {
     const OPS: &'static bindings::syscore_ops = &bindings::syscore_ops {
-        suspend: Some(Self::suspend),
-        resume: Some(Self::resume),
-        shutdown: Some(Self::shutdown),
+        suspend: Some(callback1(Self::suspend)),
+        resume: Some(callback1(Self::resume)),
+        shutdown: Some(callback1(Self::shutdown)),
     };
 
     /// Registers `component`.
@@ -62,39 +63,16 @@ impl<T: SystemCore> Registration<T> {
         Ok(this)
     }
 
-    /// # Safety
-    ///
-    /// `data` is what was registered.
-    unsafe fn component<'a>(data: *mut core::ffi::c_void) -> &'a T {
-        // SAFETY: As required of us; it lives as long as the registration.
-        unsafe { &*data.cast() }
+    extern "C" fn suspend(component: Data<'_, T>) -> i32 {
+        component.suspend().map_or_else(Error::to_errno, |()| 0)
     }
 
-    /// # Safety
-    ///
-    /// Called by the C side with what was registered.
-    unsafe extern "C" fn suspend(data: *mut core::ffi::c_void) -> i32 {
-        // SAFETY: As required of us.
-        match unsafe { Self::component(data) }.suspend() {
-            Ok(()) => 0,
-            Err(e) => e.to_errno(),
-        }
+    extern "C" fn resume(component: Data<'_, T>) {
+        component.resume();
     }
 
-    /// # Safety
-    ///
-    /// Called by the C side with what was registered.
-    unsafe extern "C" fn resume(data: *mut core::ffi::c_void) {
-        // SAFETY: As required of us.
-        unsafe { Self::component(data) }.resume();
-    }
-
-    /// # Safety
-    ///
-    /// Called by the C side with what was registered.
-    unsafe extern "C" fn shutdown(data: *mut core::ffi::c_void) {
-        // SAFETY: As required of us.
-        unsafe { Self::component(data) }.shutdown();
+    extern "C" fn shutdown(component: Data<'_, T>) {
+        component.shutdown();
     }
 }
 

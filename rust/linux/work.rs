@@ -4,7 +4,9 @@
 //!
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
+use crate::abi::{callback1, Receive};
 use crate::bindings;
+use core::marker::PhantomData;
 use core::mem::offset_of;
 use core::pin::Pin;
 use kernel::prelude::*;
@@ -45,7 +47,7 @@ impl<T: Task> Deferred<T> {
             work <- Opaque::ffi_init(move |slot| unsafe {
                 bindings::init_work_with_key(
                     slot,
-                    Some(Self::run),
+                    Some(callback1(Self::run)),
                     false,
                     name.as_char_ptr(),
                     key.as_ptr(),
@@ -78,14 +80,23 @@ impl<T: Task> Deferred<T> {
         unsafe { bindings::flush_work(self.work.get()) };
     }
 
-    /// # Safety
-    ///
-    /// Called by the work queue with the item of a `Deferred<T>`.
-    unsafe extern "C" fn run(work: *mut bindings::work_struct) {
+    extern "C" fn run(work: Running<'_, T>) {
+        work.deferred().task.run();
+    }
+}
+
+/// A work item that runs.
+#[repr(transparent)]
+struct Running<'a, T: Task>(&'a Opaque<bindings::work_struct>, PhantomData<T>);
+
+// SAFETY: The work queue passes the item of a `Deferred<T>`.
+unsafe impl<T: Task> Receive<*mut bindings::work_struct> for Running<'_, T> {}
+
+impl<T: Task> Running<'_, T> {
+    fn deferred(&self) -> &Deferred<T> {
         // SAFETY: `Opaque` is transparent, and the item lies in a `Deferred<T>` that is not dropped
         // while it runs.
-        let this = unsafe { &*work.byte_sub(offset_of!(Self, work)).cast::<Self>() };
-        this.task.run();
+        unsafe { &*self.0.get().byte_sub(offset_of!(Deferred<T>, work)).cast() }
     }
 }
 
