@@ -172,16 +172,14 @@ pub fn buses_below(segment: Segment, bridge: Bdf) -> Option<RangeInclusive<u8>> 
 }
 
 impl Device {
-    /// # Safety
-    ///
-    /// `dev` is a valid device for `'a`.
-    pub(crate) unsafe fn from_dev<'a>(dev: *mut bindings::device) -> Option<&'a Self> {
-        // SAFETY: As required of us.
-        let is_pci = unsafe { (*dev).bus == &raw const bindings::pci_bus_type };
-        is_pci.then(|| {
-            // SAFETY: Devices on the PCI bus are embedded in a `struct pci_dev`.
-            unsafe { &*kernel::container_of!(dev, bindings::pci_dev, dev).cast() }
-        })
+    /// The device as a PCI function, if it is one.
+    pub(crate) fn from_dev(dev: &kernel::device::Device) -> Option<&Self> {
+        let dev = dev.as_c();
+        // SAFETY: Devices on the PCI bus are embedded in a `struct pci_dev`, and a device stays on its bus.
+        unsafe {
+            let is_pci = (*dev).bus == &raw const bindings::pci_bus_type;
+            is_pci.then(|| &*kernel::container_of!(dev, bindings::pci_dev, dev).cast())
+        }
     }
 
     fn fields(&self) -> &bindings::pci_dev {

@@ -4,9 +4,15 @@
 
 use super::sysfs::Group;
 use super::unit::Unit;
+use super::domain::OldDomain;
 use super::{Capability, DefaultDomain, Domain, Driver, Old, ReservedRegions};
+use crate::abi::{
+    callback1, callback2, callback3, callback4, Object, Receive,
+};
 use crate::{bindings, pci};
+use core::marker::PhantomData;
 use core::sync::atomic::{AtomicPtr, Ordering};
+use kernel::device::Device;
 use kernel::error::from_result;
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -18,6 +24,57 @@ struct Private<D: Driver> {
     // Keeps the `iommu_device` that the core holds a pointer to.
     _unit: Arc<Unit<D>>,
     state: Arc<D::Device>,
+}
+
+mod c {
+    use crate::bindings;
+
+    // SAFETY: This wants a PCI function.
+    crate::c_functions!(unsafe {
+        pub(super) fn pci_device_group(dev: &kernel::device::Device) -> *mut bindings::iommu_group;
+    });
+}
+
+/// A device of a driver, as the core passes it to the driver's operations: it has an IOMMU or is being
+/// probed for one, and is not released meanwhile.
+#[repr(transparent)]
+pub(super) struct DeviceOf<'a, D: Driver>(&'a Device, PhantomData<D>);
+
+// SAFETY: The core calls the operations of a driver for such devices.
+unsafe impl<D: Driver> Receive<*mut bindings::device> for DeviceOf<'_, D> {}
+
+impl<D: Driver> DeviceOf<'_, D> {
+    fn pci(&self) -> Option<&pci::Device> {
+        pci::Device::from_dev(self.0)
+    }
+
+    /// The driver's data; `None` before probe.
+    fn state(&self) -> Option<&Arc<D::Device>> {
+        // SAFETY: `iommu` is set before the first operation is called, and its private data by
+        // `probe_device` to what it says; or it is null.
+        let private = unsafe { (*(*self.0.as_c()).iommu).priv_.cast::<Private<D>>().as_ref() };
+        private.map(|p| &p.state)
+    }
+
+    /// Calls `f`; `None` before probe.
+    fn with<R>(&self, f: impl FnOnce(&pci::Device, &Arc<D::Device>) -> R) -> Option<R> {
+        Some(f(self.pci()?, self.state()?))
+    }
+
+    /// Calls `f` to attach `pasid`, which is attached to `old`, to something else; returns what C
+    /// callers expect. The core holds the group's mutex.
+    pub(super) fn attach(
+        &self,
+        pasid: bindings::ioasid_t,
+        old: OldDomain<'_, D>,
+        f: impl FnOnce(&Arc<D::Device>, Pasid, Old<'_, D>) -> Result,
+    ) -> i32 {
+        from_result(|| {
+            let pasid = Pasid::new(pasid).ok_or(EINVAL)?;
+            f(self.state().ok_or(ENODEV)?, pasid, old.get())?;
+            Ok(0)
+        })
+    }
 }
 
 /// Where C code, which brings a device and nothing else, finds the driver's instance.
@@ -80,14 +137,14 @@ impl<D: Driver> Core<D> {
         // SAFETY: Nobody else has seen it yet, and the addresses in the `Arc` are final.
         unsafe {
             *core.ops.get() = bindings::iommu_ops {
-                capable: Some(Self::capable),
-                domain_alloc_paging_flags: Some(Self::domain_alloc_paging_flags),
-                probe_device: Some(Self::probe_device),
-                probe_finalize: Some(Self::probe_finalize),
-                release_device: Some(Self::release_device),
-                device_group: Some(Self::device_group),
-                get_resv_regions: Some(Self::get_resv_regions),
-                def_domain_type: Some(Self::def_domain_type),
+                capable: Some(callback2(Self::capable)),
+                domain_alloc_paging_flags: Some(callback3(Self::domain_alloc_paging_flags)),
+                probe_device: Some(callback1(Self::probe_device)),
+                probe_finalize: Some(callback1(Self::probe_finalize)),
+                release_device: Some(callback1(Self::release_device)),
+                device_group: Some(callback1(Self::device_group)),
+                get_resv_regions: Some(callback2(Self::get_resv_regions)),
+                def_domain_type: Some(callback1(Self::def_domain_type)),
                 owner: module.as_ptr(),
                 identity_domain: core.identity.get(),
                 blocked_domain: core.blocked.get(),
@@ -123,69 +180,19 @@ impl<D: Driver> Core<D> {
     }
 
     const IDENTITY_OPS: &'static bindings::iommu_domain_ops = &bindings::iommu_domain_ops {
-        attach_dev: Some(Self::identity_attach_dev),
-        set_dev_pasid: Some(Self::identity_set_dev_pasid),
+        attach_dev: Some(callback3(Self::identity_attach_dev)),
+        set_dev_pasid: Some(callback4(Self::identity_set_dev_pasid)),
         ..pin_init::zeroed()
     };
 
     const BLOCKED_OPS: &'static bindings::iommu_domain_ops = &bindings::iommu_domain_ops {
-        attach_dev: Some(Self::blocked_attach_dev),
-        set_dev_pasid: Some(Self::blocked_set_dev_pasid),
+        attach_dev: Some(callback3(Self::blocked_attach_dev)),
+        set_dev_pasid: Some(callback4(Self::blocked_set_dev_pasid)),
         ..pin_init::zeroed()
     };
 
-    /// The driver's data for `dev`; `None` before probe.
-    ///
-    /// # Safety
-    ///
-    /// `dev` is a device with an IOMMU of this driver, and is not released for `'a`.
-    pub(super) unsafe fn state<'a>(dev: *mut bindings::device) -> Option<&'a Arc<D::Device>> {
-        // SAFETY: As required of us; `iommu` is set before the first operation is called.
-        let private = unsafe { (*(*dev).iommu).priv_ }.cast::<Private<D>>();
-        // SAFETY: Set by `probe_device` to what it says, or null.
-        unsafe { private.as_ref() }.map(|p| &p.state)
-    }
-
-    /// Calls `f` for `dev`; `None` before probe.
-    ///
-    /// # Safety
-    ///
-    /// As [`Self::state`].
-    unsafe fn with<R>(
-        dev: *mut bindings::device,
-        f: impl FnOnce(&pci::Device, &Arc<D::Device>) -> R,
-    ) -> Option<R> {
-        // SAFETY: As required of us.
-        unsafe { Some(f(pci::Device::from_dev(dev)?, Self::state(dev)?)) }
-    }
-
-    /// Calls `f` to attach `pasid` of `dev`, which is attached to `old`, to something else; returns
-    /// what C callers expect.
-    ///
-    /// # Safety
-    ///
-    /// As [`Self::state`], and `old` as for [`Self::old`].
-    pub(super) unsafe fn attach(
-        dev: *mut bindings::device,
-        pasid: bindings::ioasid_t,
-        old: *mut bindings::iommu_domain,
-        f: impl FnOnce(&Arc<D::Device>, Pasid, Old<'_, D>) -> Result,
-    ) -> i32 {
-        from_result(|| {
-            let pasid = Pasid::new(pasid).ok_or(EINVAL)?;
-            // SAFETY: As required of us.
-            let (state, old) = unsafe { (Self::state(dev).ok_or(ENODEV)?, Self::old(old)) };
-            f(state, pasid, old)?;
-            Ok(0)
-        })
-    }
-
-    /// # Safety
-    ///
-    /// Called by the core with a valid device.
-    unsafe extern "C" fn probe_device(dev: *mut bindings::device) -> *mut bindings::iommu_device {
-        // SAFETY: As required of us.
-        let Some(pdev) = (unsafe { pci::Device::from_dev(dev) }) else {
+    extern "C" fn probe_device(dev: DeviceOf<'_, D>) -> *mut bindings::iommu_device {
+        let Some(pdev) = dev.pci() else {
             return ENODEV.to_ptr();
         };
         // SAFETY: Devices are probed while a unit is registered, and a registration keeps the
@@ -201,31 +208,23 @@ impl<D: Driver> Core<D> {
             Ok((iommu, private)) => {
                 // SAFETY: The device is being probed: nobody else uses the pointer. It is freed in
                 // `release_device`.
-                unsafe { bindings::dev_iommu_priv_set(dev, KBox::into_raw(private).cast()) };
+                unsafe { bindings::dev_iommu_priv_set(dev.0.as_c(), KBox::into_raw(private).cast()) };
                 iommu
             }
             Err(e) => e.to_ptr(),
         }
     }
 
-    /// # Safety
-    ///
-    /// Called by the core for a probed device.
-    unsafe extern "C" fn probe_finalize(dev: *mut bindings::device) {
-        // SAFETY: As required of us.
-        unsafe { Self::with(dev, |pdev, state| D::probe_finalize(pdev, state)) };
+    extern "C" fn probe_finalize(dev: DeviceOf<'_, D>) {
+        dev.with(|pdev, state| D::probe_finalize(pdev, state));
     }
 
-    /// # Safety
-    ///
-    /// Called by the core, once, for a probed device.
-    unsafe extern "C" fn release_device(dev: *mut bindings::device) {
-        // SAFETY: As required of us.
-        unsafe { Self::with(dev, |pdev, state| D::release(pdev, state)) };
-        // SAFETY: As in `state()`; after this call the core uses neither. `dev_iommu_priv_set()` is for probing
-        // only: it wants a lock that is not held when a device goes.
+    extern "C" fn release_device(dev: DeviceOf<'_, D>) {
+        dev.with(|pdev, state| D::release(pdev, state));
+        // SAFETY: As in `private()`; after this call the core uses neither. `dev_iommu_priv_set()` is for
+        // probing only: it wants a lock that is not held when a device goes.
         unsafe {
-            let private = core::mem::replace(&mut (*(*dev).iommu).priv_, core::ptr::null_mut());
+            let private = core::mem::replace(&mut (*(*dev.0.as_c()).iommu).priv_, core::ptr::null_mut());
             let private = private.cast::<Private<D>>();
             if !private.is_null() {
                 drop(KBox::from_raw(private));
@@ -233,18 +232,12 @@ impl<D: Driver> Core<D> {
         }
     }
 
-    /// # Safety
-    ///
-    /// Called by the core for a probed device.
-    unsafe extern "C" fn device_group(dev: *mut bindings::device) -> *mut bindings::iommu_group {
-        // SAFETY: Only PCI devices pass `probe_device`.
-        unsafe { bindings::pci_device_group(dev) }
+    extern "C" fn device_group(dev: DeviceOf<'_, D>) -> *mut bindings::iommu_group {
+        // Only PCI devices pass `probe_device`.
+        c::pci_device_group(dev.0)
     }
 
-    /// # Safety
-    ///
-    /// Called by the core for a probed device.
-    unsafe extern "C" fn capable(dev: *mut bindings::device, cap: bindings::iommu_cap) -> bool {
+    extern "C" fn capable(dev: DeviceOf<'_, D>, cap: bindings::iommu_cap) -> bool {
         let capability = match cap {
             bindings::iommu_cap_IOMMU_CAP_CACHE_COHERENCY => Capability::CacheCoherency,
             bindings::iommu_cap_IOMMU_CAP_NOEXEC => Capability::NoExec,
@@ -257,33 +250,16 @@ impl<D: Driver> Core<D> {
             bindings::iommu_cap_IOMMU_CAP_PCI_ATS_SUPPORTED => Capability::AtsSupported,
             _ => return false,
         };
-        // SAFETY: As required of us.
-        unsafe { Self::state(dev) }.is_some_and(|state| D::capable(state, capability))
+        dev.state()
+            .is_some_and(|state| D::capable(state, capability))
     }
 
-    /// # Safety
-    ///
-    /// Called by the core for a probed device and an initialised list.
-    unsafe extern "C" fn get_resv_regions(
-        dev: *mut bindings::device,
-        list: *mut bindings::list_head,
-    ) {
-        // SAFETY: As required of us.
-        let mut list = unsafe { ReservedRegions::from_raw(list) };
-        // SAFETY: As required of us.
-        unsafe {
-            Self::with(dev, |pdev, state| {
-                D::reserved_regions(pdev, state, &mut list)
-            })
-        };
+    extern "C" fn get_resv_regions(dev: DeviceOf<'_, D>, mut list: ReservedRegions<'_>) {
+        dev.with(|pdev, state| D::reserved_regions(pdev, state, &mut list));
     }
 
-    /// # Safety
-    ///
-    /// Called by the core for a probed device.
-    unsafe extern "C" fn def_domain_type(dev: *mut bindings::device) -> i32 {
-        // SAFETY: As required of us.
-        let default = unsafe { Self::with(dev, |pdev, state| D::default_domain(pdev, state)) };
+    extern "C" fn def_domain_type(dev: DeviceOf<'_, D>) -> i32 {
+        let default = dev.with(|pdev, state| D::default_domain(pdev, state));
         let kind = match default.unwrap_or(DefaultDomain::Any) {
             DefaultDomain::Any => 0,
             DefaultDomain::Identity => bindings::__IOMMU_DOMAIN_PT,
@@ -294,19 +270,16 @@ impl<D: Driver> Core<D> {
         kind as i32
     }
 
-    /// # Safety
-    ///
-    /// Called by the core for a probed device.
-    unsafe extern "C" fn domain_alloc_paging_flags(
-        dev: *mut bindings::device,
+    extern "C" fn domain_alloc_paging_flags(
+        dev: DeviceOf<'_, D>,
         flags: u32,
         user_data: *const bindings::iommu_user_data,
     ) -> *mut bindings::iommu_domain {
         if !user_data.is_null() {
             return crate::error::eopnotsupp().to_ptr();
         }
-        // SAFETY: As required of us.
-        let domain = unsafe { Self::state(dev) }
+        let domain = dev
+            .state()
             .ok_or(ENODEV)
             .and_then(|state| D::alloc_paging(state, flags));
         match domain {
@@ -315,58 +288,42 @@ impl<D: Driver> Core<D> {
         }
     }
 
-    /// # Safety
-    ///
-    /// Called by the core under the group's mutex, for a probed device attached to `old`.
-    unsafe extern "C" fn identity_attach_dev(
+    extern "C" fn identity_attach_dev(
         domain: *mut bindings::iommu_domain,
-        dev: *mut bindings::device,
-        old: *mut bindings::iommu_domain,
+        dev: DeviceOf<'_, D>,
+        old: OldDomain<'_, D>,
     ) -> i32 {
-        // SAFETY: As required of us.
-        unsafe { Self::identity_set_dev_pasid(domain, dev, Pasid::NO_PASID.raw(), old) }
+        Self::identity_set_dev_pasid(domain, dev, Pasid::NO_PASID.raw(), old)
     }
 
-    /// # Safety
-    ///
-    /// As [`Self::identity_attach_dev`].
-    unsafe extern "C" fn identity_set_dev_pasid(
+    extern "C" fn identity_set_dev_pasid(
         _domain: *mut bindings::iommu_domain,
-        dev: *mut bindings::device,
+        dev: DeviceOf<'_, D>,
         pasid: bindings::ioasid_t,
-        old: *mut bindings::iommu_domain,
+        old: OldDomain<'_, D>,
     ) -> i32 {
-        // SAFETY: As required of us.
-        unsafe { Self::attach(dev, pasid, old, D::attach_identity) }
+        dev.attach(pasid, old, D::attach_identity)
     }
 
-    /// # Safety
-    ///
-    /// Called by the core under the group's mutex, for a probed device attached to `old`.
-    unsafe extern "C" fn blocked_attach_dev(
+    extern "C" fn blocked_attach_dev(
         domain: *mut bindings::iommu_domain,
-        dev: *mut bindings::device,
-        old: *mut bindings::iommu_domain,
+        dev: DeviceOf<'_, D>,
+        old: OldDomain<'_, D>,
     ) -> i32 {
-        // SAFETY: As required of us.
-        unsafe { Self::blocked_set_dev_pasid(domain, dev, Pasid::NO_PASID.raw(), old) }
+        Self::blocked_set_dev_pasid(domain, dev, Pasid::NO_PASID.raw(), old)
     }
 
-    /// # Safety
-    ///
-    /// As [`Self::blocked_attach_dev`].
-    unsafe extern "C" fn blocked_set_dev_pasid(
+    extern "C" fn blocked_set_dev_pasid(
         _domain: *mut bindings::iommu_domain,
-        dev: *mut bindings::device,
+        dev: DeviceOf<'_, D>,
         pasid: bindings::ioasid_t,
-        old: *mut bindings::iommu_domain,
+        old: OldDomain<'_, D>,
     ) -> i32 {
         let block = |state: &_, pasid, old: Old<'_, _>| {
             D::attach_blocked(state, pasid, old);
             Ok(())
         };
-        // SAFETY: As required of us.
-        unsafe { Self::attach(dev, pasid, old, block) }
+        dev.attach(pasid, old, block)
     }
 }
 

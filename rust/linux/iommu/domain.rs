@@ -8,7 +8,9 @@
 //! C header: [`include/linux/generic_pt/iommu.h`](srctree/include/linux/generic_pt/iommu.h)
 
 use super::gather::Gather;
-use super::{Core, Driver, Gfp, Old, PagingDomain};
+use super::core_ops::DeviceOf;
+use super::{Driver, Gfp, Old, PagingDomain};
+use crate::abi::{callback1, callback2, callback3, callback4, callback7, Object, Receive};
 use crate::bindings;
 use core::marker::PhantomData;
 use kernel::prelude::*;
@@ -77,25 +79,22 @@ impl<T: PagingDomain> Domain<T> {
         let ptr = KBox::into_raw(unsafe { Pin::into_inner_unchecked(this) });
         ptr.cast()
     }
+}
 
-    /// # Safety
-    ///
-    /// `ptr` comes from [`Self::into_raw`] of the same type and is not freed for `'a`.
-    #[inline(always)]
-    pub(super) unsafe fn from_raw<'a>(ptr: *mut bindings::iommu_domain) -> &'a T {
-        // SAFETY: `pt` is the first field, and the domain the first of `pt`.
-        unsafe { &(*ptr.cast::<Self>()).data }
-    }
+// SAFETY: `pt` is the first field of a `repr(C)` structure.
+unsafe impl<T: PagingDomain> Object<bindings::pt_iommu> for Domain<T> {}
+// SAFETY: As above, and the domain is the first field of `pt`.
+unsafe impl<T: PagingDomain> Object<bindings::iommu_domain> for Domain<T> {}
 
-    /// As [`Self::from_raw`] for the page-table side of the structure.
-    ///
-    /// # Safety
-    ///
-    /// As there.
+impl<T: PagingDomain> Domain<T> {
+    /// Has the hardware forget what was gathered, and frees the tables among it.
     #[inline(always)]
-    unsafe fn from_pt<'a>(ptr: *mut bindings::pt_iommu) -> &'a T {
-        // SAFETY: The `domain` is the first field of `pt_iommu`.
-        unsafe { Self::from_raw(ptr.cast()) }
+    fn sync_and_free(&self, gather: &mut Gather) {
+        self.sync(gather);
+        if gather.has_tables() {
+            // SAFETY: The hardware has just been made to forget them.
+            unsafe { gather.free_tables() };
+        }
     }
 }
 
@@ -126,220 +125,152 @@ struct Table<T: PagingDomain>(PhantomData<T>);
 
 impl<T: PagingDomain> Table<T> {
     const PT_OPS: &'static bindings::pt_iommu_ops = &bindings::pt_iommu_ops {
-        map_range: Some(Self::map_range),
-        unmap_range: Some(Self::unmap_range),
-        get_info: Some(Self::get_info),
+        map_range: Some(callback7(Self::map_range)),
+        unmap_range: Some(callback4(Self::unmap_range)),
+        get_info: Some(callback2(Self::get_info)),
         ..pin_init::zeroed()
     };
 
     const BASE: bindings::iommu_domain_ops = bindings::iommu_domain_ops {
-        attach_dev: Some(Self::attach_dev),
-        set_dev_pasid: Some(Self::set_dev_pasid),
-        flush_iotlb_all: Some(Self::flush_iotlb_all),
-        iotlb_sync: Some(Self::iotlb_sync),
-        iova_to_phys: Some(Self::iova_to_phys),
-        enforce_cache_coherency: Some(Self::enforce_cache_coherency),
-        free: Some(Self::free),
+        attach_dev: Some(callback3(Self::attach_dev)),
+        set_dev_pasid: Some(callback4(Self::set_dev_pasid)),
+        flush_iotlb_all: Some(callback1(Self::flush_iotlb_all)),
+        iotlb_sync: Some(callback2(Self::iotlb_sync)),
+        iova_to_phys: Some(callback2(Self::iova_to_phys)),
+        enforce_cache_coherency: Some(callback1(Self::enforce_cache_coherency)),
+        free: Some(callback1(Self::free)),
         ..pin_init::zeroed()
     };
 
     const OPS: &'static bindings::iommu_domain_ops = &Self::BASE;
 
     const OPS_SYNC_MAP: &'static bindings::iommu_domain_ops = &bindings::iommu_domain_ops {
-        iotlb_sync_map: Some(Self::iotlb_sync_map),
+        iotlb_sync_map: Some(callback3(Self::iotlb_sync_map)),
         ..Self::BASE
     };
 
-    /// # Safety
-    ///
-    /// Called by the core: `dev` has an IOMMU of this driver, `old` is what it is attached to, and
-    /// the group's mutex is held.
-    unsafe extern "C" fn attach_dev(
-        domain: *mut bindings::iommu_domain,
-        dev: *mut bindings::device,
-        old: *mut bindings::iommu_domain,
+    extern "C" fn attach_dev(
+        domain: &Domain<T>,
+        dev: DeviceOf<'_, T::Driver>,
+        old: OldDomain<'_, T::Driver>,
     ) -> i32 {
-        // SAFETY: As required of us.
-        unsafe { Self::set_dev_pasid(domain, dev, Pasid::NO_PASID.raw(), old) }
+        Self::set_dev_pasid(domain, dev, Pasid::NO_PASID.raw(), old)
     }
 
-    /// # Safety
-    ///
-    /// As [`Self::attach_dev`].
-    unsafe extern "C" fn set_dev_pasid(
-        domain: *mut bindings::iommu_domain,
-        dev: *mut bindings::device,
+    extern "C" fn set_dev_pasid(
+        domain: &Domain<T>,
+        dev: DeviceOf<'_, T::Driver>,
         pasid: bindings::ioasid_t,
-        old: *mut bindings::iommu_domain,
+        old: OldDomain<'_, T::Driver>,
     ) -> i32 {
-        // SAFETY: The core passes a domain that we made.
-        let domain = unsafe { Domain::<T>::from_raw(domain) };
-        let attach =
-            |state: &_, pasid, old: Old<'_, _>| T::Driver::attach_paging(domain, state, pasid, old);
-        // SAFETY: As required of us.
-        unsafe { Core::<T::Driver>::attach(dev, pasid, old, attach) }
+        dev.attach(pasid, old, |state, pasid, old| {
+            T::Driver::attach_paging(domain, state, pasid, old)
+        })
     }
 
-    /// # Safety
-    ///
-    /// Called by the core with a domain of ours, not freed, a gather on nobody's hands, and `mapped`
-    /// valid for writes.
-    unsafe extern "C" fn map_range(
-        pt: *mut bindings::pt_iommu,
+    extern "C" fn map_range(
+        domain: &Domain<T>,
         iova: bindings::dma_addr_t,
         paddr: bindings::phys_addr_t,
         len: bindings::dma_addr_t,
         prot: u32,
         gfp: bindings::gfp_t,
-        mapped: *mut usize,
+        mapped: &mut usize,
     ) -> i32 {
-        // SAFETY: As required of us.
-        let domain = unsafe { Domain::<T>::from_pt(pt) };
-
-        let mut gather = bindings::iommu_iotlb_gather {
-            start: usize::MAX,
-            ..Default::default()
-        };
-        let head = &raw mut gather.freelist.pages;
-        // SAFETY: The gather stays where it is until the end of this function.
-        unsafe {
-            (*head).next = head;
-            (*head).prev = head;
-        }
-        // SAFETY: Just initialised, and ours.
-        let gather = unsafe { Gather::from_raw(&raw mut gather) };
-
-        let (bytes, result) = domain.map(
-            Iova::new(iova),
-            PhysAddr::new(paddr),
-            len,
-            prot_from_raw(prot),
-            Gfp::from_raw(gfp),
-            gather,
-        );
-        if gather.has_tables() {
-            domain.sync(gather);
-            // SAFETY: The hardware has just been made to forget them.
-            unsafe { gather.free_tables() };
-        }
-
-        // SAFETY: As required of us.
-        unsafe { *mapped += bytes as usize };
-        match result {
-            Ok(()) => 0,
-            Err(e) => e.to_errno(),
-        }
+        Gather::with_empty(|gather| {
+            let (bytes, result) = domain.map(
+                Iova::new(iova),
+                PhysAddr::new(paddr),
+                len,
+                prot_from_raw(prot),
+                Gfp::from_raw(gfp),
+                gather,
+            );
+            if gather.has_tables() {
+                domain.sync_and_free(gather);
+            }
+            *mapped += bytes as usize;
+            match result {
+                Ok(()) => 0,
+                Err(e) => e.to_errno(),
+            }
+        })
     }
 
-    /// # Safety
-    ///
-    /// Called by the core with a domain of ours, not freed, and a gather in use by this call only.
-    unsafe extern "C" fn unmap_range(
-        pt: *mut bindings::pt_iommu,
+    extern "C" fn unmap_range(
+        domain: &Domain<T>,
         iova: bindings::dma_addr_t,
         len: bindings::dma_addr_t,
-        gather: *mut bindings::iommu_iotlb_gather,
+        gather: &mut Gather,
     ) -> usize {
-        // SAFETY: As required of us.
-        let (domain, gather) = unsafe { (Domain::<T>::from_pt(pt), Gather::from_raw(gather)) };
         domain.unmap(Iova::new(iova), len, gather) as usize
     }
 
-    /// # Safety
-    ///
-    /// Called by the core with a domain of ours and `info` valid for writes.
-    unsafe extern "C" fn get_info(pt: *mut bindings::pt_iommu, info: *mut bindings::pt_iommu_info) {
-        // SAFETY: As required of us.
-        unsafe { (*info).pgsize_bitmap = (*pt).domain.pgsize_bitmap as u64 };
+    extern "C" fn get_info(domain: &Domain<T>, info: PageSizes<'_>) {
+        // SAFETY: Set in `new`, and constant.
+        info.0.pgsize_bitmap = unsafe { (*domain.pt.get()).domain.pgsize_bitmap } as u64;
     }
 
-    /// # Safety
-    ///
-    /// Called by the core with a domain of ours, not freed.
-    unsafe extern "C" fn flush_iotlb_all(domain: *mut bindings::iommu_domain) {
-        // SAFETY: As required of us.
-        unsafe { Domain::<T>::from_raw(domain) }.sync_all();
+    extern "C" fn flush_iotlb_all(domain: &Domain<T>) {
+        domain.sync_all();
     }
 
-    /// # Safety
-    ///
-    /// Called by the core with a domain of ours, not freed.
-    unsafe extern "C" fn iotlb_sync_map(
-        domain: *mut bindings::iommu_domain,
-        iova: usize,
-        size: usize,
-    ) -> i32 {
-        // SAFETY: As required of us.
-        let domain = unsafe { Domain::<T>::from_raw(domain) };
+    extern "C" fn iotlb_sync_map(domain: &Domain<T>, iova: usize, size: usize) -> i32 {
         if let Some(range) = IovaRange::from_len(Iova::new(iova as u64), size as u64) {
             domain.sync_map(range);
         }
         0
     }
 
-    /// # Safety
-    ///
-    /// Called by the core with a domain of ours, not freed, and a gather in use by this call only.
-    unsafe extern "C" fn iotlb_sync(
-        domain: *mut bindings::iommu_domain,
-        gather: *mut bindings::iommu_iotlb_gather,
-    ) {
-        // SAFETY: As required of us.
-        let (domain, gather) = unsafe { (Domain::<T>::from_raw(domain), Gather::from_raw(gather)) };
-        domain.sync(gather);
-        if gather.has_tables() {
-            // SAFETY: The hardware has just been made to forget them.
-            unsafe { gather.free_tables() };
-        }
+    extern "C" fn iotlb_sync(domain: &Domain<T>, gather: &mut Gather) {
+        domain.sync_and_free(gather);
     }
 
-    /// # Safety
-    ///
-    /// Called by the core with a domain of ours, not freed.
-    unsafe extern "C" fn iova_to_phys(
-        domain: *mut bindings::iommu_domain,
+    extern "C" fn iova_to_phys(
+        domain: &Domain<T>,
         iova: bindings::dma_addr_t,
     ) -> bindings::phys_addr_t {
-        // SAFETY: As required of us.
-        let domain = unsafe { Domain::<T>::from_raw(domain) };
         // Zero is how the interface says that there is none.
         domain
             .iova_to_phys(Iova::new(iova))
             .map_or(0, PhysAddr::raw)
     }
 
-    /// # Safety
-    ///
-    /// Called by the core with a domain of ours, not freed.
-    unsafe extern "C" fn enforce_cache_coherency(domain: *mut bindings::iommu_domain) -> bool {
-        // SAFETY: As required of us.
-        unsafe { Domain::<T>::from_raw(domain) }.enforce_cache_coherency()
+    extern "C" fn enforce_cache_coherency(domain: &Domain<T>) -> bool {
+        domain.enforce_cache_coherency()
     }
 
-    /// # Safety
-    ///
-    /// Called by the core, once, for a domain of ours that is attached nowhere.
-    unsafe extern "C" fn free(domain: *mut bindings::iommu_domain) {
-        // SAFETY: It came from `into_raw()`, and the core gives it back.
+    extern "C" fn free(domain: *mut bindings::iommu_domain) {
+        // SAFETY: It came from `into_raw()`, and the core gives it back, once, when it is attached nowhere.
         drop(unsafe { Pin::new_unchecked(KBox::from_raw(domain.cast::<Domain<T>>())) });
     }
 }
 
-impl<D: Driver> Core<D> {
-    /// What `old` is.
-    ///
-    /// # Safety
-    ///
-    /// `old` is null or a domain that a device of this driver is attached to, for `'a`.
-    pub(super) unsafe fn old<'a>(old: *mut bindings::iommu_domain) -> Old<'a, D> {
-        if old.is_null() {
+/// Where `get_info` leaves its answer.
+#[repr(transparent)]
+struct PageSizes<'a>(&'a mut bindings::pt_iommu_info);
+
+// SAFETY: The core passes what is valid for writes, for the function alone.
+unsafe impl Receive<*mut bindings::pt_iommu_info> for PageSizes<'_> {}
+
+/// The domain that a PASID of a device of this driver is attached to; or NULL.
+#[repr(transparent)]
+pub(super) struct OldDomain<'a, D: Driver>(*mut bindings::iommu_domain, PhantomData<&'a D>);
+
+// SAFETY: The core passes that domain.
+unsafe impl<D: Driver> Receive<*mut bindings::iommu_domain> for OldDomain<'_, D> {}
+
+impl<D: Driver> OldDomain<'_, D> {
+    /// What it is.
+    pub(super) fn get(&self) -> Old<'_, D> {
+        if self.0.is_null() {
             return Old::None;
         }
-        // SAFETY: As required of us.
-        let kind = unsafe { (*old).type_ };
+        // SAFETY: A valid domain, whose type does not change.
+        let kind = unsafe { (*self.0).type_ };
         if kind & bindings::__IOMMU_DOMAIN_PAGING != 0 {
             // SAFETY: Paging domains that our devices are attached to were made by us.
-            Old::Paging(unsafe { Domain::<D::Paging>::from_raw(old) })
+            Old::Paging(unsafe { &(*self.0.cast::<Domain<D::Paging>>()).data })
         } else if kind & bindings::__IOMMU_DOMAIN_PT != 0 {
             Old::Identity
         } else {

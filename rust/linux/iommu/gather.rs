@@ -3,6 +3,7 @@
 //! What is to be forgotten by the hardware, and freed after that.
 
 use super::pages::table_virt;
+use crate::abi::Receive;
 use crate::bindings;
 use kernel::types::Opaque;
 use siov_iopgtable::TableAddr;
@@ -15,14 +16,24 @@ pub struct Gather(Opaque<bindings::iommu_iotlb_gather>);
 /// Tables detached from a page table, as [`Gather`] collects them.
 pub type GatheredPages = Gather;
 
+// SAFETY: Transparent; the core passes an initialised gather for the function alone.
+unsafe impl Receive<*mut bindings::iommu_iotlb_gather> for &mut Gather {}
+
 impl Gather {
-    /// # Safety
-    ///
-    /// `ptr` is an initialised gather that nobody else uses for the lifetime of the result.
+    /// Calls `f` with an empty one.
     #[inline(always)]
-    pub(super) unsafe fn from_raw<'a>(ptr: *mut bindings::iommu_iotlb_gather) -> &'a mut Self {
-        // SAFETY: `Gather` is transparent, and the caller vouches for `ptr`.
-        unsafe { &mut *ptr.cast() }
+    pub(super) fn with_empty<R>(f: impl FnOnce(&mut Self) -> R) -> R {
+        let mut gather = Self(Opaque::new(bindings::iommu_iotlb_gather {
+            start: usize::MAX,
+            ..Default::default()
+        }));
+        // SAFETY: The gather is ours, and stays where it is until `f` has returned.
+        unsafe {
+            let head = &raw mut (*gather.raw()).freelist.pages;
+            (*head).next = head;
+            (*head).prev = head;
+        }
+        f(&mut gather)
     }
 
     #[inline(always)]

@@ -2,9 +2,10 @@
 
 //! Ranges of IOVA with a fixed meaning.
 
+use crate::abi::Receive;
 use crate::bindings;
-use core::marker::PhantomData;
 use kernel::prelude::*;
+use kernel::types::Opaque;
 use siov_iopgtable::Prot;
 use siov_types::Iova;
 
@@ -22,22 +23,28 @@ pub enum ReservedKind {
 }
 
 /// The list that [`super::Driver::reserved_regions`] fills.
-pub struct ReservedRegions<'a> {
-    head: *mut bindings::list_head,
-    _list: PhantomData<&'a mut ()>,
+#[repr(transparent)]
+pub struct ReservedRegions<'a>(&'a mut Opaque<bindings::list_head>);
+
+// SAFETY: The core passes an initialised list of `struct iommu_resv_region` for the function alone.
+unsafe impl Receive<*mut bindings::list_head> for ReservedRegions<'_> {}
+
+mod c {
+    use crate::bindings;
+
+    // SAFETY: Plain allocation, from a context that may sleep.
+    crate::c_functions!(unsafe {
+        pub(super) fn iommu_alloc_resv_region(
+            start: u64,
+            len: usize,
+            prot: i32,
+            kind: bindings::iommu_resv_type,
+            gfp: bindings::gfp_t
+        ) -> *mut bindings::iommu_resv_region;
+    });
 }
 
 impl ReservedRegions<'_> {
-    /// # Safety
-    ///
-    /// `head` is an initialised list of `struct iommu_resv_region` that is ours for the lifetime.
-    pub(super) unsafe fn from_raw(head: *mut bindings::list_head) -> Self {
-        Self {
-            head,
-            _list: PhantomData,
-        }
-    }
-
     /// Adds `len` bytes from `start` on.
     ///
     /// # Errors
@@ -58,21 +65,14 @@ impl ReservedRegions<'_> {
             raw |= bindings::IOMMU_WRITE as i32;
         }
 
-        // SAFETY: Plain allocation, from a context that may sleep.
-        let region = unsafe {
-            bindings::iommu_alloc_resv_region(
-                start.raw(),
-                usize::try_from(len)?,
-                raw,
-                kind,
-                bindings::GFP_KERNEL,
-            )
-        };
+        let len = usize::try_from(len)?;
+        let region =
+            c::iommu_alloc_resv_region(start.raw(), len, raw, kind, bindings::GFP_KERNEL);
         if region.is_null() {
             return Err(ENOMEM);
         }
-        // SAFETY: A new region is on no list, and `head` is ours by the invariant of `from_raw`.
-        unsafe { bindings::siov_helper_list_add_tail(&raw mut (*region).list, self.head) };
+        // SAFETY: A new region is on no list, and this one is ours.
+        unsafe { bindings::siov_helper_list_add_tail(&raw mut (*region).list, self.0.get()) };
         Ok(())
     }
 }
