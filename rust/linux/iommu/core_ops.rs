@@ -201,7 +201,7 @@ impl<D: Driver> Core<D> {
             return ENODEV.to_ptr();
         };
         let private = driver.probe(pdev).and_then(|(unit, state)| {
-            let raw = unit.raw();
+            let raw = unit.as_c();
             Ok((raw, KBox::new(Private { _unit: unit, state }, GFP_KERNEL)?))
         });
         match private {

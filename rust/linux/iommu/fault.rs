@@ -5,7 +5,9 @@
 //! C header: `include/linux/iommu-fault.h`
 
 use crate::symbol::Symbol;
-use crate::{bindings, raw};
+use crate::abi::{callback3, Object, Receive};
+use crate::bindings;
+use core::marker::PhantomData;
 use core::mem::offset_of;
 use kernel::device::Device;
 use kernel::error::to_result;
@@ -67,7 +69,7 @@ impl DmaFault {
     pub fn with_raw(&self, f: impl FnOnce(&RawDmaFault)) {
         let pasid = self.pasid.map_or(0, |_| HAS_PASID);
         f(&RawDmaFault(bindings::iommu_dma_fault {
-            dev: raw::device(&self.dev),
+            dev: self.dev.as_c(),
             addr: self.page.raw(),
             pasid: self.pasid.map_or(0, Pasid::raw),
             flags: self.access.bits() | pasid,
@@ -115,7 +117,7 @@ impl<T: Listener> Subscription<T> {
         let this = KBox::pin_init(
             pin_init!(Self {
                 block: Opaque::new(bindings::notifier_block {
-                    notifier_call: Some(Self::call),
+                    notifier_call: Some(callback3(Self::call)),
                     ..Default::default()
                 }),
                 listener,
@@ -136,22 +138,37 @@ impl<T: Listener> Subscription<T> {
         &self.listener
     }
 
-    /// # Safety
-    ///
-    /// Called by the chain that a subscription is registered on, with a fault.
-    unsafe extern "C" fn call(
-        block: *mut bindings::notifier_block,
-        _action: c_ulong,
-        fault: *mut c_void,
-    ) -> c_int {
-        // SAFETY: `Opaque` is transparent, and the block lies in a `Subscription<T>` that is not dropped
-        // while the chain is called. The fault is valid for the call.
-        unsafe {
-            let this = &*block.byte_sub(offset_of!(Self, block)).cast::<Self>();
-            let fault = DmaFault::from_raw(&*fault.cast());
-            this.listener.fault(fault);
-        }
+    extern "C" fn call(block: Block<'_, T>, _action: c_ulong, fault: Notified<'_>) -> c_int {
+        block.subscription().listener.fault(fault.get());
         bindings::NOTIFY_OK as c_int
+    }
+}
+
+/// The notifier block of a subscription that is not dropped while the chain is called.
+#[repr(transparent)]
+struct Block<'a, T: Listener>(&'a Opaque<bindings::notifier_block>, PhantomData<T>);
+
+// SAFETY: The chain passes the block that was registered on it with the function.
+unsafe impl<T: Listener> Receive<*mut bindings::notifier_block> for Block<'_, T> {}
+
+impl<T: Listener> Block<'_, T> {
+    fn subscription(&self) -> &Subscription<T> {
+        // SAFETY: `Opaque` is transparent, and the block lies in a subscription.
+        unsafe { &*self.0.get().byte_sub(offset_of!(Subscription<T>, block)).cast() }
+    }
+}
+
+/// What the chain is called with.
+#[repr(transparent)]
+struct Notified<'a>(&'a bindings::iommu_dma_fault);
+
+// SAFETY: IOMMU drivers call the chain with a fault.
+unsafe impl Receive<*mut c_void> for Notified<'_> {}
+
+impl Notified<'_> {
+    fn get(&self) -> DmaFault {
+        // SAFETY: A fault has a valid device.
+        unsafe { DmaFault::from_raw(self.0) }
     }
 }
 

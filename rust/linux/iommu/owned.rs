@@ -4,6 +4,7 @@
 //!
 //! C header: [`include/linux/iommu.h`](srctree/include/linux/iommu.h)
 
+use super::pasid::c::iommu_paging_domain_alloc_flags;
 use super::{AnyDomain, Translated};
 use crate::bindings;
 use core::ops::Deref;
@@ -12,6 +13,24 @@ use kernel::error::{from_err_ptr, to_result};
 use kernel::prelude::*;
 use siov_iopgtable::Prot;
 use siov_types::{Iova, PhysAddr};
+
+mod c {
+    use super::AnyDomain;
+    use crate::bindings;
+
+    // SAFETY: A valid domain. What a device may do to the memory is up to whoever attaches it.
+    crate::c_functions!(unsafe {
+        pub(super) fn iommu_map(
+            domain: &AnyDomain,
+            iova: usize,
+            phys: u64,
+            len: usize,
+            prot: i32,
+            gfp: bindings::gfp_t
+        ) -> i32;
+        pub(super) fn iommu_unmap(domain: &AnyDomain, iova: usize, len: usize) -> usize;
+    });
+}
 
 /// A paging domain, freed when dropped. By then it must be attached nowhere.
 pub struct OwnedDomain(NonNull<bindings::iommu_domain>);
@@ -24,8 +43,7 @@ unsafe impl Sync for OwnedDomain {}
 impl OwnedDomain {
     /// A domain that suits `dev` (`iommu_paging_domain_alloc()`).
     pub fn new(dev: Translated<'_>) -> Result<Self> {
-        // SAFETY: The device has an IOMMU.
-        let raw = from_err_ptr(unsafe { bindings::iommu_paging_domain_alloc_flags(dev.raw(), 0) })?;
+        let raw = from_err_ptr(iommu_paging_domain_alloc_flags(dev, 0))?;
         NonNull::new(raw).map(Self).ok_or(ENOMEM)
     }
 
@@ -42,23 +60,13 @@ impl OwnedDomain {
         if prot.contains(Prot::WRITE) {
             flags |= bindings::IOMMU_WRITE;
         }
-        // SAFETY: A valid domain. What the device may do to the memory is up to whoever attaches it.
-        to_result(unsafe {
-            bindings::iommu_map(
-                self.0.as_ptr(),
-                iova.raw() as usize,
-                phys.raw(),
-                len,
-                flags as i32,
-                bindings::GFP_KERNEL,
-            )
-        })
+        let (iova, gfp) = (iova.raw() as usize, bindings::GFP_KERNEL);
+        to_result(c::iommu_map(self, iova, phys.raw(), len, flags as i32, gfp))
     }
 
     /// Unmaps `len` bytes from `iova` on and says how many were mapped.
     pub fn unmap(&self, iova: Iova, len: usize) -> usize {
-        // SAFETY: A valid domain.
-        unsafe { bindings::iommu_unmap(self.0.as_ptr(), iova.raw() as usize, len) }
+        c::iommu_unmap(self, iova.raw() as usize, len)
     }
 }
 

@@ -5,7 +5,8 @@
 //! C header: [`include/linux/iommu.h`](srctree/include/linux/iommu.h)
 
 use crate::error::eopnotsupp;
-use crate::{bindings, raw};
+use crate::abi::{Object, Pass};
+use crate::bindings;
 use core::ptr::NonNull;
 use kernel::device::Device;
 use kernel::error::{from_err_ptr, to_result};
@@ -21,6 +22,41 @@ use siov_types::Pasid;
 /// the rule of the C interface; none of its functions can check it.
 #[repr(transparent)]
 pub struct AnyDomain(Opaque<bindings::iommu_domain>);
+
+// SAFETY: A transparent `Opaque`, valid by the invariant.
+unsafe impl Object<bindings::iommu_domain> for AnyDomain {}
+
+/// The C functions called here.
+pub(super) mod c {
+    use super::{AnyDomain, Device, Translated};
+    use crate::bindings;
+
+    // SAFETY: These want a device that has an IOMMU, numbers, and a domain; a PASID is freed by its owner.
+    crate::c_functions!(unsafe {
+        pub(in crate::iommu) fn iommu_paging_domain_alloc_flags(
+            dev: Translated<'_>,
+            flags: u32
+        ) -> *mut bindings::iommu_domain;
+        pub(super) fn iommu_alloc_global_pasid(dev: Translated<'_>) -> bindings::ioasid_t;
+        pub(super) fn iommu_free_global_pasid(pasid: bindings::ioasid_t);
+    });
+
+    // SAFETY: These want a domain that is there until it is detached, which is the invariant of `AnyDomain`,
+    // and a device that is there as long as it is attached, which is that of `PasidAttachment`.
+    crate::c_functions!(unsafe {
+        pub(super) fn iommu_attach_device_pasid(
+            domain: &AnyDomain,
+            dev: Translated<'_>,
+            pasid: bindings::ioasid_t,
+            handle: *mut bindings::iommu_attach_handle
+        ) -> i32;
+        pub(super) fn iommu_detach_device_pasid(
+            domain: &AnyDomain,
+            dev: &Device,
+            pasid: bindings::ioasid_t
+        );
+    });
+}
 
 /// Tells one [`AnyDomain`] from another.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -56,24 +92,26 @@ impl AnyDomain {
 #[derive(Clone, Copy)]
 pub struct Translated<'a>(&'a Device);
 
+impl Pass<*mut bindings::device> for Translated<'_> {
+    fn pass(self) -> *mut bindings::device {
+        self.0.as_c()
+    }
+}
+
 impl<'a> Translated<'a> {
     /// The device, if it has an IOMMU. It must not be removed from the system meanwhile, which a bound
     /// driver keeps from happening.
     pub fn new(dev: &'a Device) -> Option<Self> {
-        let raw = raw::device(dev);
+        let raw = dev.as_c();
         // SAFETY: Reads pointers of a valid device that is not being removed.
         let known = unsafe { !(*raw).iommu_group.is_null() && !(*raw).iommu.is_null() };
         known.then_some(Self(dev))
     }
 
-    pub(super) fn raw(self) -> *mut bindings::device {
-        raw::device(self.0)
-    }
-
     /// One more than the greatest PASID that both the device and its IOMMU have; 0 without PASIDs.
     pub fn max_pasids(self) -> u32 {
         // SAFETY: As in `new`; set when the device was probed.
-        unsafe { (*(*self.raw()).iommu).max_pasids }
+        unsafe { (*(*self.0.as_c()).iommu).max_pasids }
     }
 
     /// Whether domains can be attached to the device's PASIDs.
@@ -89,7 +127,7 @@ impl<'a> Translated<'a> {
         // SAFETY: As in `new`; the unit of a device, its operations and its static domains live as long
         // as it has them.
         unsafe {
-            let ops = (*(*(*self.raw()).iommu).iommu_dev).ops;
+            let ops = (*(*(*self.0.as_c()).iommu).iommu_dev).ops;
             let blocked = (*ops).blocked_domain;
             !blocked.is_null() && (*(*blocked).ops).set_dev_pasid.is_some()
         }
@@ -97,9 +135,7 @@ impl<'a> Translated<'a> {
 
     /// Drivers give each domain its operations when they make it, so one is made and looked at.
     fn makes_pasid_domains(self) -> bool {
-        // SAFETY: The device has an IOMMU.
-        let raw = unsafe { bindings::iommu_paging_domain_alloc_flags(self.raw(), 0) };
-        let made = from_err_ptr(raw);
+        let made = from_err_ptr(c::iommu_paging_domain_alloc_flags(self, 0));
         made.is_ok_and(|domain| {
             // SAFETY: A valid domain, which is attached nowhere and freed once.
             unsafe {
@@ -117,8 +153,7 @@ pub struct GlobalPasid(Pasid);
 impl GlobalPasid {
     /// One that `dev` has; `None` when there is none left.
     pub fn new(dev: Translated<'_>) -> Option<Self> {
-        // SAFETY: The device has an IOMMU.
-        let raw = unsafe { bindings::iommu_alloc_global_pasid(dev.raw()) };
+        let raw = c::iommu_alloc_global_pasid(dev);
         // What is no PASID is IOMMU_PASID_INVALID.
         Pasid::new(raw).map(Self)
     }
@@ -131,8 +166,7 @@ impl GlobalPasid {
 
 impl Drop for GlobalPasid {
     fn drop(&mut self) {
-        // SAFETY: Allocated in `new`.
-        unsafe { bindings::iommu_free_global_pasid(self.0.raw()) };
+        c::iommu_free_global_pasid(self.0.raw());
     }
 }
 
@@ -145,7 +179,7 @@ impl Drop for GlobalPasid {
 /// it first, which is the rule of the core for all who attach domains. That is why no reference to it is
 /// counted.
 pub struct PasidAttachment {
-    domain: *mut bindings::iommu_domain,
+    domain: NonNull<AnyDomain>,
     dev: NonNull<Device>,
     pasid: Pasid,
 }
@@ -164,19 +198,10 @@ impl PasidAttachment {
         if !domain.takes_pasids() {
             return Err(eopnotsupp());
         }
-        let domain = domain.0.get();
-        // SAFETY: Domain and device are valid, and the device has an IOMMU. By the invariant of
-        // `AnyDomain` the domain is there until it is detached, which `drop` does.
-        to_result(unsafe {
-            bindings::iommu_attach_device_pasid(
-                domain,
-                dev.raw(),
-                pasid.raw(),
-                core::ptr::null_mut(),
-            )
-        })?;
+        let handle = core::ptr::null_mut();
+        to_result(c::iommu_attach_device_pasid(domain, dev, pasid.raw(), handle))?;
         Ok(Self {
-            domain,
+            domain: domain.into(),
             dev: dev.0.into(),
             pasid,
         })
@@ -191,13 +216,8 @@ impl PasidAttachment {
 
 impl Drop for PasidAttachment {
     fn drop(&mut self) {
-        // SAFETY: Attached in `new`.
-        unsafe {
-            bindings::iommu_detach_device_pasid(
-                self.domain,
-                raw::device(self.device()),
-                self.pasid.raw(),
-            )
-        };
+        // SAFETY: It is not freed before it is detached, by the invariant of `AnyDomain`.
+        let domain = unsafe { self.domain.as_ref() };
+        c::iommu_detach_device_pasid(domain, self.device(), self.pasid.raw());
     }
 }

@@ -4,9 +4,11 @@
 
 use super::unit::Unit;
 use super::Driver;
+use crate::abi::{callback3, Object, Receive};
 use crate::bindings;
 use core::fmt::Write;
 use core::marker::PhantomData;
+use kernel::device::Device;
 use kernel::prelude::*;
 use siov_types::PAGE_SIZE;
 
@@ -79,27 +81,46 @@ const fn attribute<D: Driver, const N: usize>() -> bindings::device_attribute {
             ..pin_init::zeroed()
         },
         __bindgen_anon_1: bindings::device_attribute__bindgen_ty_1 {
-            show: Some(show::<D, N>),
+            show: Some(callback3(show::<D, N>)),
         },
         __bindgen_anon_2: bindings::device_attribute__bindgen_ty_2 { store: None },
     }
 }
 
-/// # Safety
-///
-/// Called by sysfs for the device of a registered unit, with a buffer of one page.
-unsafe extern "C" fn show<D: Driver, const N: usize>(
-    dev: *mut bindings::device,
+/// The device in sysfs of a registered unit.
+#[repr(transparent)]
+struct UnitDevice<'a, D: Driver>(&'a Device, PhantomData<D>);
+
+// SAFETY: Only the folders of our units have these attributes.
+unsafe impl<D: Driver> Receive<*mut bindings::device> for UnitDevice<'_, D> {}
+
+impl<D: Driver> UnitDevice<'_, D> {
+    fn unit(&self) -> &Unit<D> {
+        // SAFETY: `iommu_device_sysfs_add()` stores the `iommu_device` there, with which a unit begins.
+        unsafe { &*(*self.0.as_c()).driver_data.cast() }
+    }
+}
+
+/// What a file's text is written to.
+#[repr(transparent)]
+struct Page<'a>(&'a mut [u8; PAGE_SIZE as usize]);
+
+// SAFETY: sysfs passes a buffer of one page, for the function alone.
+unsafe impl Receive<*mut kernel::ffi::c_char> for Page<'_> {}
+
+extern "C" fn show<D: Driver, const N: usize>(
+    dev: UnitDevice<'_, D>,
     _attr: *mut bindings::device_attribute,
-    buf: *mut kernel::ffi::c_char,
+    page: Page<'_>,
 ) -> isize {
-    // SAFETY: `iommu_device_sysfs_add()` stores the `iommu_device` there; as required of us, it is
-    // that of a unit of ours.
-    let unit = unsafe { Unit::<D>::from_raw((*dev).driver_data.cast()) };
-    // SAFETY: sysfs passes a buffer of one page.
-    let buf = unsafe { core::slice::from_raw_parts_mut(buf.cast::<u8>(), PAGE_SIZE as usize) };
-    let mut text = Text { buf, len: 0 };
-    match D::ATTRIBUTES.get(N).map(|a| (a.show)(unit, &mut text)) {
+    let mut text = Text {
+        buf: page.0,
+        len: 0,
+    };
+    match D::ATTRIBUTES
+        .get(N)
+        .map(|a| (a.show)(dev.unit(), &mut text))
+    {
         Some(Ok(())) => text.len as isize,
         _ => EIO.to_errno() as isize,
     }

@@ -3,6 +3,7 @@
 //! One remapping unit, as the IOMMU core knows it.
 
 use super::{Core, Driver};
+use crate::abi::Object;
 use crate::bindings;
 use kernel::error::to_result;
 use kernel::prelude::*;
@@ -37,19 +38,10 @@ impl<D: Driver> Unit<D> {
             GFP_KERNEL,
         )
     }
-
-    pub(super) fn raw(&self) -> *mut bindings::iommu_device {
-        self.iommu.get()
-    }
-
-    /// # Safety
-    ///
-    /// `ptr` is the `iommu_device` of a `Unit<D>` that lives for `'a`.
-    pub(super) unsafe fn from_raw<'a>(ptr: *mut bindings::iommu_device) -> &'a Self {
-        // SAFETY: `iommu` is the first field of a `repr(C)` structure.
-        unsafe { &*ptr.cast() }
-    }
 }
+
+// SAFETY: `iommu` is the first field of a `repr(C)` structure.
+unsafe impl<D: Driver> Object<bindings::iommu_device> for Unit<D> {}
 
 impl<D: Driver> core::ops::Deref for Unit<D> {
     type Target = D::Unit;
@@ -68,7 +60,7 @@ struct Sysfs<D: Driver> {
 impl<D: Driver> Drop for Sysfs<D> {
     fn drop(&mut self) {
         // SAFETY: Only made by `Registration::new()`, after the folder.
-        unsafe { bindings::iommu_device_sysfs_remove(self.unit.raw()) };
+        unsafe { bindings::iommu_device_sysfs_remove(self.unit.as_c()) };
     }
 }
 
@@ -85,7 +77,7 @@ impl<D: Driver> Registration<D> {
         // SAFETY: The unit is pinned in its `Arc`, and the groups live in `core`; both are kept.
         to_result(unsafe {
             bindings::iommu_device_sysfs_add(
-                unit.raw(),
+                unit.as_c(),
                 core::ptr::null_mut(),
                 core.groups(),
                 c"%s".as_char_ptr(),
@@ -96,7 +88,7 @@ impl<D: Driver> Registration<D> {
         // SAFETY: As above; the operations name their module. On error the core has undone all.
         to_result(unsafe {
             bindings::iommu_device_register(
-                sysfs.unit.raw(),
+                sysfs.unit.as_c(),
                 sysfs.core.ops(),
                 core::ptr::null_mut(),
             )
@@ -113,6 +105,6 @@ impl<D: Driver> Registration<D> {
 impl<D: Driver> Drop for Registration<D> {
     fn drop(&mut self) {
         // SAFETY: Registered in `new()`, and still so.
-        unsafe { bindings::iommu_device_unregister(self.sysfs.unit.raw()) };
+        unsafe { bindings::iommu_device_unregister(self.sysfs.unit.as_c()) };
     }
 }
