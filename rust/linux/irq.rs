@@ -23,7 +23,7 @@ mod c {
     // SAFETY: These take numbers, and strings that they copy.
     crate::c_functions!(unsafe {
         pub(super) fn siov_helper_irq_domain_alloc_fwnode(
-            name: &super::CStr
+            name: &super::CStr,
         ) -> *mut bindings::fwnode_handle;
         pub(super) fn siov_helper_irqreturn(handled: bool) -> bindings::irqreturn_t;
     });
@@ -35,18 +35,18 @@ mod c {
             domain: &Domain,
             irq: u32,
             count: u32,
-            info: *mut core::ffi::c_void
+            info: *mut core::ffi::c_void,
         ) -> i32;
         pub(super) fn irq_chip_set_affinity_parent(
             data: &IrqData,
             mask: *const bindings::cpumask,
-            force: bool
+            force: bool,
         ) -> i32;
         pub(super) fn siov_helper_compose_dmar_msg(
             irq: &IrqData,
             address_low: &mut u32,
             address_high: &mut u32,
-            data: &mut u32
+            data: &mut u32,
         );
     });
 }

@@ -65,7 +65,7 @@ pub(crate) mod c {
         pub(super) fn pci_get_domain_bus_and_slot(
             domain: i32,
             bus: u32,
-            devfn: u32
+            devfn: u32,
         ) -> *mut bindings::pci_dev;
     });
 
@@ -157,11 +157,8 @@ const ANY_ID: u32 = !0;
 
 /// The function at this address, if there is one.
 pub fn find(segment: Segment, bdf: Bdf) -> Option<DeviceRef> {
-    let found = c::pci_get_domain_bus_and_slot(
-        segment.0.into(),
-        bdf.bus().into(),
-        bdf.devfn().into(),
-    );
+    let found =
+        c::pci_get_domain_bus_and_slot(segment.0.into(), bdf.bus().into(), bdf.devfn().into());
     // SAFETY: With a reference for us, or null.
     unsafe { DeviceRef::from_raw(found) }
 }

@@ -81,7 +81,12 @@ impl Function<'_> {
 
     /// Allocates `count` MSI-X vectors.
     pub fn vectors(&self, count: u32) -> Result<Arc<Vectors>> {
-        to_result(c::pci_alloc_irq_vectors(self, count, count, bindings::PCI_IRQ_MSIX))?;
+        to_result(c::pci_alloc_irq_vectors(
+            self,
+            count,
+            count,
+            bindings::PCI_IRQ_MSIX,
+        ))?;
         let vectors = Vectors(self.0.get());
         Ok(Arc::new(vectors, GFP_KERNEL)?)
     }
@@ -243,7 +248,7 @@ impl<T: Driver> Matched<'_, T> {
     }
 
     /// The driver's data, which we own between `probe` and `remove`.
-    fn data(&self) -> &mut *mut core::ffi::c_void {
+    fn data(&mut self) -> &mut *mut core::ffi::c_void {
         // SAFETY: A driver that is being bound or unbound has this field for itself.
         unsafe { &mut (*self.0.as_c()).dev.driver_data }
     }
@@ -253,7 +258,7 @@ impl<T: Driver> Matched<'_, T> {
 struct Table<T: Driver>(PhantomData<T>);
 
 impl<T: Driver> Table<T> {
-    extern "C" fn probe(dev: Matched<'_, T>, _id: *const bindings::pci_device_id) -> i32 {
+    extern "C" fn probe(mut dev: Matched<'_, T>, _id: *const bindings::pci_device_id) -> i32 {
         from_result(|| {
             let data = dev.registration().instance.probe(&Function(dev.0))?;
             *dev.data() = data.into_foreign();
@@ -261,7 +266,7 @@ impl<T: Driver> Table<T> {
         })
     }
 
-    extern "C" fn remove(dev: Matched<'_, T>) {
+    extern "C" fn remove(mut dev: Matched<'_, T>) {
         // SAFETY: Stored in `probe`, for this.
         drop(unsafe { Pin::<KBox<T::Data>>::from_foreign(*dev.data()) });
     }

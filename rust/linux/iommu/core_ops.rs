@@ -2,13 +2,11 @@
 
 //! The tables of C functions that make a [`Driver`] an IOMMU driver of the kernel.
 
+use super::domain::OldDomain;
 use super::sysfs::Group;
 use super::unit::Unit;
-use super::domain::OldDomain;
 use super::{Capability, DefaultDomain, Domain, Driver, Old, ReservedRegions};
-use crate::abi::{
-    callback1, callback2, callback3, callback4, Object, Receive,
-};
+use crate::abi::{callback1, callback2, callback3, callback4, Object, Receive};
 use crate::{bindings, pci};
 use core::marker::PhantomData;
 use core::sync::atomic::{AtomicPtr, Ordering};
@@ -52,7 +50,12 @@ impl<D: Driver> DeviceOf<'_, D> {
     fn state(&self) -> Option<&Arc<D::Device>> {
         // SAFETY: `iommu` is set before the first operation is called, and its private data by
         // `probe_device` to what it says; or it is null.
-        let private = unsafe { (*(*self.0.as_c()).iommu).priv_.cast::<Private<D>>().as_ref() };
+        let private = unsafe {
+            (*(*self.0.as_c()).iommu)
+                .priv_
+                .cast::<Private<D>>()
+                .as_ref()
+        };
         private.map(|p| &p.state)
     }
 
@@ -208,7 +211,9 @@ impl<D: Driver> Core<D> {
             Ok((iommu, private)) => {
                 // SAFETY: The device is being probed: nobody else uses the pointer. It is freed in
                 // `release_device`.
-                unsafe { bindings::dev_iommu_priv_set(dev.0.as_c(), KBox::into_raw(private).cast()) };
+                unsafe {
+                    bindings::dev_iommu_priv_set(dev.0.as_c(), KBox::into_raw(private).cast())
+                };
                 iommu
             }
             Err(e) => e.to_ptr(),
@@ -224,7 +229,8 @@ impl<D: Driver> Core<D> {
         // SAFETY: As in `private()`; after this call the core uses neither. `dev_iommu_priv_set()` is for
         // probing only: it wants a lock that is not held when a device goes.
         unsafe {
-            let private = core::mem::replace(&mut (*(*dev.0.as_c()).iommu).priv_, core::ptr::null_mut());
+            let private =
+                core::mem::replace(&mut (*(*dev.0.as_c()).iommu).priv_, core::ptr::null_mut());
             let private = private.cast::<Private<D>>();
             if !private.is_null() {
                 drop(KBox::from_raw(private));

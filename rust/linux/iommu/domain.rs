@@ -7,8 +7,8 @@
 //!
 //! C header: [`include/linux/generic_pt/iommu.h`](srctree/include/linux/generic_pt/iommu.h)
 
-use super::gather::Gather;
 use super::core_ops::DeviceOf;
+use super::gather::Gather;
 use super::{Driver, Gfp, Old, PagingDomain};
 use crate::abi::{callback1, callback2, callback3, callback4, callback7, Object, Receive};
 use crate::bindings;

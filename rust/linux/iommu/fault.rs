@@ -4,9 +4,9 @@
 //!
 //! C header: `include/linux/iommu-fault.h`
 
-use crate::symbol::Symbol;
 use crate::abi::{callback3, Object, Receive};
 use crate::bindings;
+use crate::symbol::Symbol;
 use core::marker::PhantomData;
 use core::mem::offset_of;
 use kernel::device::Device;
@@ -154,7 +154,13 @@ unsafe impl<T: Listener> Receive<*mut bindings::notifier_block> for Block<'_, T>
 impl<T: Listener> Block<'_, T> {
     fn subscription(&self) -> &Subscription<T> {
         // SAFETY: `Opaque` is transparent, and the block lies in a subscription.
-        unsafe { &*self.0.get().byte_sub(offset_of!(Subscription<T>, block)).cast() }
+        unsafe {
+            &*self
+                .0
+                .get()
+                .byte_sub(offset_of!(Subscription<T>, block))
+                .cast()
+        }
     }
 }
 

@@ -26,7 +26,7 @@ mod c {
             phys: u64,
             len: usize,
             prot: i32,
-            gfp: bindings::gfp_t
+            gfp: bindings::gfp_t,
         ) -> i32;
         pub(super) fn iommu_unmap(domain: &AnyDomain, iova: usize, len: usize) -> usize;
     });

@@ -4,9 +4,9 @@
 //!
 //! C header: [`include/linux/iommu.h`](srctree/include/linux/iommu.h)
 
-use crate::error::eopnotsupp;
 use crate::abi::{Object, Pass};
 use crate::bindings;
+use crate::error::eopnotsupp;
 use core::ptr::NonNull;
 use kernel::device::Device;
 use kernel::error::{from_err_ptr, to_result};
@@ -35,7 +35,7 @@ pub(super) mod c {
     crate::c_functions!(unsafe {
         pub(in crate::iommu) fn iommu_paging_domain_alloc_flags(
             dev: Translated<'_>,
-            flags: u32
+            flags: u32,
         ) -> *mut bindings::iommu_domain;
         pub(super) fn iommu_alloc_global_pasid(dev: Translated<'_>) -> bindings::ioasid_t;
         pub(super) fn iommu_free_global_pasid(pasid: bindings::ioasid_t);
@@ -48,12 +48,12 @@ pub(super) mod c {
             domain: &AnyDomain,
             dev: Translated<'_>,
             pasid: bindings::ioasid_t,
-            handle: *mut bindings::iommu_attach_handle
+            handle: *mut bindings::iommu_attach_handle,
         ) -> i32;
         pub(super) fn iommu_detach_device_pasid(
             domain: &AnyDomain,
             dev: &Device,
-            pasid: bindings::ioasid_t
+            pasid: bindings::ioasid_t,
         );
     });
 }
@@ -199,7 +199,12 @@ impl PasidAttachment {
             return Err(eopnotsupp());
         }
         let handle = core::ptr::null_mut();
-        to_result(c::iommu_attach_device_pasid(domain, dev, pasid.raw(), handle))?;
+        to_result(c::iommu_attach_device_pasid(
+            domain,
+            dev,
+            pasid.raw(),
+            handle,
+        ))?;
         Ok(Self {
             domain: domain.into(),
             dev: dev.0.into(),

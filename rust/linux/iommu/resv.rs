@@ -39,7 +39,7 @@ mod c {
             len: usize,
             prot: i32,
             kind: bindings::iommu_resv_type,
-            gfp: bindings::gfp_t
+            gfp: bindings::gfp_t,
         ) -> *mut bindings::iommu_resv_region;
     });
 }
@@ -66,8 +66,7 @@ impl ReservedRegions<'_> {
         }
 
         let len = usize::try_from(len)?;
-        let region =
-            c::iommu_alloc_resv_region(start.raw(), len, raw, kind, bindings::GFP_KERNEL);
+        let region = c::iommu_alloc_resv_region(start.raw(), len, raw, kind, bindings::GFP_KERNEL);
         if region.is_null() {
             return Err(ENOMEM);
         }
