@@ -13,20 +13,32 @@ use crate::ffi::{
 pub(crate) type Accessor =
     unsafe extern "C" fn(*mut Object, *mut Visitor, *const c_char, *mut c_void, Errp);
 
+/// Called by a bottom half or a timer, with what it was made with.
+pub(crate) type Callback = unsafe extern "C" fn(*mut c_void);
+
+/// Resets a device.
+pub(crate) type Reset = unsafe extern "C" fn(*mut Object);
+
 /// Called when a translation has become void (include/system/memory.h, `IOMMUNotify`).
 pub(crate) type IotlbNotify = unsafe extern "C" fn(*mut IotlbNotifier, *const TlbEntry);
 
 macro_rules! symbols {
     (
-        required { $($name:ident: $type:ty;)* }
-        optional { $($(#[$doc:meta])* $optional:ident: $optional_type:ty;)* }
+        required { $(fn $name:ident($($args:tt)*) $(-> $ret:ty)?;)* }
+        optional { $(
+            $(#[$doc:meta])* fn $optional:ident($($optional_args:tt)*) $(-> $optional_ret:ty)?;
+        )* }
         data { $($datum:ident: $datum_type:ty;)* }
     ) => {
         /// What QEMU offers. A required function that is missing is a refusal; an optional one costs a
         /// feature.
         pub(crate) struct Symbols {
-            $(pub(crate) $name: $type,)*
-            $($(#[$doc])* pub(crate) $optional: Option<$optional_type>,)*
+            $(pub(crate) $name: unsafe extern "C" fn($($args)*) $(-> $ret)?,)*
+            $(
+                $(#[$doc])*
+                pub(crate) $optional:
+                    Option<unsafe extern "C" fn($($optional_args)*) $(-> $optional_ret)?>,
+            )*
             $(pub(crate) $datum: *mut $datum_type,)*
         }
 
@@ -55,11 +67,11 @@ macro_rules! symbols {
                 }
                 Ok(Self {
                     // SAFETY: a function of that name; its type is what QEMU's headers declare.
-                    $($name: unsafe { function::<$type>(find(stringify!($name))) },)*
+                    $($name: unsafe { function(find(stringify!($name))) },)*
                     $($optional: {
                         let address = find(stringify!($optional));
                         // SAFETY: as above.
-                        (!address.is_null()).then(|| unsafe { function::<$optional_type>(address) })
+                        (!address.is_null()).then(|| unsafe { function(address) })
                     },)*
                     $($datum: find(stringify!($datum)).cast(),)*
                 })
@@ -89,100 +101,91 @@ unsafe fn function<F: Copy>(address: *mut c_void) -> F {
 symbols! {
     required {
         // qom/object.c
-        type_register_static: unsafe extern "C" fn(*const TypeInfo) -> *mut c_void;
-        object_class_by_name: unsafe extern "C" fn(*const c_char) -> *mut ObjectClass;
-        object_class_get_name: unsafe extern "C" fn(*mut ObjectClass) -> *const c_char;
-        object_class_get_parent: unsafe extern "C" fn(*mut ObjectClass) -> *mut ObjectClass;
-        object_class_is_abstract: unsafe extern "C" fn(*mut ObjectClass) -> bool;
-        object_class_property_add: unsafe extern "C" fn(
+        fn type_register_static(*const TypeInfo) -> *mut c_void;
+        fn object_class_by_name(*const c_char) -> *mut ObjectClass;
+        fn object_class_get_name(*mut ObjectClass) -> *const c_char;
+        fn object_class_get_parent(*mut ObjectClass) -> *mut ObjectClass;
+        fn object_class_is_abstract(*mut ObjectClass) -> bool;
+        fn object_class_property_add(
             *mut ObjectClass, *const c_char, *const c_char, Accessor, Accessor, *mut c_void, *mut c_void,
         ) -> *mut ObjectProperty;
-        object_class_property_set_description:
-            unsafe extern "C" fn(*mut ObjectClass, *const c_char, *const c_char);
-        object_new: unsafe extern "C" fn(*const c_char) -> *mut Object;
-        object_ref: unsafe extern "C" fn(*mut Object) -> *mut Object;
-        object_unref: unsafe extern "C" fn(*mut Object);
-        object_resolve_path_type:
-            unsafe extern "C" fn(*const c_char, *const c_char, *mut bool) -> *mut Object;
-        object_property_get_bool: unsafe extern "C" fn(*mut Object, *const c_char, Errp) -> bool;
-        visit_type_bool: unsafe extern "C" fn(*mut Visitor, *const c_char, *mut bool, Errp) -> bool;
-        visit_type_uint32: unsafe extern "C" fn(*mut Visitor, *const c_char, *mut u32, Errp) -> bool;
+        fn object_class_property_set_description(*mut ObjectClass, *const c_char, *const c_char);
+        fn object_new(*const c_char) -> *mut Object;
+        fn object_ref(*mut Object) -> *mut Object;
+        fn object_unref(*mut Object);
+        fn object_resolve_path_type(*const c_char, *const c_char, *mut bool) -> *mut Object;
+        fn object_property_get_bool(*mut Object, *const c_char, Errp) -> bool;
+        fn visit_type_bool(*mut Visitor, *const c_char, *mut bool, Errp) -> bool;
+        fn visit_type_uint32(*mut Visitor, *const c_char, *mut u32, Errp) -> bool;
 
         // util/error.c, util/error-report.c
-        error_setg_internal: unsafe extern "C" fn(
+        fn error_setg_internal(
             Errp, *const c_char, c_int, *const c_char, *const c_char, ...
         );
-        error_propagate: unsafe extern "C" fn(Errp, *mut QemuError);
-        error_report: unsafe extern "C" fn(*const c_char, ...);
-        warn_report: unsafe extern "C" fn(*const c_char, ...);
+        fn error_propagate(Errp, *mut QemuError);
+        fn error_report(*const c_char, ...);
+        fn warn_report(*const c_char, ...);
 
         // hw/core/qdev.c, hw/pci/pci.c, hw/pci/pcie.c, hw/pci/msix.c
-        device_class_set_legacy_reset:
-            unsafe extern "C" fn(*mut ObjectClass, unsafe extern "C" fn(*mut Object));
-        qdev_get_parent_bus: unsafe extern "C" fn(*mut Object) -> *mut PciBus;
-        pci_bus_is_express: unsafe extern "C" fn(*mut PciBus) -> bool;
-        pci_requester_id: unsafe extern "C" fn(*mut Object) -> u16;
-        pci_default_read_config: unsafe extern "C" fn(*mut Object, u32, c_int) -> u32;
-        pci_default_write_config: unsafe extern "C" fn(*mut Object, u32, u32, c_int);
-        pci_bridge_write_config: unsafe extern "C" fn(*mut Object, u32, u32, c_int);
-        pci_register_bar: unsafe extern "C" fn(*mut Object, c_int, u8, *mut MemoryRegion);
-        pci_device_iommu_address_space: unsafe extern "C" fn(*mut Object) -> *mut AddressSpace;
-        pcie_endpoint_cap_init: unsafe extern "C" fn(*mut Object, u8) -> c_int;
-        msix_init_exclusive_bar: unsafe extern "C" fn(*mut Object, u32, u8, Errp) -> c_int;
-        msix_uninit_exclusive_bar: unsafe extern "C" fn(*mut Object);
-        msix_vector_use: unsafe extern "C" fn(*mut Object, u32);
-        msix_notify: unsafe extern "C" fn(*mut Object, u32);
+        fn device_class_set_legacy_reset(*mut ObjectClass, Reset);
+        fn qdev_get_parent_bus(*mut Object) -> *mut PciBus;
+        fn pci_bus_is_express(*mut PciBus) -> bool;
+        fn pci_requester_id(*mut Object) -> u16;
+        fn pci_default_read_config(*mut Object, u32, c_int) -> u32;
+        fn pci_default_write_config(*mut Object, u32, u32, c_int);
+        fn pci_bridge_write_config(*mut Object, u32, u32, c_int);
+        fn pci_register_bar(*mut Object, c_int, u8, *mut MemoryRegion);
+        fn pci_device_iommu_address_space(*mut Object) -> *mut AddressSpace;
+        fn pcie_endpoint_cap_init(*mut Object, u8) -> c_int;
+        fn msix_init_exclusive_bar(*mut Object, u32, u8, Errp) -> c_int;
+        fn msix_uninit_exclusive_bar(*mut Object);
+        fn msix_vector_use(*mut Object, u32);
+        fn msix_notify(*mut Object, u32);
 
         // system/memory.c, system/physmem.c
-        memory_region_init_io: unsafe extern "C" fn(
+        fn memory_region_init_io(
             *mut MemoryRegion, *mut Object, *const RegionOps, *mut c_void, *const c_char, u64,
         );
-        memory_region_dispatch_read:
-            unsafe extern "C" fn(*mut MemoryRegion, u64, *mut u64, u32, u64) -> u32;
-        memory_region_dispatch_write:
-            unsafe extern "C" fn(*mut MemoryRegion, u64, u64, u32, u64) -> u32;
-        address_space_rw:
-            unsafe extern "C" fn(*mut AddressSpace, u64, u64, *mut c_void, u64, bool) -> u32;
+        fn memory_region_dispatch_read(*mut MemoryRegion, u64, *mut u64, u32, u64) -> u32;
+        fn memory_region_dispatch_write(*mut MemoryRegion, u64, u64, u32, u64) -> u32;
+        fn address_space_rw(*mut AddressSpace, u64, u64, *mut c_void, u64, bool) -> u32;
 
         // util/async.c, util/qemu-timer.c, util/main-loop.c
-        qemu_get_aio_context: unsafe extern "C" fn() -> *mut AioContext;
-        aio_bh_new_full: unsafe extern "C" fn(
-            *mut AioContext, unsafe extern "C" fn(*mut c_void), *mut c_void, *const c_char, *mut c_void,
+        fn qemu_get_aio_context() -> *mut AioContext;
+        fn aio_bh_new_full(
+            *mut AioContext, Callback, *mut c_void, *const c_char, *mut c_void,
         ) -> *mut Bh;
-        qemu_bh_schedule: unsafe extern "C" fn(*mut Bh);
-        qemu_bh_cancel: unsafe extern "C" fn(*mut Bh);
-        qemu_bh_delete: unsafe extern "C" fn(*mut Bh);
-        timer_init_full: unsafe extern "C" fn(
-            *mut Timer, *mut c_void, c_int, c_int, c_int, unsafe extern "C" fn(*mut c_void), *mut c_void,
+        fn qemu_bh_schedule(*mut Bh);
+        fn qemu_bh_cancel(*mut Bh);
+        fn qemu_bh_delete(*mut Bh);
+        fn timer_init_full(
+            *mut Timer, *mut c_void, c_int, c_int, c_int, Callback, *mut c_void,
         );
-        timer_mod_ns: unsafe extern "C" fn(*mut Timer, i64);
-        timer_del: unsafe extern "C" fn(*mut Timer);
-        qemu_clock_get_ns: unsafe extern "C" fn(c_int) -> i64;
+        fn timer_mod_ns(*mut Timer, i64);
+        fn timer_del(*mut Timer);
+        fn qemu_clock_get_ns(c_int) -> i64;
     }
     optional {
         /// Names the version in messages: { { i64 major, minor, micro } *, ... } *.
-        qmp_query_version: unsafe extern "C" fn(Errp) -> *const *const [i64; 3];
+        fn qmp_query_version(Errp) -> *const *const [i64; 3];
         /// Without it, no DMA with a PASID.
-        vtd_find_add_as: unsafe extern "C" fn(*mut Object, *mut PciBus, c_int, u32) -> *mut u8;
-        pcie_pasid_init: unsafe extern "C" fn(*mut Object, u16, u8, bool, bool);
-        pcie_pasid_enabled: unsafe extern "C" fn(*mut Object) -> bool;
-        pcie_ats_init: unsafe extern "C" fn(*mut Object, u16, bool);
-        pcie_ats_enabled: unsafe extern "C" fn(*mut Object) -> bool;
-        pcie_pri_init: unsafe extern "C" fn(*mut Object, u16, u32, bool);
-        pcie_pri_enabled: unsafe extern "C" fn(*mut Object) -> bool;
-        pcie_cap_flr_init: unsafe extern "C" fn(*mut Object);
-        pcie_cap_flr_write_config: unsafe extern "C" fn(*mut Object, u32, u32, c_int);
-        pci_ats_request_translation: unsafe extern "C" fn(
+        fn vtd_find_add_as(*mut Object, *mut PciBus, c_int, u32) -> *mut u8;
+        fn pcie_pasid_init(*mut Object, u16, u8, bool, bool);
+        fn pcie_pasid_enabled(*mut Object) -> bool;
+        fn pcie_ats_init(*mut Object, u16, bool);
+        fn pcie_ats_enabled(*mut Object) -> bool;
+        fn pcie_pri_init(*mut Object, u16, u32, bool);
+        fn pcie_pri_enabled(*mut Object) -> bool;
+        fn pcie_cap_flr_init(*mut Object);
+        fn pcie_cap_flr_write_config(*mut Object, u32, u32, c_int);
+        fn pci_ats_request_translation(
             *mut Object, u32, bool, bool, u64, usize, bool, *mut TlbEntry, usize, *mut u32,
         ) -> isize;
-        pci_iommu_init_iotlb_notifier:
-            unsafe extern "C" fn(*mut Object, *mut IotlbNotifier, IotlbNotify, *mut c_void) -> c_int;
-        pci_iommu_register_iotlb_notifier:
-            unsafe extern "C" fn(*mut Object, u32, *mut IotlbNotifier) -> c_int;
-        pci_iommu_unregister_iotlb_notifier:
-            unsafe extern "C" fn(*mut Object, u32, *mut IotlbNotifier) -> c_int;
-        migrate_add_blocker: unsafe extern "C" fn(Errp, Errp) -> c_int;
-        migrate_del_blocker: unsafe extern "C" fn(Errp);
+        fn pci_iommu_init_iotlb_notifier(*mut Object, *mut IotlbNotifier, IotlbNotify, *mut c_void) -> c_int;
+        fn pci_iommu_register_iotlb_notifier(*mut Object, u32, *mut IotlbNotifier) -> c_int;
+        fn pci_iommu_unregister_iotlb_notifier(*mut Object, u32, *mut IotlbNotifier) -> c_int;
+        fn migrate_add_blocker(Errp, Errp) -> c_int;
+        fn migrate_del_blocker(Errp);
     }
     data {
         address_space_memory: AddressSpace;
