@@ -7,7 +7,6 @@
  */
 #include <linux/iommu.h>
 #include <linux/iommu-aux.h>
-#include <linux/pci.h>
 #include <linux/slab.h>
 
 #include "bench.h"
@@ -86,7 +85,7 @@ static int measure_many(struct device *dev, struct iommu_domain **domains)
 	return err;
 }
 
-static int measure(struct device *dev)
+static int measure_enabled(struct device *dev)
 {
 	static const char *const names[] = {
 		"attach", "detach", "invalidation descriptors, attach",
@@ -96,8 +95,6 @@ static int measure(struct device *dev)
 	unsigned int made = 0, i;
 	int err;
 
-	/* Whatever boot left to be done is done by now. */
-	msleep(2000);
 	err = measure_attach(dev, 1, names);
 	if (err)
 		return err;
@@ -117,46 +114,16 @@ static int measure(struct device *dev)
 	return err;
 }
 
-static int probe(struct pci_dev *pdev, const struct pci_device_id *id)
+static int measure(struct device *dev)
 {
-	int err;
+	int err = iommu_enable_aux_domain(dev);
 
-	unit = ioremap(registers, SZ_4K);
-	if (!unit)
-		return -ENOMEM;
-	err = iommu_enable_aux_domain(&pdev->dev);
-	if (!err) {
-		err = measure(&pdev->dev);
-		iommu_disable_aux_domain(&pdev->dev);
-	}
-	iounmap(unit);
-	if (err) {
-		pci_err(pdev, "measuring failed: %d\n", err);
+	if (err)
 		return err;
-	}
-	file = debugfs_create_file("aux_bench", 0400, NULL, NULL, &results_fops);
-	return 0;
+	err = measure_enabled(dev);
+	iommu_disable_aux_domain(dev);
+	return err;
 }
 
-static void remove(struct pci_dev *pdev)
-{
-	debugfs_remove(file);
-}
-
-static const struct pci_device_id ids[] = {
-	{ PCI_DEVICE(0x1234, 0x510f) },
-	{ }
-};
-MODULE_DEVICE_TABLE(pci, ids);
-
-static struct pci_driver bench_driver = {
-	.name = "aux_bench",
-	.id_table = ids,
-	.probe = probe,
-	.remove = remove,
-};
-module_pci_driver(bench_driver);
-
-MODULE_AUTHOR("siov-rs developers");
+BENCH_DRIVER(0x510f);
 MODULE_DESCRIPTION("Costs of PASID attachments, for a guest under -icount");
-MODULE_LICENSE("GPL");

@@ -13,6 +13,7 @@
 #include <linux/io.h>
 #include <linux/ktime.h>
 #include <linux/module.h>
+#include <linux/pci.h>
 #include <linux/seq_file.h>
 #include <linux/vmstat.h>
 
@@ -92,5 +93,48 @@ static inline long table_pages(void)
 	msleep(3000);
 	return global_node_page_state(NR_IOMMU_PAGES);
 }
+
+/* What a module measures on the device that it is bound to. */
+static int measure(struct device *dev);
+
+static int probe(struct pci_dev *pdev, const struct pci_device_id *id)
+{
+	int err;
+
+	unit = ioremap(registers, SZ_4K);
+	if (!unit)
+		return -ENOMEM;
+	/* Whatever boot left to be done is done by then. */
+	msleep(2000);
+	err = measure(&pdev->dev);
+	iounmap(unit);
+	if (err) {
+		pci_err(pdev, "measuring failed: %d\n", err);
+		return err;
+	}
+	file = debugfs_create_file(KBUILD_MODNAME, 0400, NULL, NULL, &results_fops);
+	return 0;
+}
+
+static void remove(struct pci_dev *pdev)
+{
+	debugfs_remove(file);
+}
+
+#define BENCH_DRIVER(device_id)							\
+	static const struct pci_device_id ids[] = {				\
+		{ PCI_DEVICE(0x1234, device_id) },				\
+		{ }								\
+	};									\
+	MODULE_DEVICE_TABLE(pci, ids);						\
+	static struct pci_driver bench_driver = {				\
+		.name = KBUILD_MODNAME,						\
+		.id_table = ids,						\
+		.probe = probe,							\
+		.remove = remove,						\
+	};									\
+	module_pci_driver(bench_driver);					\
+	MODULE_AUTHOR("siov-rs developers");					\
+	MODULE_LICENSE("GPL")
 
 #endif

@@ -6,7 +6,6 @@
  * device does no DMA, so physical addresses need not exist.
  */
 #include <linux/iommu.h>
-#include <linux/pci.h>
 #include <linux/sizes.h>
 
 #include "bench.h"
@@ -112,8 +111,6 @@ static int measure(struct device *dev)
 
 	if (IS_ERR(domain))
 		return PTR_ERR(domain);
-	/* Whatever boot left to be done is done by now. */
-	msleep(2000);
 	err = measure_attach(dev);
 	if (err)
 		goto out_free;
@@ -134,42 +131,5 @@ out_free:
 	return err;
 }
 
-static int probe(struct pci_dev *pdev, const struct pci_device_id *id)
-{
-	int err;
-
-	unit = ioremap(registers, SZ_4K);
-	if (!unit)
-		return -ENOMEM;
-	err = measure(&pdev->dev);
-	iounmap(unit);
-	if (err) {
-		pci_err(pdev, "measuring failed: %d\n", err);
-		return err;
-	}
-	file = debugfs_create_file("iommu_bench", 0400, NULL, NULL, &results_fops);
-	return 0;
-}
-
-static void remove(struct pci_dev *pdev)
-{
-	debugfs_remove(file);
-}
-
-static const struct pci_device_id ids[] = {
-	{ PCI_DEVICE(0x1234, 0x11e8) },
-	{ }
-};
-MODULE_DEVICE_TABLE(pci, ids);
-
-static struct pci_driver bench_driver = {
-	.name = "iommu_bench",
-	.id_table = ids,
-	.probe = probe,
-	.remove = remove,
-};
-module_pci_driver(bench_driver);
-
-MODULE_AUTHOR("siov-rs developers");
+BENCH_DRIVER(0x11e8);
 MODULE_DESCRIPTION("Costs of IOMMU operations, for a guest under -icount");
-MODULE_LICENSE("GPL");
