@@ -16,7 +16,6 @@ guest_defaults() {
 	GUEST_COPY=()			# FILE[:PATH], PATH in the guest, default /siov/NAME
 	GUEST_PROGRAMS=()		# programs of the root, brought along with their libraries
 	GUEST_KSELFTESTS=()		# SUITE/PROGRAM of the kernel's own selftests
-	GUEST_STOCK=()			# stock modules, at /siov/stock/NAME.ko whatever we have of that name
 	GUEST_SAMPLES=()		# FOLDER/NAME of the kernel's samples, modules at /siov/samples/NAME.ko
 	GUEST_COMMANDS=()		# shell lines, each after the kind of its output, ktap or plain
 	GUEST_ACPI=			# arguments of dmar-table: a DMAR table in place of QEMU's
@@ -54,17 +53,6 @@ guest_find_plugins() {
 		if [ ! -e "$file" ]; then file=$BUILD/target/plugins/release/lib${file//-/_}.so; fi
 		expose "$file"
 		GUEST_PLUGINS[index]=$EXPOSED${item#"${item%%,*}"}
-	done
-}
-
-guest_add_stock() {
-	local name file
-	mkdir -p "$BUILD/stock"
-	for name in "${GUEST_STOCK[@]}"; do
-		file=$(in_root modinfo -b "${MODDIR%/lib/modules/*}" -k "$KREL" -n "$name")
-		in_root sh -c 'case $1 in *.xz) xz -dc "$1" ;; *.zst) zstd -qdc "$1" ;; *) cat "$1" ;; esac >"$2"' \
-			_ "$file" "$BUILD/stock/$name.ko"
-		GUEST_COPY+=("$BUILD/stock/$name.ko:/siov/stock/$name.ko")
 	done
 }
 
@@ -204,7 +192,6 @@ guest_add_kselftests() {
 
 guest_collect() {
 	guest_add_programs
-	guest_add_stock
 	guest_add_samples
 	guest_add_kselftests
 	guest_initramfs

@@ -72,7 +72,6 @@ scenario_set() {
 	acpi) GUEST_ACPI=$value ;;
 	monitor) GUEST_MONITOR=1 ;;
 	kselftest) GUEST_KSELFTESTS+=("$value") ;;
-	stock) GUEST_STOCK+=("$value") ;;
 	sample) GUEST_SAMPLES+=("$value") ;;
 	timeout) GUEST_TIMEOUT=$value ;;
 	icount) GUEST_ICOUNT=1 ;;
