@@ -75,10 +75,10 @@ void siov_helper_compose_dmar_msg(struct irq_data *data, u32 *address_lo, u32 *a
 	*value = msg.data;
 }
 
-void siov_helper_ratelimit_init(struct ratelimit_state *rs, int interval, int burst)
+/* In seconds: the HZ that bindgen finds is that of user space. */
+void siov_helper_ratelimit_init(struct ratelimit_state *rs, int seconds, int burst)
 {
-	ratelimit_state_init(rs, interval, burst);
-	ratelimit_set_flags(rs, RATELIMIT_MSG_ON_RELEASE);
+	ratelimit_state_init(rs, seconds * HZ, burst);
 }
 
 void siov_helper_udelay(unsigned long usecs)

@@ -24,7 +24,7 @@ int siov_helper_pci_ats_queue_depth(struct pci_dev *pdev);
 void siov_helper_compose_dmar_msg(struct irq_data *data, u32 *address_lo, u32 *address_hi,
 				  u32 *value);
 struct fwnode_handle *siov_helper_irq_domain_alloc_fwnode(const char *name);
-void siov_helper_ratelimit_init(struct ratelimit_state *rs, int interval, int burst);
+void siov_helper_ratelimit_init(struct ratelimit_state *rs, int seconds, int burst);
 void siov_helper_udelay(unsigned long usecs);
 void siov_helper_raw_spin_lock_init(raw_spinlock_t *lock, const char *name,
 				    struct lock_class_key *key);

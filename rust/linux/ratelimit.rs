@@ -27,11 +27,7 @@ impl RateLimit {
         pin_init!(Self {
             // SAFETY: The slot is valid for writes, and the structure is initialised in place.
             state <- Opaque::ffi_init(move |slot| unsafe {
-                bindings::siov_helper_ratelimit_init(
-                    slot,
-                    (seconds * bindings::HZ) as i32,
-                    burst as i32,
-                )
+                bindings::siov_helper_ratelimit_init(slot, seconds as i32, burst as i32)
             }),
             name,
         })

@@ -71,7 +71,7 @@ impl Faults {
             regs,
             cap,
             unit,
-            limit <- RateLimit::new(5, 10, c"vtd fault"),
+            limit <- RateLimit::new(5, 10, c"vtd blocked requests"),
             devices <- new_spinlock_irq!(KVec::new(), "vtd devices"),
             total: AtomicU64::new(0),
             lost: AtomicU64::new(0),
