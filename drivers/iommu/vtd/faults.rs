@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Blocked requests: the fault event interrupt, and what the records say (VT-d spec, chapter 7).
+//! Blocked requests: what the records say, and whom it concerns (VT-d spec, chapter 7).
 //!
-//! Locks: `devices` is taken in interrupt context, with no other lock held.
+//! Locks, both taken in interrupt context: `reading`, then `devices`.
 
 use crate::device::Device;
 use crate::registers::Registers;
@@ -11,7 +11,7 @@ use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::Arc;
 use linux::iommu::{DmaFault, FaultAccess, RawDmaFault};
-use linux::irq::{Message, MessageSource};
+use linux::irq::Message;
 use linux::new_spinlock_irq;
 use linux::ratelimit::RateLimit;
 use linux::sync::SpinLockIrq;
@@ -53,6 +53,9 @@ pub(crate) struct Faults {
     unit: CString,
     #[pin]
     limit: RateLimit,
+    /// Held by whoever reads records.
+    #[pin]
+    reading: SpinLockIrq<()>,
     /// Who sends requests through this unit.
     #[pin]
     devices: SpinLockIrq<KVec<Arc<Device>>>,
@@ -72,6 +75,7 @@ impl Faults {
             cap,
             unit,
             limit <- RateLimit::new(5, 10, c"vtd blocked requests"),
+            reading <- new_spinlock_irq!((), "vtd fault records"),
             devices <- new_spinlock_irq!(KVec::new(), "vtd devices"),
             total: AtomicU64::new(0),
             lost: AtomicU64::new(0),
@@ -168,16 +172,16 @@ impl Faults {
     fn status(&self) -> FaultStatus {
         FaultStatus::from_bits_retain(self.regs.read32(Reg32::Fsts))
     }
-}
 
-impl MessageSource for Faults {
-    fn set_message(&self, message: Message) {
+    /// Where the unit's interrupt goes.
+    pub(crate) fn set_message(&self, message: Message) {
         self.regs.write32(Reg32::Fedata, message.data);
         self.regs.write32(Reg32::Feaddr, message.address_low);
         self.regs.write32(Reg32::Feuaddr, message.address_high);
     }
 
-    fn set_masked(&self, masked: bool) {
+    /// Holds the unit's interrupt back, or lets it through.
+    pub(crate) fn set_masked(&self, masked: bool) {
         let mut control = EventControl::empty();
         control.set(EventControl::IM, masked);
         self.regs.write32(Reg32::Fectl, control.bits());
@@ -185,15 +189,25 @@ impl MessageSource for Faults {
         self.regs.read32(Reg32::Fectl);
     }
 
-    fn handle(&self) -> bool {
-        let status = self.status();
-        if !status.intersects(FaultStatus::PPF | FaultStatus::PFO) {
-            return false;
+    /// Reports what is recorded, and what is recorded meanwhile, for a bounded time. Says whether nothing is
+    /// pending any more; otherwise no interrupt will come for it.
+    pub(crate) fn report_pending(&self) -> bool {
+        const ROUNDS: u32 = 16;
+        let _reading = self.reading.lock();
+        for _ in 0..ROUNDS {
+            let status = self.status();
+            if !status.intersects(FaultStatus::PPF | FaultStatus::PFO) {
+                return true;
+            }
+            self.report_records(status);
         }
+        false
+    }
+
+    /// One round over the ring of records, from the oldest on.
+    fn report_records(&self, status: FaultStatus) {
         let records = self.cap.fault_records();
         let mut index = usize::from(status.first_record());
-        // One round over the ring of records, from the oldest on. What is recorded meanwhile raises
-        // the interrupt again.
         for _ in 0..records {
             let Some(offset) = self.cap.fault_record_offset(index % records) else {
                 break;
@@ -205,9 +219,10 @@ impl MessageSource for Faults {
             if !record.is_fault() {
                 break;
             }
-            self.report(record);
+            // First, so that what comes while this one is reported finds room.
             self.regs
                 .write32_at(offset + FaultRecord::CLEAR_OFFSET, FaultRecord::CLEAR);
+            self.report(record);
             index += 1;
         }
         if status.contains(FaultStatus::PFO) {
@@ -220,6 +235,5 @@ impl MessageSource for Faults {
             }
             self.regs.write32(Reg32::Fsts, FaultStatus::PFO.bits());
         }
-        true
     }
 }

@@ -4,6 +4,7 @@
 
 use crate::device::Device;
 use crate::error::Failure;
+use crate::fault_event::FaultEvent;
 use crate::faults::Faults;
 use crate::firmware::{Firmware, UnitDescription};
 use crate::pasid_table::PasidTable;
@@ -65,7 +66,7 @@ pub(crate) struct Unit {
     domains: AtomicU32,
     faults: Arc<Faults>,
     #[pin]
-    interrupt: Mutex<Option<MessageInterrupt<Faults>>>,
+    interrupt: Mutex<Option<MessageInterrupt<FaultEvent>>>,
 }
 
 impl Unit {
@@ -214,7 +215,8 @@ impl Unit {
 
     /// Starts listening for faults.
     pub(crate) fn listen(&self) -> Result {
-        let interrupt = MessageInterrupt::new(self.faults.clone(), c"vtd-fault")?;
+        let event = Arc::pin_init(FaultEvent::new(self.faults.clone()), GFP_KERNEL)?;
+        let interrupt = MessageInterrupt::new(event, c"vtd-fault")?;
         *self.interrupt.lock() = Some(interrupt);
         Ok(())
     }

@@ -10,11 +10,11 @@
 //!   requests find a context entry ([`root`]), which points to its PASID table ([`pasid_table`]),
 //!   whose entries point to the page tables of an address [`space`], which a [`domain`] hands to the
 //!   core;
-//! - [`queue`] makes the hardware forget, and [`faults`] tells what it blocked.
+//! - [`queue`] makes the hardware forget, and [`faults`] tells what it blocked, when [`fault_event`] says so.
 //!
 //! Locks, outermost first: the IOMMU core's (probe, group); mutexes: `Space::entries`, then
 //! `Device::attached`, `PasidTable::leaves`, `Unit::domain_ids`; spinlocks, with interrupts off:
-//! `Space::tags`, then `Faults::devices`, `RootTable::contexts`, `Queue::ring`.
+//! `Space::tags`, then `Faults::reading`, `Faults::devices`, `RootTable::contexts`, `Queue::ring`.
 
 use kernel::prelude::*;
 use kernel::str::CString;
@@ -27,6 +27,7 @@ mod device;
 mod domain;
 mod driver;
 mod error;
+mod fault_event;
 mod faults;
 mod firmware;
 mod pasid_table;

@@ -66,15 +66,18 @@ impl Edu {
         registers.write64(register::DMA_COMMAND, START | direction);
     }
 
+    /// Whether the copy that was begun last goes on.
+    pub fn is_busy(&self) -> bool {
+        self.registers.read64(register::DMA_COMMAND) & START != 0
+    }
+
     /// Waits for the end of the copy that was begun last.
     ///
     /// # Errors
     ///
     /// When it does not end.
     pub fn wait(&self) -> Result {
-        poll::until_true("edu ends a copy", || {
-            Ok(self.registers.read64(register::DMA_COMMAND) & START == 0)
-        })
+        poll::until_true("edu ends a copy", || Ok(!self.is_busy()))
     }
 
     /// Has the device read `len` bytes at `iova` into the start of its buffer.

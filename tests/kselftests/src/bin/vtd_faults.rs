@@ -209,7 +209,7 @@ fn storm(c: &mut Context) -> Result {
     // The first and the last interval need not lie within.
     let most = LIMIT.0 * ((seconds + 1) / LIMIT.1 + 2);
     ensure!(
-        lines != 0 && lines as u64 <= most,
+        lines as u64 <= most,
         "{lines} lines for {FAULTS} faults, at most {most}"
     );
     poll::until_true("the kernel says how many lines were held back", || {
@@ -228,6 +228,24 @@ fn flood(c: &mut Context) -> Result {
         Ok(faults::of(&function)? > before)
     })?;
     // All of it has been worked off when one more is counted once.
+    let engine = &c.engines[0];
+    faults::expect(&engine.function, 1, || engine.edu.write(NOWHERE, 16))
+}
+
+/// While one device keeps the recording registers busy, faults of others are lost. A unit raises no interrupt
+/// for that, and records nothing more until somebody has seen it.
+fn overflow(c: &mut Context) -> Result {
+    const TIMES: u64 = 10;
+    let before = faults::counter("fault-overflows")?;
+    poll::until_true("faults are lost", || {
+        c.engines
+            .iter()
+            .for_each(|engine| engine.edu.start_write(NOWHERE, 0, 16));
+        while c.engines.iter().any(|engine| engine.edu.is_busy()) {
+            c.card.fetch();
+        }
+        Ok(faults::counter("fault-overflows")? >= before + TIMES)
+    })?;
     let engine = &c.engines[0];
     faults::expect(&engine.function, 1, || engine.edu.write(NOWHERE, 16))
 }
@@ -264,6 +282,7 @@ fn main() -> ExitCode {
             )
             .case("1000 faults are 1000 interrupts and few lines", storm)
             .case("a flood is survived", flood)
+            .case("faults that are lost do not stop the rest", overflow)
             .case("without a fault there is no interrupt", quiet)
             .run()
     })
