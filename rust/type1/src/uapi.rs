@@ -45,7 +45,9 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 /// Writes `field` at `at`; does nothing where `bytes` is too short for it.
 pub(crate) fn put(bytes: &mut [u8], at: usize, field: &[u8]) {
     if let Some(place) = bytes.get_mut(at..at.saturating_add(field.len())) {
-        place.copy_from_slice(field);
+        // As `copy_from_slice()`, which would panic for lengths that differ: here the compiler need not see
+        // that they do not.
+        place.iter_mut().zip(field).for_each(|(to, from)| *to = *from);
     }
 }
 
