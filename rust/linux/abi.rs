@@ -8,10 +8,15 @@
 //! - [`Object`] marks a type as standing for a C structure;
 //! - [`c_functions!`](crate::c_functions) lists C functions that are safe to call with such references;
 //! - [`c_fields!`](crate::c_fields) lists fields of a C structure that are safe to read;
+//! - [`c_parts!`](crate::c_parts) lists objects that lie in one, or that it points to;
+//! - [`c_methods!`](crate::c_methods) lists its function pointers that are safe to call;
+//! - [`c_objects!`](crate::c_objects) declares types that stand for C structures that lock themselves;
+//! - [`c_arguments!`](crate::c_arguments) declares what they may take beside references;
 //! - [`callback1`] to [`callback7`] make of a function that takes such references one for C's tables.
 
 use core::ffi::c_void;
-use core::ops::Deref;
+use core::ops::{Deref, DerefMut};
+use core::sync::atomic::{AtomicBool, AtomicI32};
 use kernel::device::DeviceContext;
 use kernel::ffi::c_char;
 use kernel::prelude::*;
@@ -33,6 +38,14 @@ pub unsafe trait Object<C> {
 
 // SAFETY: `Device` is a transparent `Opaque`.
 unsafe impl<Ctx: DeviceContext> Object<bindings::device> for kernel::device::Device<Ctx> {}
+// SAFETY: `Mm` is a transparent `Opaque`.
+unsafe impl Object<bindings::mm_struct> for kernel::mm::Mm {}
+// SAFETY: `Task` is a transparent `Opaque`.
+unsafe impl Object<bindings::task_struct> for kernel::task::Task {}
+// SAFETY: Of the same layout, as C code that counts atomically sees it.
+unsafe impl Object<bindings::atomic_t> for AtomicI32 {}
+// SAFETY: Of the same layout.
+unsafe impl Object<bool> for AtomicBool {}
 
 /// What can be passed where a C function takes a `C`.
 pub trait Pass<C> {
@@ -162,6 +175,93 @@ macro_rules! c_fields {
     };
 }
 
+/// Lists objects that lie in the C structure behind a type (`= &field`), or that it points to
+/// (`= *field`), as methods that return references.
+///
+/// Whoever lists one says by `unsafe` that it is there, initialised and where it is, while there are
+/// references to the object, and argues it in a `SAFETY` comment.
+#[macro_export]
+macro_rules! c_parts {
+    (unsafe impl $object:ty: $c:ty { $(
+        $(#[$attribute:meta])*
+        $visibility:vis fn $name:ident() -> &$part:ty = $how:tt $($field:ident).+;
+    )* }) => {
+        impl $object {$(
+            $(#[$attribute])*
+            #[inline(always)]
+            $visibility fn $name(&self) -> &$part {
+                let object: *mut $c = $crate::abi::Object::<$c>::as_c(self);
+                // SAFETY: An object is valid, and the part as whoever lists it argues.
+                unsafe { $crate::abi::part(self, $crate::c_parts!(@ $how object $($field).+)) }
+            }
+        )*}
+    };
+    (@ & $object:ident $($field:ident).+) => { &raw mut (*$object).$($field).+ };
+    (@ * $object:ident $($field:ident).+) => { (*$object).$($field).+ };
+}
+
+/// For [`c_parts!`](crate::c_parts).
+///
+/// # Safety
+///
+/// `part` is valid and initialised as long as there are references to `whole`.
+#[doc(hidden)]
+#[inline(always)]
+pub unsafe fn part<W, C, T: Object<C>>(_whole: &W, part: *mut C) -> &T {
+    // SAFETY: As required of us, and an object is at the address of its structure.
+    unsafe { &*part.cast() }
+}
+
+/// Lists function pointers of the C structure behind a type, as methods that return the function;
+/// `None` for NULL.
+///
+/// Whoever lists one says by `unsafe` that it does not change, and demands nothing of its arguments but
+/// what the invariants of their types promise, and argues it in a `SAFETY` comment.
+#[macro_export]
+macro_rules! c_methods {
+    (unsafe impl $object:ty: $c:ty { $(
+        $(#[$attribute:meta])*
+        $visibility:vis fn $name:ident($($argument:ident: $ty:ty),* $(,)?) $(-> $ret:ty)?;
+    )* }) => {
+        impl $object {$(
+            $(#[$attribute])*
+            #[inline(always)]
+            $visibility fn $name(&self) -> Option<impl Fn($($ty),*) $(-> $ret)?> {
+                let object: *mut $c = $crate::abi::Object::<$c>::as_c(self);
+                // SAFETY: An object is valid, and the field constant as whoever lists it argues.
+                let function = unsafe { (*object).$name }?;
+                // SAFETY: As whoever lists the function argues.
+                Some(move |$($argument: $ty),*| unsafe {
+                    function($($crate::abi::Pass::pass($argument)),*)
+                })
+            }
+        )*}
+    };
+}
+
+/// Declares types that stand for C structures which C code initialises, locks and frees.
+///
+/// Whoever declares one says by `unsafe` that references are made to initialised structures only, and
+/// that what is done with them may be done in any thread, and argues it in a `SAFETY` comment.
+#[macro_export]
+macro_rules! c_objects {
+    (unsafe { $(
+        $(#[$attribute:meta])*
+        $visibility:vis struct $name:ident($c:ty);
+    )* }) => {$(
+        $(#[$attribute])*
+        #[repr(transparent)]
+        $visibility struct $name(::kernel::types::Opaque<$c>);
+
+        // SAFETY: A transparent `Opaque`, initialised as whoever declares it argues.
+        unsafe impl $crate::abi::Object<$c> for $name {}
+        // SAFETY: As whoever declares it argues.
+        unsafe impl Send for $name {}
+        // SAFETY: As whoever declares it argues.
+        unsafe impl Sync for $name {}
+    )*};
+}
+
 /// What a function may take where its C caller passes a `C`.
 ///
 /// # Safety
@@ -181,6 +281,25 @@ unsafe impl<C> Receive<*mut C> for *mut C {}
 // SAFETY: The same type.
 unsafe impl<C> Receive<*const C> for *const C {}
 
+/// Declares types of a pointer or a number that C code passes to callbacks.
+///
+/// Safe code cannot make them. Whoever declares one says by `unsafe` what is true of each that is passed
+/// to a function which has it as a parameter, and argues it in a `SAFETY` comment.
+#[macro_export]
+macro_rules! c_arguments {
+    (unsafe { $(
+        $(#[$attribute:meta])*
+        $visibility:vis struct $name:ident $(<$lifetime:lifetime>)? ($($inner:tt)*): $c:ty;
+    )* }) => {$(
+        $(#[$attribute])*
+        #[repr(transparent)]
+        $visibility struct $name $(<$lifetime>)? ($($inner)*);
+
+        // SAFETY: A transparent structure, and what is passed is as whoever declares it argues.
+        unsafe impl $(<$lifetime>)? $crate::abi::Receive<$c> for $name $(<$lifetime>)? {}
+    )*};
+}
+
 /// What a driver registered as its data, and gets back as a `void *`.
 #[repr(transparent)]
 pub struct Data<'a, T>(&'a T);
@@ -196,6 +315,32 @@ impl<T> Deref for Data<'_, T> {
 
 // SAFETY: A transparent pointer; the C side passes what was registered.
 unsafe impl<T> Receive<*mut c_void> for Data<'_, T> {}
+
+// SAFETY: As above, or NULL.
+unsafe impl<T> Receive<*mut c_void> for Option<Data<'_, T>> {}
+
+/// As [`Data`], for what is passed to a function that returns when it has called back.
+#[repr(transparent)]
+pub struct DataMut<'a, T>(&'a mut T);
+
+impl<T> Deref for DataMut<'_, T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        self.0
+    }
+}
+
+impl<T> DerefMut for DataMut<'_, T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut T {
+        self.0
+    }
+}
+
+// SAFETY: A transparent pointer; the C side passes what was registered, in one call at a time.
+unsafe impl<T> Receive<*mut c_void> for DataMut<'_, T> {}
 
 /// Defines a function that makes a pointer for C's tables.
 macro_rules! callback {

@@ -40,7 +40,7 @@ fn available_instances(ty: &Type, page: Page<'_>) -> Result<usize> {
 }
 
 /// `EAGAIN` for a device that is still being made, `ENODEV` when its parent is leaving and removes it.
-fn remove(_: &Mdev, mdev: &Device<Mdev>, text: Text<'_>, remover: Remover<'_>) -> Result {
+fn remove(_: &Mdev, mdev: &Device<Mdev>, text: Text<'_>, remover: Remover<'_, Mdev>) -> Result {
     if text.number().map_err(|_| EINVAL)? == 0 {
         return Ok(());
     }
@@ -49,6 +49,6 @@ fn remove(_: &Mdev, mdev: &Device<Mdev>, text: Text<'_>, remover: Remover<'_>) -
     if !mdev.is_active() {
         return Err(EAGAIN);
     }
-    remover.remove(mdev, &parent);
+    remover.remove(&parent);
     Ok(())
 }

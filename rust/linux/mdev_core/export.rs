@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The functions that other modules call, for [`export!`](crate::export).
+//!
+//! Their parameters are references, and types that safe code cannot make: C callers pass what these
+//! promise, as `include/linux/mdev.h` demands.
 
-use crate::parent::{Leaving, New};
-use crate::{Core, Device};
+pub use crate::c::Driver;
+pub use crate::parent::{Blank, Leaving, Types};
+
+use crate::parent::New;
+use crate::Core;
 use kernel::error::from_result;
 use kernel::prelude::*;
+use linux::abi::Object;
 use linux::bindings;
 
 /// Defines the C functions of `include/linux/mdev.h` for the core of this type.
@@ -15,50 +22,34 @@ use linux::bindings;
 macro_rules! export {
     ($core:ty) => {
         const _: () = {
+            use ::kernel::device::Device;
             use ::kernel::ffi::{c_int, c_uint};
-            use ::linux::bindings;
-            use $crate::export;
+            use $crate::export::{self, Blank, Driver, Leaving, Types};
 
-            /// # Safety
-            ///
-            /// As the C function demands.
             #[no_mangle]
-            unsafe extern "C" fn mdev_register_parent(
-                parent: *mut bindings::mdev_parent,
-                dev: *mut bindings::device,
-                driver: *mut bindings::mdev_driver,
-                types: *mut *mut bindings::mdev_type,
+            extern "C" fn mdev_register_parent(
+                parent: Blank<'_>,
+                dev: &Device,
+                driver: &Driver,
+                types: Types<'_>,
                 count: c_uint,
             ) -> c_int {
-                // SAFETY: As required of us.
-                unsafe { export::register_parent::<$core>(parent, dev, driver, types, count) }
+                export::register_parent::<$core>(parent, dev, driver, types, count)
             }
 
-            /// # Safety
-            ///
-            /// As the C function demands.
             #[no_mangle]
-            unsafe extern "C" fn mdev_unregister_parent(parent: *mut bindings::mdev_parent) {
-                // SAFETY: As required of us.
-                unsafe { export::unregister_parent::<$core>(parent) }
+            extern "C" fn mdev_unregister_parent(parent: Leaving<'_>) {
+                export::unregister_parent::<$core>(parent)
             }
 
-            /// # Safety
-            ///
-            /// As the C function demands.
             #[no_mangle]
-            unsafe extern "C" fn mdev_register_driver(driver: *mut bindings::mdev_driver) -> c_int {
-                // SAFETY: As required of us.
-                unsafe { export::register_driver(driver) }
+            extern "C" fn mdev_register_driver(driver: &Driver) -> c_int {
+                export::register_driver(driver)
             }
 
-            /// # Safety
-            ///
-            /// As the C function demands.
             #[no_mangle]
-            unsafe extern "C" fn mdev_unregister_driver(driver: *mut bindings::mdev_driver) {
-                // SAFETY: As required of us.
-                unsafe { export::unregister_driver(driver) }
+            extern "C" fn mdev_unregister_driver(driver: &Driver) {
+                export::unregister_driver(driver)
             }
         };
     };
@@ -71,54 +62,43 @@ macro_rules! export_device_functions {
     ($core:ty: $($name:ident($($arg:ident: $ty:ty),*) -> $ret:ty = $function:path;)*) => {
         const _: () = {
             $(
-                /// # Safety
-                ///
-                /// `dev` is null or a valid device, as C callers know to pass.
                 #[no_mangle]
-                unsafe extern "C" fn $name(
-                    dev: *mut ::linux::bindings::device,
+                extern "C" fn $name(
+                    dev: Option<&::kernel::device::Device>,
                     $($arg: $ty),*
                 ) -> $ret {
-                    // SAFETY: As required of us.
-                    $function(unsafe { $crate::export::device::<$core>(dev) }, $($arg),*)
+                    $function(dev.and_then($crate::Device::<$core>::from_dev), $($arg),*)
                 }
             )*
         };
     };
 }
 
-/// # Safety
-///
-/// As `mdev_register_parent()` demands.
-pub unsafe fn register_parent<T: Core>(
-    parent: *mut bindings::mdev_parent,
-    dev: *mut bindings::device,
-    driver: *mut bindings::mdev_driver,
-    types: *mut *mut bindings::mdev_type,
+/// `mdev_register_parent()`.
+pub fn register_parent<T: Core>(
+    parent: Blank<'_>,
+    dev: &kernel::device::Device,
+    driver: &Driver,
+    types: Types<'_>,
     count: u32,
 ) -> i32 {
     from_result(|| {
         let core = T::slot().get().ok_or(ENODEV)?;
-        // SAFETY: As required of us.
-        core.register_parent(unsafe { New::of(parent, dev, driver, types, count) })?;
+        core.register_parent(New::of(parent, dev, driver, types, count))?;
         Ok(0)
     })
 }
 
-/// # Safety
-///
-/// As `mdev_unregister_parent()` demands.
-pub unsafe fn unregister_parent<T: Core>(parent: *mut bindings::mdev_parent) {
+/// `mdev_unregister_parent()`.
+pub fn unregister_parent<T: Core>(parent: Leaving<'_>) {
     if let Some(core) = T::slot().get() {
-        // SAFETY: As required of us.
-        core.unregister_parent(unsafe { Leaving::of(parent) });
+        core.unregister_parent(parent);
     }
 }
 
-/// # Safety
-///
-/// As `mdev_register_driver()` demands.
-pub unsafe fn register_driver(driver: *mut bindings::mdev_driver) -> i32 {
+/// `mdev_register_driver()`.
+pub fn register_driver(driver: &Driver) -> i32 {
+    let driver = driver.as_c();
     // SAFETY: The driver is the caller's until it is registered.
     unsafe {
         if (*driver).device_api.is_null() {
@@ -129,18 +109,8 @@ pub unsafe fn register_driver(driver: *mut bindings::mdev_driver) -> i32 {
     }
 }
 
-/// # Safety
-///
-/// As `mdev_unregister_driver()` demands.
-pub unsafe fn unregister_driver(driver: *mut bindings::mdev_driver) {
-    // SAFETY: As required of us.
-    unsafe { bindings::driver_unregister(&raw mut (*driver).driver) };
-}
-
-/// # Safety
-///
-/// `dev` is null or valid for `'a`.
-pub unsafe fn device<'a, T: Core>(dev: *mut bindings::device) -> Option<&'a Device<T>> {
-    // SAFETY: As required of us.
-    unsafe { Device::from_dev(dev) }
+/// `mdev_unregister_driver()`.
+pub fn unregister_driver(driver: &Driver) {
+    // SAFETY: C code unregisters what it has registered.
+    unsafe { bindings::driver_unregister(&raw mut (*driver.as_c()).driver) };
 }

@@ -16,6 +16,7 @@
 
 mod abi;
 mod bus;
+mod c;
 mod device;
 #[doc(hidden)]
 pub mod export;
@@ -31,6 +32,7 @@ use kernel::prelude::*;
 
 /// The identity of a mediated device (`guid_t`), in the order of its bytes in memory.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[repr(transparent)]
 pub struct Uuid([u8; 16]);
 
 /// An implementation of the mdev core. Functions are called without locks of this crate's held.

@@ -4,29 +4,44 @@
 //!
 //! C header: [`include/linux/sysfs.h`](srctree/include/linux/sysfs.h)
 
-use crate::{Core, Device, Shared, Type};
+use crate::{c, Core, Device, Shared, Type, Uuid};
 use core::marker::PhantomData;
 use kernel::error::{from_result, to_result};
+use kernel::ffi::c_char;
 use kernel::prelude::*;
+use linux::abi::{callback1, callback3, callback4, Object, Pass, Receive};
 use linux::bindings;
+use linux::kobject::Kobject;
 use siov_types::PAGE_SIZE;
 
-/// What reading a file returns: at most one page.
-pub struct Page<'a>(&'a mut [u8; PAGE_SIZE as usize]);
+// SAFETY: Sysfs passes these to our functions: for the kobject of a type, or one of the files of a device;
+// a page to write to, for the function alone; and what was written, of a length, with a NUL behind it.
+linux::c_arguments!(unsafe {
+    /// The folder of a type.
+    pub(crate) struct TypeFolder<'a>(&'a Kobject): *mut bindings::kobject;
+    /// What reading a file returns: at most one page.
+    pub struct Page<'a>(&'a mut [u8; PAGE_SIZE as usize]): *mut c_char;
+    struct TextStart<'a>(*const c_char, PhantomData<&'a [u8]>): *const c_char;
+    struct TextLen(usize): usize;
+    /// A file of a device.
+    struct File<'a>(&'a bindings::device_attribute): *mut bindings::device_attribute;
+});
+
+impl TypeFolder<'_> {
+    pub(crate) fn ty(&self) -> &Type {
+        let kobj = self.0.as_c();
+        // SAFETY: It lies in a type.
+        unsafe { &*kernel::container_of!(kobj, bindings::mdev_type, kobj).cast() }
+    }
+}
+
+impl Pass<*mut c_char> for &mut Page<'_> {
+    fn pass(self) -> *mut c_char {
+        self.0.as_mut_ptr().cast()
+    }
+}
 
 impl Page<'_> {
-    /// # Safety
-    ///
-    /// `buf` is the page that sysfs passes to a `show` function, valid for `'a`.
-    unsafe fn from_raw<'a>(buf: *mut kernel::ffi::c_char) -> Page<'a> {
-        // SAFETY: As required of us.
-        Page(unsafe { &mut *buf.cast() })
-    }
-
-    pub(crate) fn as_ptr(&self) -> *mut kernel::ffi::c_char {
-        self.0.as_ptr().cast_mut().cast()
-    }
-
     /// What a C function says that it wrote to the page.
     pub(crate) fn written(self, len: isize) -> Result<usize> {
         usize::try_from(len).map_err(|_| Error::from_errno(len as i32))
@@ -49,13 +64,17 @@ impl Page<'_> {
 #[derive(Clone, Copy)]
 pub struct Text<'a>(&'a [u8]);
 
+impl Pass<*const c_char> for Text<'_> {
+    fn pass(self) -> *const c_char {
+        self.0.as_ptr().cast()
+    }
+}
+
 impl<'a> Text<'a> {
-    /// # Safety
-    ///
-    /// `buf` is what sysfs passes to a `store` function, valid for `'a`.
-    unsafe fn from_raw(buf: *const kernel::ffi::c_char, len: usize) -> Self {
-        // SAFETY: As required of us.
-        Self(unsafe { core::slice::from_raw_parts(buf.cast(), len) })
+    /// Of the arguments of one call.
+    fn new(start: TextStart<'a>, len: &TextLen) -> Self {
+        // SAFETY: So many bytes are there.
+        Self(unsafe { core::slice::from_raw_parts(start.0.cast(), len.0) })
     }
 
     /// The bytes that were written.
@@ -70,8 +89,7 @@ impl<'a> Text<'a> {
     /// `EINVAL` for all that is no number, `ERANGE` for one that does not fit.
     pub fn number(self) -> Result<u64> {
         let mut value = 0;
-        // SAFETY: The text ends with a NUL.
-        to_result(unsafe { bindings::kstrtoull(self.0.as_ptr().cast(), 0, &raw mut value) })?;
+        to_result(c::kstrtoull(self, 0, &mut value))?;
         Ok(value)
     }
 
@@ -80,11 +98,10 @@ impl<'a> Text<'a> {
     /// # Errors
     ///
     /// `EINVAL` for what is none.
-    pub fn uuid(self) -> Result<crate::Uuid> {
-        let mut guid = bindings::guid_t::default();
-        // SAFETY: The text ends with a NUL, where the function stops.
-        to_result(unsafe { bindings::guid_parse(self.0.as_ptr().cast(), &raw mut guid) })?;
-        Ok(crate::Uuid(guid.b))
+    pub fn uuid(self) -> Result<Uuid> {
+        let mut uuid = Uuid([0; 16]);
+        to_result(c::guid_parse(self, &mut uuid))?;
+        Ok(uuid)
     }
 }
 
@@ -139,21 +156,16 @@ impl<T: Core> TypeAttribute<T> {
     pub const fn only_if(self, visible: fn(&Type) -> bool) -> Self {
         Self { visible, ..self }
     }
-
-    /// # Safety
-    ///
-    /// `attr` is the first field of one of these, which lives for ever.
-    unsafe fn from_raw(attr: *mut bindings::attribute) -> &'static Self {
-        // SAFETY: As required of us.
-        unsafe { &*attr.cast_const().cast() }
-    }
 }
+
+// SAFETY: Of our own lists only, whose elements begin with the C structure and live for ever.
+unsafe impl<T: Core> Receive<*mut bindings::attribute> for &TypeAttribute<T> {}
 
 /// Writes what a file of a mediated device shows, and says how many bytes that is.
 pub type DeviceShow<T> = fn(&Device<T>, Page<'_>) -> Result<usize>;
 
 /// Does what was written to a file of a mediated device.
-pub type DeviceStore<T> = fn(&T, &Device<T>, Text<'_>, Remover<'_>) -> Result;
+pub type DeviceStore<T> = fn(&T, &Device<T>, Text<'_>, Remover<'_, T>) -> Result;
 
 /// A file of a mediated device.
 pub struct DeviceAttribute<T: Core> {
@@ -183,17 +195,19 @@ impl<T: Core> DeviceAttribute<T> {
 }
 
 /// The right of a file's `store` function to remove its own device.
-pub struct Remover<'a> {
-    attr: &'a bindings::device_attribute,
+pub struct Remover<'a, T: Core> {
+    mdev: &'a Device<T>,
+    file: File<'a>,
 }
 
-impl Remover<'_> {
+impl<T: Core> Remover<'_, T> {
     /// Removes the device, unless somebody else is about to: removing it waits for all who use its
     /// files, except for the one who removes it by a file of its own.
-    pub fn remove<T: Core>(self, mdev: &Device<T>, parent: &Shared<'_>) {
+    pub fn remove(self, parent: &Shared<'_>) {
+        let dev = self.mdev.dev().as_c();
         // SAFETY: The file that is being written belongs to the device.
-        if unsafe { bindings::device_remove_file_self(mdev.raw_dev(), self.attr) } {
-            mdev.remove(parent);
+        if unsafe { bindings::device_remove_file_self(dev, self.file.0) } {
+            self.mdev.remove(parent);
         }
     }
 }
@@ -220,7 +234,7 @@ impl<T: Core> Tables<T> {
 
     const TYPE_GROUP: &'static bindings::attribute_group = &bindings::attribute_group {
         __bindgen_anon_1: bindings::attribute_group__bindgen_ty_1 {
-            is_visible: Some(Self::type_is_visible),
+            is_visible: Some(callback3(Self::type_is_visible)),
         },
         __bindgen_anon_2: bindings::attribute_group__bindgen_ty_2 {
             attrs_const: Self::TYPE_LIST.as_ptr(),
@@ -232,13 +246,13 @@ impl<T: Core> Tables<T> {
         &[&raw const *Self::TYPE_GROUP, core::ptr::null()];
 
     const TYPE_OPS: &'static bindings::sysfs_ops = &bindings::sysfs_ops {
-        show: Some(Self::type_show),
-        store: Some(Self::type_store),
+        show: Some(callback3(Self::type_show)),
+        store: Some(callback4(Self::type_store)),
     };
 
     /// Of a type's kobject.
     pub(crate) const TYPE: &'static bindings::kobj_type = &bindings::kobj_type {
-        release: Some(Type::release),
+        release: Some(callback1(Type::release)),
         sysfs_ops: Self::TYPE_OPS,
         default_groups: Self::TYPE_GROUPS.as_ptr().cast_mut(),
         ..pin_init::zeroed()
@@ -283,118 +297,76 @@ impl<T: Core> Tables<T> {
         bindings::device_attribute {
             attr: attribute(file.name, if file.show.is_some() { 0o444 } else { 0o200 }),
             __bindgen_anon_1: bindings::device_attribute__bindgen_ty_1 {
-                show: Some(Self::device_show::<N>),
+                show: Some(callback3(Self::device_show::<N>)),
             },
             __bindgen_anon_2: bindings::device_attribute__bindgen_ty_2 {
-                store: Some(Self::device_store::<N>),
+                store: Some(callback4(Self::device_store::<N>)),
             },
         }
     }
 
-    /// # Safety
-    ///
-    /// Called by sysfs for a type and one of our attributes.
-    unsafe extern "C" fn type_is_visible(
-        kobj: *mut bindings::kobject,
-        attr: *mut bindings::attribute,
+    extern "C" fn type_is_visible(
+        folder: TypeFolder<'_>,
+        attr: &TypeAttribute<T>,
         _n: i32,
     ) -> bindings::umode_t {
-        // SAFETY: As required of us.
-        let (ty, attr) = unsafe { (Type::from_kobj(kobj), TypeAttribute::<T>::from_raw(attr)) };
-        if (attr.visible)(ty) {
+        if (attr.visible)(folder.ty()) {
             attr.attr.mode
         } else {
             0
         }
     }
 
-    /// # Safety
-    ///
-    /// Called by sysfs for a type, one of our attributes, and a buffer of one page.
-    unsafe extern "C" fn type_show(
-        kobj: *mut bindings::kobject,
-        attr: *mut bindings::attribute,
-        buf: *mut kernel::ffi::c_char,
+    extern "C" fn type_show(
+        folder: TypeFolder<'_>,
+        attr: &TypeAttribute<T>,
+        page: Page<'_>,
     ) -> isize {
-        // SAFETY: As required of us.
-        let (ty, attr, page) = unsafe {
-            (
-                Type::from_kobj(kobj),
-                TypeAttribute::<T>::from_raw(attr),
-                Page::from_raw(buf),
-            )
-        };
         from_result(|| {
             let show = attr.show.ok_or(EIO)?;
-            Ok(show(ty, page)? as isize)
+            Ok(show(folder.ty(), page)? as isize)
         })
     }
 
-    /// # Safety
-    ///
-    /// Called by sysfs for a type, one of our attributes, and `len` bytes with a NUL behind.
-    unsafe extern "C" fn type_store(
-        kobj: *mut bindings::kobject,
-        attr: *mut bindings::attribute,
-        buf: *const kernel::ffi::c_char,
-        len: usize,
+    extern "C" fn type_store(
+        folder: TypeFolder<'_>,
+        attr: &TypeAttribute<T>,
+        text: TextStart<'_>,
+        len: TextLen,
     ) -> isize {
-        // SAFETY: As required of us.
-        let (ty, attr, text) = unsafe {
-            (
-                Type::from_kobj(kobj),
-                TypeAttribute::<T>::from_raw(attr),
-                Text::from_raw(buf, len),
-            )
-        };
         from_result(|| {
             let store = attr.store.ok_or(EIO)?;
             let core = T::slot().get().ok_or(ENODEV)?;
-            store(core, ty, text)?;
-            Ok(len as isize)
+            store(core, folder.ty(), Text::new(text, &len))?;
+            Ok(len.0 as isize)
         })
     }
 
-    /// # Safety
-    ///
-    /// Called by sysfs for a mediated device, with a buffer of one page.
-    unsafe extern "C" fn device_show<const N: usize>(
-        dev: *mut bindings::device,
-        _attr: *mut bindings::device_attribute,
-        buf: *mut kernel::ffi::c_char,
+    extern "C" fn device_show<const N: usize>(
+        mdev: &Device<T>,
+        _file: File<'_>,
+        page: Page<'_>,
     ) -> isize {
         from_result(|| {
-            // SAFETY: As required of us.
-            let (mdev, page) = unsafe {
-                (
-                    Device::<T>::from_dev(dev).ok_or(ENODEV)?,
-                    Page::from_raw(buf),
-                )
-            };
             let show = T::DEVICE_ATTRIBUTES.get(N).and_then(|a| a.show);
             Ok(show.ok_or(EIO)?(mdev, page)? as isize)
         })
     }
 
-    /// # Safety
-    ///
-    /// Called by sysfs for a mediated device, with `len` bytes and a NUL behind.
-    unsafe extern "C" fn device_store<const N: usize>(
-        dev: *mut bindings::device,
-        attr: *mut bindings::device_attribute,
-        buf: *const kernel::ffi::c_char,
-        len: usize,
+    extern "C" fn device_store<const N: usize>(
+        mdev: &Device<T>,
+        file: File<'_>,
+        text: TextStart<'_>,
+        len: TextLen,
     ) -> isize {
         from_result(|| {
             // A file that removes its device must not lose the device on the way.
-            // SAFETY: As required of us.
-            let mdev = unsafe { Device::<T>::from_dev(dev) }.ok_or(ENODEV)?.get();
-            // SAFETY: As required of us; the attribute is constant.
-            let (text, remover) = unsafe { (Text::from_raw(buf, len), Remover { attr: &*attr }) };
+            let mdev = mdev.get();
+            let remover = Remover { mdev: &mdev, file };
             let core = T::slot().get().ok_or(ENODEV)?;
             let store = T::DEVICE_ATTRIBUTES.get(N).and_then(|a| a.store);
-            store.ok_or(EIO)?(core, &mdev, text, remover)?;
-            Ok(len as isize)
+            store.ok_or(EIO)?(core, &mdev, Text::new(text, &len), remover)?;
+            Ok(len.0 as isize)
         })
     }
 }
