@@ -19,12 +19,12 @@ pub mod pci;
 pub mod pci_driver;
 pub mod poll;
 pub mod ratelimit;
-pub mod raw;
 pub mod rwsem;
 mod show;
 pub mod symbol;
 pub mod sync;
 pub mod syscore;
+pub mod sysfs;
 pub mod vec;
 pub mod work;
 

@@ -40,3 +40,35 @@ impl Drop for Symbol {
         unsafe { bindings::__symbol_put(self.name.as_char_ptr()) };
     }
 }
+
+/// Lists functions of modules that may or may not be there, as types that keep the module.
+///
+/// Whoever lists one says by `unsafe` that a symbol of this name is a function whose C parameters are
+/// passed as these types are, and that demands nothing of its arguments but what the invariants of their
+/// types promise, and argues it in a `SAFETY` comment.
+#[macro_export]
+macro_rules! symbol_functions {
+    (unsafe { $(
+        $(#[$attribute:meta])*
+        $visibility:vis struct $type:ident =
+            fn $name:ident $(<$lifetime:lifetime>)? ($($argument:ident: $ty:ty),* $(,)?) $(-> $ret:ty)?;
+    )* }) => {$(
+        $(#[$attribute])*
+        $visibility struct $type($crate::symbol::Symbol);
+
+        impl $type {
+            /// The function, if a module with it is loaded.
+            $visibility fn get() -> Option<Self> {
+                $crate::symbol::Symbol::get(::kernel::c_str!(stringify!($name))).map(Self)
+            }
+
+            /// Calls it.
+            $visibility fn call $(<$lifetime>)? (&self, $($argument: $ty),*) $(-> $ret)? {
+                type Function = $(for<$lifetime>)? extern "C" fn($($ty),*) $(-> $ret)?;
+                // SAFETY: As whoever lists the function argues; it is there as long as its symbol is held.
+                let function: Function = unsafe { core::mem::transmute(self.0.address()) };
+                function($($argument),*)
+            }
+        }
+    )*};
+}

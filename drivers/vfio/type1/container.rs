@@ -11,8 +11,8 @@ use kernel::uaccess::{UserPtr, UserSlice};
 use linux::bindings;
 use linux::ratelimit::RateLimit;
 use linux_vfio_iommu::access::Buffer;
-use linux_vfio_iommu::container::{Container, DeviceRef, DomainPtr, GroupKind, Pages};
-use linux_vfio_iommu::device::Devices;
+use linux_vfio_iommu::container::{Container, DomainPtr, GroupKind, Pages};
+use linux_vfio_iommu::device::{Devices, VfioDevice};
 use linux_vfio_iommu::group::Group;
 
 const fn request(number: u32) -> u32 {
@@ -144,18 +144,18 @@ impl Container for Type1 {
         self.unpin(iova, count);
     }
 
-    fn register_device(&self, device: DeviceRef) {
+    fn register_device(&self, device: &VfioDevice) {
         if device.pins() {
             let mut state = self.state.lock();
-            self.devices.add(&device);
+            self.devices.add(device);
             state.devices = state.devices.wrapping_add(1);
         }
     }
 
-    fn unregister_device(&self, device: DeviceRef) {
+    fn unregister_device(&self, device: &VfioDevice) {
         if device.pins() {
             let mut state = self.state.lock();
-            self.devices.remove(&device);
+            self.devices.remove(device);
             state.devices = state.devices.wrapping_sub(1);
         }
     }
@@ -168,6 +168,6 @@ impl Container for Type1 {
         let state = self.state.lock();
         let mut domains = state.space.domains().iter();
         let domain = domains.find(|d| d.members().iter().any(|m| *m.group() == group))?;
-        DomainPtr::of(domain)
+        Some(DomainPtr::of(domain))
     }
 }

@@ -4,12 +4,14 @@
 
 use core::ffi::c_void;
 use core::marker::PhantomPinned;
+use core::sync::atomic::{AtomicPtr, Ordering};
 use kernel::device::Device;
 use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
+use linux::abi::{callback2, Data, Object};
+use linux::bindings;
 use linux::iommu::{AnyDomain, DmaFault};
-use linux::{bindings, raw};
 
 /// Who is told.
 pub trait OnFault: Send + Sync + 'static {
@@ -20,17 +22,13 @@ pub trait OnFault: Send + Sync + 'static {
 /// Tells an [`OnFault`] of the faults of one domain's PASID on one device, until it is dropped.
 #[pin_data(PinnedDrop)]
 pub struct FaultHandler<T: OnFault> {
-    domain: *mut bindings::iommu_domain,
+    // Compared with others only: it may be gone.
+    domain: AtomicPtr<bindings::iommu_domain>,
     dev: ARef<Device>,
     listener: T,
     #[pin]
     _pin: PhantomPinned,
 }
-
-// SAFETY: The domain is only compared with others.
-unsafe impl<T: OnFault> Send for FaultHandler<T> {}
-// SAFETY: As above.
-unsafe impl<T: OnFault> Sync for FaultHandler<T> {}
 
 impl<T: OnFault> FaultHandler<T> {
     /// Registers `listener` for `domain`, which is attached to `dev` in auxiliary mode.
@@ -41,7 +39,7 @@ impl<T: OnFault> FaultHandler<T> {
     pub fn new(domain: &AnyDomain, dev: &Device, listener: T) -> Result<Pin<KBox<Self>>> {
         let this = KBox::pin_init(
             pin_init!(Self {
-                domain: raw::domain(domain),
+                domain: AtomicPtr::new(domain.as_c()),
                 dev: dev.into(),
                 listener,
                 _pin: PhantomPinned,
@@ -52,13 +50,17 @@ impl<T: OnFault> FaultHandler<T> {
         // which waits until it does not run.
         to_result(unsafe {
             bindings::iommu_aux_register_fault_handler(
-                this.domain,
-                raw::device(&this.dev),
-                Some(Self::call),
+                this.domain(),
+                this.dev.as_c(),
+                Some(callback2(Self::call)),
                 this.data(),
             )
         })?;
         Ok(this)
+    }
+
+    fn domain(&self) -> *mut bindings::iommu_domain {
+        self.domain.load(Ordering::Relaxed)
     }
 
     fn data(&self) -> *mut c_void {
@@ -70,13 +72,20 @@ impl<T: OnFault> FaultHandler<T> {
         &self.listener
     }
 
-    /// # Safety
-    ///
-    /// Called for what was registered, with a valid fault.
-    unsafe extern "C" fn call(fault: *const bindings::iommu_dma_fault, data: *mut c_void) {
-        // SAFETY: As required of us.
-        let (this, fault) = unsafe { (&*data.cast::<Self>(), DmaFault::from_raw(&*fault)) };
-        this.listener.fault(&fault);
+    extern "C" fn call(fault: Fault<'_>, this: Data<'_, Self>) {
+        this.listener.fault(&fault.get());
+    }
+}
+
+// SAFETY: iommu_aux.ko passes a fault that is valid until the handler returns, as its device is.
+linux::c_arguments!(unsafe {
+    struct Fault<'a>(&'a bindings::iommu_dma_fault): *const bindings::iommu_dma_fault;
+});
+
+impl Fault<'_> {
+    fn get(&self) -> DmaFault {
+        // SAFETY: Its device is valid.
+        unsafe { DmaFault::from_raw(self.0) }
     }
 }
 
@@ -87,9 +96,9 @@ impl<T: OnFault> PinnedDrop for FaultHandler<T> {
         // it is looked up by its address only.
         unsafe {
             bindings::iommu_aux_unregister_fault_handler(
-                self.domain,
-                raw::device(&self.dev),
-                Some(Self::call),
+                self.domain(),
+                self.dev.as_c(),
+                Some(callback2(Self::call)),
                 self.data(),
             );
         }

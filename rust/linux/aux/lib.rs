@@ -11,6 +11,7 @@
 //!
 //! C header: `include/linux/iommu-aux.h`
 
+mod c;
 mod fault;
 
 pub use fault::{FaultHandler, OnFault};
@@ -21,13 +22,11 @@ use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
 use linux::iommu::{AnyDomain, OwnedDomain};
-use linux::{bindings, raw};
 use siov_types::Pasid;
 
 /// Whether `dev` has PASIDs, and an IOMMU whose driver attaches domains to them.
 pub fn is_capable(dev: &Device<Bound>) -> bool {
-    // SAFETY: A valid device whose driver stays bound.
-    unsafe { bindings::iommu_aux_capable(raw::device(dev)) }
+    c::iommu_aux_capable(dev)
 }
 
 /// The PASID of a domain that is attached in auxiliary mode.
@@ -36,8 +35,7 @@ pub fn is_capable(dev: &Device<Bound>) -> bool {
 ///
 /// `ENODEV` for one that is not.
 pub fn auxiliary_id(domain: &AnyDomain) -> Result<Pasid> {
-    // SAFETY: A valid domain.
-    let id = unsafe { bindings::iommu_auxiliary_id(raw::domain(domain)) };
+    let id = c::iommu_auxiliary_id(domain);
     to_result(id)?;
     u32::try_from(id).ok().and_then(Pasid::new).ok_or(ENODEV)
 }
@@ -52,8 +50,7 @@ impl Enabled {
     ///
     /// `EOPNOTSUPP` for a device that is not [capable](is_capable); `EBUSY` for one that is enabled.
     pub fn new(dev: &Device<Bound>) -> Result<Self> {
-        // SAFETY: A valid device whose driver stays bound.
-        to_result(unsafe { bindings::iommu_enable_aux_domain(raw::device(dev)) })?;
+        to_result(c::iommu_enable_aux_domain(dev))?;
         Ok(Self((&**dev).into()))
     }
 
@@ -65,8 +62,8 @@ impl Enabled {
 
 impl Drop for Enabled {
     fn drop(&mut self) {
-        // SAFETY: A valid device. After its driver was unbound this is refused, and changes nothing.
-        unsafe { bindings::iommu_disable_aux_domain(raw::device(&self.0)) };
+        // After its driver was unbound this is refused, and changes nothing.
+        c::iommu_disable_aux_domain(&self.0);
     }
 }
 
@@ -87,13 +84,9 @@ impl Attachment {
     ///
     /// Those of `iommu_aux_attach_device()`.
     pub fn new(device: Arc<Enabled>, domain: Arc<OwnedDomain>) -> Result<Self> {
-        let (raw_domain, raw_device) = (raw::domain(&domain), raw::device(device.device()));
-        // SAFETY: Both are valid, and held until `drop` has detached them.
-        to_result(unsafe { bindings::iommu_aux_attach_device(raw_domain, raw_device) })?;
-        let pasid = auxiliary_id(&domain).inspect_err(|_| {
-            // SAFETY: Attached above.
-            unsafe { bindings::iommu_aux_detach_device(raw_domain, raw_device) };
-        })?;
+        to_result(c::iommu_aux_attach_device(&domain, device.device()))?;
+        let pasid = auxiliary_id(&domain)
+            .inspect_err(|_| c::iommu_aux_detach_device(&domain, device.device()))?;
         Ok(Self {
             device,
             domain,
@@ -123,12 +116,6 @@ impl Attachment {
 
 impl Drop for Attachment {
     fn drop(&mut self) {
-        // SAFETY: Attached in `new`.
-        unsafe {
-            bindings::iommu_aux_detach_device(
-                raw::domain(&self.domain),
-                raw::device(self.device.device()),
-            );
-        }
+        c::iommu_aux_detach_device(&self.domain, self.device.device());
     }
 }

@@ -73,6 +73,7 @@ impl OwnedDomain {
 impl Deref for OwnedDomain {
     type Target = AnyDomain;
 
+    #[inline(always)]
     fn deref(&self) -> &AnyDomain {
         // SAFETY: `AnyDomain` is transparent. It is freed in `drop`, when it is attached nowhere.
         unsafe { self.0.cast().as_ref() }

@@ -2,13 +2,13 @@
 
 //! A mediated device as its parent's driver sees it.
 
-use core::ptr::NonNull;
+use crate::c;
 use kernel::device::Device;
 use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
+use linux::bindings;
 use linux::iommu::AnyDomain;
-use linux::{bindings, raw};
 
 /// Who isolates the DMA of a mediated device (`enum mdev_domain_type`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,12 +32,8 @@ impl DomainType {
 pub struct Mdev(ARef<Device>);
 
 impl Mdev {
-    /// # Safety
-    ///
-    /// `mdev` is a valid device.
-    pub(crate) unsafe fn get(mdev: NonNull<bindings::mdev_device>) -> Self {
-        // SAFETY: As required of us; the `struct device` comes first.
-        Self(unsafe { Device::get_device(mdev.as_ptr().cast()) })
+    pub(crate) fn of(dev: &Device) -> Self {
+        Self(dev.into())
     }
 
     /// The device, for messages.
@@ -51,14 +47,12 @@ impl Mdev {
     ///
     /// `EBUSY` once it may be in use.
     pub fn set_domain_type(&self, ty: DomainType) -> Result {
-        // SAFETY: A valid device.
-        to_result(unsafe { bindings::mdev_set_domain_type(raw::device(&self.0), ty.raw()) })
+        to_result(c::mdev_set_domain_type(&self.0, ty.raw()))
     }
 
     /// Who isolates its DMA.
     pub fn domain_type(&self) -> DomainType {
-        // SAFETY: A valid device.
-        let ty = unsafe { bindings::mdev_get_domain_type(raw::device(&self.0)) };
+        let ty = c::mdev_get_domain_type(&self.0);
         if ty == bindings::mdev_domain_type_DOMAIN_TYPE_ATTACH_PARENT as i32 {
             DomainType::AttachParent
         } else {
@@ -73,8 +67,7 @@ impl Mdev {
     /// `ENODEV` when there is none: the driver of the VFIO container knows nothing of domain types, or
     /// the device is not open.
     pub fn with_domain<R>(&self, f: impl FnOnce(&AnyDomain) -> Result<R>) -> Result<R> {
-        // SAFETY: A valid device.
-        let domain = unsafe { bindings::mdev_get_iommu_domain(raw::device(&self.0)) };
+        let domain = c::mdev_get_iommu_domain(&self.0);
         // SAFETY: The driver of the container keeps the domain while the device is open, and withdraws
         // it before it goes; `AnyDomain` is transparent.
         let domain: Option<&AnyDomain> = unsafe { domain.cast::<AnyDomain>().as_ref() };

@@ -8,6 +8,7 @@
 //!
 //! C header: `include/linux/mdev.h`
 
+mod c;
 mod device;
 mod driver;
 mod parent;

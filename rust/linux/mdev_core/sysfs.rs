@@ -12,15 +12,13 @@ use kernel::prelude::*;
 use linux::abi::{callback1, callback3, callback4, Object, Pass, Receive};
 use linux::bindings;
 use linux::kobject::Kobject;
-use siov_types::PAGE_SIZE;
+pub use linux::sysfs::Page;
 
-// SAFETY: Sysfs passes these to our functions: for the kobject of a type, or one of the files of a device;
-// a page to write to, for the function alone; and what was written, of a length, with a NUL behind it.
+// SAFETY: Sysfs passes these to our functions: the kobject of a type, one of the files of a device, and
+// what was written, of a length, with a NUL behind it.
 linux::c_arguments!(unsafe {
     /// The folder of a type.
     pub(crate) struct TypeFolder<'a>(&'a Kobject): *mut bindings::kobject;
-    /// What reading a file returns: at most one page.
-    pub struct Page<'a>(&'a mut [u8; PAGE_SIZE as usize]): *mut c_char;
     struct TextStart<'a>(*const c_char, PhantomData<&'a [u8]>): *const c_char;
     struct TextLen(usize): usize;
     /// A file of a device.
@@ -32,31 +30,6 @@ impl TypeFolder<'_> {
         let kobj = self.0.as_c();
         // SAFETY: It lies in a type.
         unsafe { &*kernel::container_of!(kobj, bindings::mdev_type, kobj).cast() }
-    }
-}
-
-impl Pass<*mut c_char> for &mut Page<'_> {
-    fn pass(self) -> *mut c_char {
-        self.0.as_mut_ptr().cast()
-    }
-}
-
-impl Page<'_> {
-    /// What a C function says that it wrote to the page.
-    pub(crate) fn written(self, len: isize) -> Result<usize> {
-        usize::try_from(len).map_err(|_| Error::from_errno(len as i32))
-    }
-
-    /// `text` and a line feed, cut at the end of the page as `sysfs_emit()` does.
-    pub fn line(self, text: &[u8]) -> Result<usize> {
-        let mut len = 0;
-        // C keeps the last byte for a NUL.
-        let room = self.0.iter_mut().take(PAGE_SIZE as usize - 1);
-        for (to, from) in room.zip(Iterator::chain(text.iter(), b"\n")) {
-            *to = *from;
-            len += 1;
-        }
-        Ok(len)
     }
 }
 

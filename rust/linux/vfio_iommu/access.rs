@@ -2,7 +2,10 @@
 
 //! Memory of processes, copied by the CPU.
 
+use crate::c;
 use crate::mapping::Mapping;
+use core::ffi::c_void;
+use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use kernel::prelude::*;
 use kernel::uaccess::{UserPtr, UserSlice};
@@ -10,28 +13,38 @@ use linux::bindings;
 
 /// Whether `size` bytes from `address` on could be memory of a process (`access_ok()`).
 pub fn could_be_user_memory(address: u64, size: u64) -> bool {
-    // SAFETY: No requirements.
-    unsafe { bindings::siov_vfio_access_ok(address as usize, size as usize) }
+    c::siov_vfio_access_ok(address as usize, size as usize)
 }
 
-/// A kernel buffer for [`copy`], of a C driver that has data read or written.
+// SAFETY: VFIO passes a buffer that is ours until the function returns, and its length.
+linux::c_arguments!(unsafe {
+    /// Where a [`Buffer`] begins.
+    pub(crate) struct BufferStart<'a>(*mut c_void, PhantomData<&'a mut [u8]>): *mut c_void;
+    /// How many bytes it has.
+    pub(crate) struct BufferLen(usize): usize;
+    /// Whether it is full of data for the process.
+    pub(crate) struct ToUser(bool): bool;
+});
+
+/// A kernel buffer for [`copy`](Self::copy), of a C driver that has data read or written.
 pub struct Buffer<'a> {
     bytes: &'a mut [MaybeUninit<u8>],
     to_user: bool,
 }
 
 impl<'a> Buffer<'a> {
-    /// # Safety
-    ///
-    /// `data` has `len` bytes that are ours for the lifetime, and are initialised if `to_user`.
-    pub(crate) unsafe fn new(data: *mut u8, len: usize, to_user: bool) -> Self {
-        let bytes = if len == 0 {
+    /// Of the arguments of one call.
+    pub(crate) fn new(start: BufferStart<'a>, len: BufferLen, to_user: ToUser) -> Self {
+        let bytes = if len.0 == 0 {
             &mut []
         } else {
-            // SAFETY: As required of us.
-            unsafe { core::slice::from_raw_parts_mut(data.cast(), len) }
+            // SAFETY: So many bytes are ours.
+            unsafe { core::slice::from_raw_parts_mut(start.0.cast(), len.0) }
         };
-        Self { bytes, to_user }
+        Self {
+            bytes,
+            to_user: to_user.0,
+        }
     }
 
     /// Whether the process gets the data.
@@ -58,21 +71,17 @@ impl<'a> Buffer<'a> {
     /// not there.
     pub fn copy(&mut self, mapping: &Mapping, vaddr: usize, len: usize) -> Result {
         let mm = mapping.mm().mmget_not_zero().ok_or(EPERM)?;
-        let current = current!();
-        // SAFETY: Reads a field of the running task that nobody else changes.
-        let own = unsafe { (*current.as_ptr()).mm };
-        if own.is_null() {
-            // SAFETY: A kernel thread without memory of its own; `mm` has a user.
-            unsafe { bindings::kthread_use_mm(mm.as_raw()) };
-        } else if own != mm.as_raw() {
-            return Err(EFAULT);
+        match current!().mm() {
+            // SAFETY: A kernel thread without memory of its own; `mm` has a user, and is let go of again.
+            None => unsafe {
+                bindings::kthread_use_mm(mm.as_raw());
+                let result = self.copy_here(vaddr, len);
+                bindings::kthread_unuse_mm(mm.as_raw());
+                result
+            },
+            Some(own) if own.as_raw() != mm.as_raw() => Err(EFAULT),
+            Some(_) => self.copy_here(vaddr, len),
         }
-        let result = self.copy_here(vaddr, len);
-        if own.is_null() {
-            // SAFETY: Undoes the above.
-            unsafe { bindings::kthread_unuse_mm(mm.as_raw()) };
-        }
-        result
     }
 
     fn copy_here(&mut self, vaddr: usize, len: usize) -> Result {
@@ -82,7 +91,7 @@ impl<'a> Buffer<'a> {
         self.bytes = later;
         let user = UserSlice::new(UserPtr::from_addr(vaddr), len);
         if self.to_user {
-            // SAFETY: Initialised by the requirement of `new`.
+            // SAFETY: Initialised, as `ToUser` says.
             let now = unsafe { &*(core::ptr::from_ref(now) as *const [u8]) };
             user.writer().write_slice(now)
         } else {

@@ -47,6 +47,5 @@ impl Payer<'_> {
 
 /// Whether the caller may lock as much as it likes.
 pub(crate) fn may_exceed_limit() -> bool {
-    // SAFETY: No requirements.
-    unsafe { bindings::capable(bindings::CAP_IPC_LOCK as i32) }
+    crate::c::capable(bindings::CAP_IPC_LOCK as i32)
 }

@@ -2,17 +2,18 @@
 
 //! Registration with VFIO as a driver of containers (`struct vfio_iommu_driver_ops`).
 
-use crate::access::Buffer;
+use crate::access::{Buffer, BufferLen, BufferStart, ToUser};
+use crate::device::VfioDevice;
 use crate::domain::Domain;
 use crate::group::Group;
 use core::ffi::c_void;
 use core::marker::PhantomData;
-use core::ptr::NonNull;
 use kernel::error::{from_result, to_result};
 use kernel::prelude::*;
 use kernel::str::CStr;
-use kernel::types::{ForeignOwnable, Opaque};
-use linux::bindings;
+use kernel::types::Opaque;
+use linux::abi::{callback1, callback2, callback3, callback5, callback6, Data, Object};
+use linux::{bindings, iommu};
 
 /// What kind of devices a group has (`enum vfio_group_type`).
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,25 +26,30 @@ pub enum GroupKind {
     NoIommu,
 }
 
-/// A device that VFIO has opened.
-pub struct DeviceRef(NonNull<bindings::vfio_device>);
-
-impl DeviceRef {
-    pub(crate) fn as_ptr(&self) -> *mut bindings::vfio_device {
-        self.0.as_ptr()
-    }
-
-    /// Whether its driver pins pages and has to be told before they go.
-    pub fn pins(&self) -> bool {
-        // SAFETY: VFIO passes valid devices.
-        unsafe { bindings::siov_vfio_device_pins(self.as_ptr()) }
-    }
-}
+// SAFETY: VFIO passes an array of as many elements as it says, ours until the function returns.
+linux::c_arguments!(unsafe {
+    /// Where [`Pages`] begin.
+    struct PagesStart<'a>(*mut *mut bindings::page, PhantomData<&'a mut [u64]>): *mut *mut bindings::page;
+    /// How many there are.
+    struct PagesCount(i32): i32;
+});
 
 /// Where the pages go that a driver has pinned.
 pub struct Pages<'a>(&'a mut [*mut bindings::page]);
 
-impl Pages<'_> {
+impl<'a> Pages<'a> {
+    /// Of the arguments of one call.
+    fn new(start: PagesStart<'a>, count: &PagesCount) -> Result<Self> {
+        let len = usize::try_from(count.0).map_err(|_| EINVAL)?;
+        if start.0.is_null() || len == 0 {
+            return Err(EINVAL);
+        }
+        // SAFETY: So many elements are ours.
+        Ok(Self(unsafe {
+            core::slice::from_raw_parts_mut(start.0, len)
+        }))
+    }
+
     /// Sets an element to the page of a frame that has a page structure.
     pub fn set(&mut self, index: usize, pfn: u64) {
         if let Some(slot) = self.0.get_mut(index) {
@@ -60,12 +66,12 @@ impl Pages<'_> {
 }
 
 /// The domain of a group, for C code.
-pub struct DomainPtr(NonNull<bindings::iommu_domain>);
+pub struct DomainPtr(*mut bindings::iommu_domain);
 
 impl DomainPtr {
     /// Of a domain, which stays as long as it has the group.
-    pub fn of(domain: &Domain) -> Option<Self> {
-        domain.as_ptr().map(Self)
+    pub fn of(domain: &Domain) -> Self {
+        Self(domain.table().domain().as_c())
     }
 }
 
@@ -116,10 +122,10 @@ pub trait Container: Send + Sync + Sized + 'static {
     fn unpin_pages(&self, iova: u64, count: i32);
 
     /// A device was opened.
-    fn register_device(&self, device: DeviceRef);
+    fn register_device(&self, device: &VfioDevice);
 
     /// A device is closed.
-    fn unregister_device(&self, device: DeviceRef);
+    fn unregister_device(&self, device: &VfioDevice);
 
     /// Copies to or from the memory behind `iova`.
     ///
@@ -132,18 +138,18 @@ pub trait Container: Send + Sync + Sized + 'static {
     fn domain_of(&self, group: Group) -> Option<DomainPtr>;
 }
 
+// SAFETY: Only used to unregister.
+linux::c_objects!(unsafe {
+    struct Operations(bindings::vfio_iommu_driver_ops);
+});
+
 /// A driver registered with VFIO.
 ///
 /// VFIO takes a reference to the module for every container.
 pub struct Registration<T: Container> {
-    ops: KBox<Opaque<bindings::vfio_iommu_driver_ops>>,
+    operations: KBox<Operations>,
     _container: PhantomData<T>,
 }
-
-// SAFETY: Only used to unregister.
-unsafe impl<T: Container> Send for Registration<T> {}
-// SAFETY: As above.
-unsafe impl<T: Container> Sync for Registration<T> {}
 
 impl<T: Container> Registration<T> {
     /// Registers the driver, which is code of `module`.
@@ -152,28 +158,26 @@ impl<T: Container> Registration<T> {
     ///
     /// `ENOMEM`.
     pub fn new(module: &'static ThisModule) -> Result<Self> {
-        let ops = KBox::new(
-            Opaque::new(bindings::vfio_iommu_driver_ops {
-                name: T::NAME.as_char_ptr().cast_mut(),
-                owner: module.as_ptr(),
-                open: Some(open::<T>),
-                release: Some(release::<T>),
-                ioctl: Some(ioctl::<T>),
-                attach_group: Some(attach_group::<T>),
-                detach_group: Some(detach_group::<T>),
-                pin_pages: Some(pin_pages::<T>),
-                unpin_pages: Some(unpin_pages::<T>),
-                register_device: Some(register_device::<T>),
-                unregister_device: Some(unregister_device::<T>),
-                dma_rw: Some(dma_rw::<T>),
-                group_iommu_domain: Some(group_iommu_domain::<T>),
-            }),
-            GFP_KERNEL,
-        )?;
+        let operations = bindings::vfio_iommu_driver_ops {
+            name: T::NAME.as_char_ptr().cast_mut(),
+            owner: module.as_ptr(),
+            open: Some(open::<T>),
+            release: Some(callback1(release::<T>)),
+            ioctl: Some(callback3(ioctl::<T>)),
+            attach_group: Some(callback3(attach_group::<T>)),
+            detach_group: Some(callback2(detach_group::<T>)),
+            pin_pages: Some(callback6(pin_pages::<T>)),
+            unpin_pages: Some(callback3(unpin_pages::<T>)),
+            register_device: Some(callback2(register_device::<T>)),
+            unregister_device: Some(callback2(unregister_device::<T>)),
+            dma_rw: Some(callback5(dma_rw::<T>)),
+            group_iommu_domain: Some(callback2(group_iommu_domain::<T>)),
+        };
+        let operations = KBox::new(Operations(Opaque::new(operations)), GFP_KERNEL)?;
         // SAFETY: The operations live until they are unregistered.
-        to_result(unsafe { bindings::vfio_register_iommu_driver(ops.get()) })?;
+        to_result(unsafe { bindings::vfio_register_iommu_driver(operations.as_c()) })?;
         Ok(Self {
-            ops,
+            operations,
             _container: PhantomData,
         })
     }
@@ -182,59 +186,36 @@ impl<T: Container> Registration<T> {
 impl<T: Container> Drop for Registration<T> {
     fn drop(&mut self) {
         // SAFETY: Registered in `new`.
-        unsafe { bindings::vfio_unregister_iommu_driver(self.ops.get()) };
+        unsafe { bindings::vfio_unregister_iommu_driver(self.operations.as_c()) };
     }
 }
 
-/// The container behind the pointer that VFIO keeps.
-///
-/// # Safety
-///
-/// `data` is null or comes from [`open`], and has not been released.
-unsafe fn borrow<'a, T: Container>(data: *mut c_void) -> Option<&'a T> {
-    if data.is_null() {
-        return None;
-    }
-    // SAFETY: As required of us.
-    let pinned = unsafe { <Pin<KBox<T>> as ForeignOwnable>::borrow(data) };
-    Some(pinned.get_ref())
-}
+// What VFIO calls: with what `open` returned until it is released, and groups and devices that exist.
 
-/// # Safety
-///
-/// Called by VFIO, with what it promises in `struct vfio_iommu_driver_ops`: `data` is what `open` returned.
-unsafe extern "C" fn open<T: Container>(arg: usize) -> *mut c_void {
+extern "C" fn open<T: Container>(arg: usize) -> *mut c_void {
     match T::open(arg) {
-        Ok(container) => container.into_foreign(),
+        // SAFETY: VFIO does not move it.
+        Ok(container) => KBox::into_raw(unsafe { Pin::into_inner_unchecked(container) }).cast(),
         Err(e) => e.to_ptr(),
     }
 }
 
-/// # Safety
-///
-/// Called by VFIO, with what it promises in `struct vfio_iommu_driver_ops`: `data` is what `open` returned.
-unsafe extern "C" fn release<T: Container>(data: *mut c_void) {
-    // SAFETY: VFIO passes what `open` returned, for the last time.
-    drop(unsafe { <Pin<KBox<T>> as ForeignOwnable>::from_foreign(data) });
+extern "C" fn release<T: Container>(container: *mut c_void) {
+    // SAFETY: What `open` returned, for the last time.
+    drop(unsafe { Pin::new_unchecked(KBox::from_raw(container.cast::<T>())) });
 }
 
-/// # Safety
-///
-/// Called by VFIO, with what it promises in `struct vfio_iommu_driver_ops`: `data` is what `open` returned.
-unsafe extern "C" fn ioctl<T: Container>(data: *mut c_void, cmd: u32, arg: usize) -> isize {
-    // SAFETY: VFIO passes what `open` returned, or null.
-    match T::ioctl(unsafe { borrow(data) }, cmd, arg) {
+/// Without a container, VFIO asks what the driver supports.
+extern "C" fn ioctl<T: Container>(container: Option<Data<'_, T>>, cmd: u32, arg: usize) -> isize {
+    match T::ioctl(container.as_deref(), cmd, arg) {
         Ok(value) => value,
         Err(e) => e.to_errno() as isize,
     }
 }
 
-/// # Safety
-///
-/// Called by VFIO, with what it promises in `struct vfio_iommu_driver_ops`: `data` is what `open` returned.
-unsafe extern "C" fn attach_group<T: Container>(
-    data: *mut c_void,
-    group: *mut bindings::iommu_group,
+extern "C" fn attach_group<T: Container>(
+    container: Data<'_, T>,
+    group: &iommu::Group,
     kind: bindings::vfio_group_type,
 ) -> i32 {
     let kind = match kind {
@@ -242,128 +223,63 @@ unsafe extern "C" fn attach_group<T: Container>(
         bindings::vfio_group_type_VFIO_EMULATED_IOMMU => GroupKind::Emulated,
         _ => GroupKind::NoIommu,
     };
-    from_result(|| {
-        // SAFETY: VFIO passes what `open` returned, and a valid group.
-        let (container, group) = unsafe { (borrow::<T>(data), Group::from_raw(group)) };
-        let (Some(container), Some(group)) = (container, group) else {
-            return Err(EINVAL);
-        };
-        container.attach_group(group, kind)?;
-        Ok(0)
-    })
-}
-
-/// # Safety
-///
-/// Called by VFIO, with what it promises in `struct vfio_iommu_driver_ops`: `data` is what `open` returned.
-unsafe extern "C" fn detach_group<T: Container>(
-    data: *mut c_void,
-    group: *mut bindings::iommu_group,
-) {
-    // SAFETY: As for `attach_group`.
-    let (container, group) = unsafe { (borrow::<T>(data), Group::from_raw(group)) };
-    if let (Some(container), Some(group)) = (container, group) {
-        container.detach_group(group);
+    match container.attach_group(group.into(), kind) {
+        Ok(()) => 0,
+        Err(e) => e.to_errno(),
     }
 }
 
-/// # Safety
-///
-/// Called by VFIO, with what it promises in `struct vfio_iommu_driver_ops`: `data` is what `open` returned.
-unsafe extern "C" fn pin_pages<T: Container>(
-    data: *mut c_void,
-    group: *mut bindings::iommu_group,
+extern "C" fn detach_group<T: Container>(container: Data<'_, T>, group: &iommu::Group) {
+    container.detach_group(group.into());
+}
+
+extern "C" fn pin_pages<T: Container>(
+    container: Data<'_, T>,
+    group: &iommu::Group,
     iova: u64,
-    count: i32,
+    count: PagesCount,
     prot: i32,
-    pages: *mut *mut bindings::page,
+    pages: PagesStart<'_>,
 ) -> i32 {
     from_result(|| {
-        // SAFETY: As for `attach_group`.
-        let (container, group) = unsafe { (borrow::<T>(data), Group::from_raw(group)) };
-        let (Some(container), Some(group)) = (container, group) else {
-            return Err(EINVAL);
-        };
-        let len = usize::try_from(count).map_err(|_| EINVAL)?;
-        if pages.is_null() || len == 0 {
-            return Err(EINVAL);
-        }
-        // SAFETY: VFIO passes an array of `count` elements.
-        let slots = unsafe { core::slice::from_raw_parts_mut(pages, len) };
-        container.pin_pages(group, iova, len, prot, &mut Pages(slots))?;
-        Ok(count)
+        let mut pages = Pages::new(pages, &count)?;
+        let len = pages.0.len();
+        container.pin_pages(group.into(), iova, len, prot, &mut pages)?;
+        Ok(count.0)
     })
 }
 
-/// # Safety
-///
-/// Called by VFIO, with what it promises in `struct vfio_iommu_driver_ops`: `data` is what `open` returned.
-unsafe extern "C" fn unpin_pages<T: Container>(data: *mut c_void, iova: u64, count: i32) {
-    // SAFETY: VFIO passes what `open` returned.
-    if let Some(container) = unsafe { borrow::<T>(data) } {
-        container.unpin_pages(iova, count);
-    }
+extern "C" fn unpin_pages<T: Container>(container: Data<'_, T>, iova: u64, count: i32) {
+    container.unpin_pages(iova, count);
 }
 
-/// # Safety
-///
-/// Called by VFIO, with what it promises in `struct vfio_iommu_driver_ops`: `data` is what `open` returned.
-unsafe extern "C" fn register_device<T: Container>(
-    data: *mut c_void,
-    device: *mut bindings::vfio_device,
-) {
-    // SAFETY: VFIO passes what `open` returned.
-    if let (Some(container), Some(device)) = (unsafe { borrow::<T>(data) }, NonNull::new(device)) {
-        container.register_device(DeviceRef(device));
-    }
+extern "C" fn register_device<T: Container>(container: Data<'_, T>, device: &VfioDevice) {
+    container.register_device(device);
 }
 
-/// # Safety
-///
-/// Called by VFIO, with what it promises in `struct vfio_iommu_driver_ops`: `data` is what `open` returned.
-unsafe extern "C" fn unregister_device<T: Container>(
-    data: *mut c_void,
-    device: *mut bindings::vfio_device,
-) {
-    // SAFETY: VFIO passes what `open` returned.
-    if let (Some(container), Some(device)) = (unsafe { borrow::<T>(data) }, NonNull::new(device)) {
-        container.unregister_device(DeviceRef(device));
-    }
+extern "C" fn unregister_device<T: Container>(container: Data<'_, T>, device: &VfioDevice) {
+    container.unregister_device(device);
 }
 
-/// # Safety
-///
-/// Called by VFIO, with what it promises in `struct vfio_iommu_driver_ops`: `data` is what `open` returned.
-unsafe extern "C" fn dma_rw<T: Container>(
-    data: *mut c_void,
+extern "C" fn dma_rw<T: Container>(
+    container: Data<'_, T>,
     iova: u64,
-    buffer: *mut c_void,
-    len: usize,
-    write: bool,
+    buffer: BufferStart<'_>,
+    len: BufferLen,
+    write: ToUser,
 ) -> i32 {
-    from_result(|| {
-        // SAFETY: VFIO passes what `open` returned.
-        let container = unsafe { borrow::<T>(data) }.ok_or(EINVAL)?;
-        // SAFETY: VFIO passes a buffer of `len` bytes, with data to be written.
-        container.dma_rw(iova, unsafe { Buffer::new(buffer.cast(), len, write) })?;
-        Ok(0)
-    })
+    match container.dma_rw(iova, Buffer::new(buffer, len, write)) {
+        Ok(()) => 0,
+        Err(e) => e.to_errno(),
+    }
 }
 
-/// # Safety
-///
-/// Called by VFIO, with what it promises in `struct vfio_iommu_driver_ops`: `data` is what `open` returned.
-unsafe extern "C" fn group_iommu_domain<T: Container>(
-    data: *mut c_void,
-    group: *mut bindings::iommu_group,
+extern "C" fn group_iommu_domain<T: Container>(
+    container: Data<'_, T>,
+    group: &iommu::Group,
 ) -> *mut bindings::iommu_domain {
-    // SAFETY: As for `attach_group`.
-    let (container, group) = unsafe { (borrow::<T>(data), Group::from_raw(group)) };
-    let (Some(container), Some(group)) = (container, group) else {
-        return EINVAL.to_ptr();
-    };
-    match container.domain_of(group) {
-        Some(domain) => domain.0.as_ptr(),
+    match container.domain_of(group.into()) {
+        Some(domain) => domain.0,
         None => ENODEV.to_ptr(),
     }
 }

@@ -3,10 +3,13 @@
 //! Devices whose drivers pin pages, and want to know before a mapping goes (`struct vfio_device` with
 //! `dma_unmap`).
 
-use crate::container::DeviceRef;
+pub use crate::c::VfioDevice;
+
+use crate::c;
+use kernel::interop::list::CListHead;
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Mutex};
-use kernel::types::Opaque;
+use linux::abi::Object;
 use linux::bindings;
 
 /// The devices of a container.
@@ -18,15 +21,20 @@ pub struct Devices {
 
 /// # Invariants
 ///
-/// Once pinned and initialised, a list of registered devices, linked by their `iommu_entry`.
+/// Once pinned and initialised, a list of registered devices, linked by their `iommu_entry`. They
+/// unregister before they go, and the mutex guards the list.
 #[pin_data]
 struct List {
     #[pin]
-    head: Opaque<bindings::list_head>,
+    head: CListHead,
 }
 
-// SAFETY: Devices unregister before they go, and the mutex guards the list.
-unsafe impl Send for List {}
+impl VfioDevice {
+    /// Whether its driver pins pages and has to be told before they go.
+    pub fn pins(&self) -> bool {
+        c::siov_vfio_device_pins(self)
+    }
+}
 
 impl Devices {
     /// None.
@@ -34,10 +42,7 @@ impl Devices {
         pin_init!(Self {
             list <- new_mutex!(
                 pin_init!(List {
-                    // SAFETY: The list head is initialised in its place.
-                    head <- Opaque::ffi_init(|head| unsafe {
-                        bindings::siov_vfio_device_list_init(head);
-                    }),
+                    head <- CListHead::new(),
                 }),
                 "vfio_iommu_type1 devices"
             ),
@@ -45,17 +50,17 @@ impl Devices {
     }
 
     /// Adds a device. It must be taken away with [`Self::remove`] before it goes, which VFIO sees to.
-    pub fn add(&self, device: &DeviceRef) {
+    pub fn add(&self, device: &VfioDevice) {
         let list = self.list.lock();
         // SAFETY: The device is valid and in no list: VFIO registers a device once.
-        unsafe { bindings::siov_vfio_device_list_add(device.as_ptr(), list.head.get()) };
+        unsafe { bindings::siov_vfio_device_list_add(device.as_c(), list.head.as_raw()) };
     }
 
     /// Takes a device away that was added.
-    pub fn remove(&self, device: &DeviceRef) {
+    pub fn remove(&self, device: &VfioDevice) {
         let _list = self.list.lock();
         // SAFETY: The device is in the list, as VFIO unregisters what it has registered.
-        unsafe { bindings::siov_vfio_device_list_del(device.as_ptr()) };
+        unsafe { bindings::siov_vfio_device_list_del(device.as_c()) };
     }
 
     /// Locks the list. While it is locked no device goes.
@@ -72,6 +77,6 @@ impl Locked<'_> {
     /// caller holds no lock that unpinning takes.
     pub fn dma_unmap(&self, iova: u64, size: u64) {
         // SAFETY: The list is valid and locked, and has only devices with this operation.
-        unsafe { bindings::siov_vfio_device_list_dma_unmap(self.0.head.get(), iova, size) };
+        unsafe { bindings::siov_vfio_device_list_dma_unmap(self.0.head.as_raw(), iova, size) };
     }
 }

@@ -6,10 +6,8 @@ use crate::endpoint::{Attachment, Endpoint};
 use crate::group::Group;
 use crate::reserved::Reserved;
 use crate::table::Table;
-use core::ptr::NonNull;
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use linux::bindings;
 use siov_types::IovaRange;
 
 /// A group in a domain.
@@ -40,12 +38,10 @@ impl Member {
     }
 }
 
-/// A domain and its groups. Dropped, it detaches them and is freed.
-///
-/// Fields are dropped in this order.
+/// A domain and its groups. Dropped, it detaches them, which frees it.
 pub struct Domain {
     members: KVec<Member>,
-    table: Table,
+    table: Arc<Table>,
     coherent: bool,
 }
 
@@ -58,7 +54,7 @@ impl Domain {
     pub fn new(endpoint: &Arc<Endpoint>) -> Result<Self> {
         let mut domain = Self {
             members: KVec::new(),
-            table: endpoint.new_table()?,
+            table: Arc::new(endpoint.new_table()?, GFP_KERNEL)?,
             coherent: false,
         };
         domain.attach(endpoint)?;
@@ -72,8 +68,7 @@ impl Domain {
     /// As [`Self::new`].
     pub fn attach(&mut self, endpoint: &Arc<Endpoint>) -> Result {
         self.members.reserve(1, GFP_KERNEL)?;
-        // SAFETY: Members are dropped before the table, and never leave the domain.
-        let attachment = unsafe { Attachment::new(endpoint.clone(), &self.table) }?;
+        let attachment = Attachment::new(endpoint.clone(), self.table.clone())?;
         // There is room, and if there were not, the group would be detached again.
         self.members
             .push(
@@ -148,12 +143,8 @@ impl Domain {
         }
     }
 
+    #[inline(always)]
     pub(crate) fn table(&self) -> &Table {
         &self.table
-    }
-
-    /// The C domain, for C code that asks VFIO for it.
-    pub(crate) fn as_ptr(&self) -> Option<NonNull<bindings::iommu_domain>> {
-        NonNull::new(self.table.as_ptr())
     }
 }

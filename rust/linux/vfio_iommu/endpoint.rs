@@ -2,16 +2,16 @@
 
 //! Where a group's DMA enters an IOMMU domain: by its own requester ids, or by a PASID of its parent.
 
+use crate::c;
 use crate::group::Group;
 use crate::parent::{self, Kind, Parent};
 use crate::reserved::Reserved;
 use crate::table::Table;
-use core::ptr::NonNull;
 use kernel::device::Device;
+use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
-use linux::bindings;
 
 /// A group whose DMA goes through an IOMMU domain.
 pub struct Endpoint {
@@ -108,42 +108,21 @@ impl Endpoint {
 }
 
 /// A group attached to a domain, detached when dropped.
-///
-/// # Invariants
-///
-/// `table` is valid as long as this exists: attachments are made and kept by
-/// [`Domain`](crate::domain::Domain), which has the table.
 pub(crate) struct Attachment {
     endpoint: Arc<Endpoint>,
-    table: NonNull<bindings::iommu_domain>,
+    table: Arc<Table>,
 }
 
-// SAFETY: The IOMMU API may be called from any thread.
-unsafe impl Send for Attachment {}
-// SAFETY: As above.
-unsafe impl Sync for Attachment {}
-
 impl Attachment {
-    /// # Safety
-    ///
-    /// The table outlives the result.
-    ///
     /// # Errors
     ///
     /// Those of the IOMMU core and drivers, `EBUSY` when the group has another owner.
-    pub(crate) unsafe fn new(endpoint: Arc<Endpoint>, table: &Table) -> Result<Self> {
+    pub(crate) fn new(endpoint: Arc<Endpoint>, table: Arc<Table>) -> Result<Self> {
         match &endpoint.parent {
-            Some(parent) => parent.attach(table)?,
-            // SAFETY: Domain and group are valid.
-            None => kernel::error::to_result(unsafe {
-                bindings::iommu_attach_group(table.as_ptr(), endpoint.group.as_ptr())
-            })?,
+            Some(parent) => parent.attach(&table)?,
+            None => to_result(c::iommu_attach_group(table.domain(), &endpoint.group))?,
         }
-        // INVARIANT: As required of us.
-        Ok(Self {
-            endpoint,
-            table: NonNull::new(table.as_ptr()).ok_or(EINVAL)?,
-        })
+        Ok(Self { endpoint, table })
     }
 
     pub(crate) fn endpoint(&self) -> &Endpoint {
@@ -154,11 +133,8 @@ impl Attachment {
 impl Drop for Attachment {
     fn drop(&mut self) {
         match &self.endpoint.parent {
-            Some(parent) => parent.detach(self.table.as_ptr()),
-            // SAFETY: Attached in `new`; the domain is valid by the invariant.
-            None => unsafe {
-                bindings::iommu_detach_group(self.table.as_ptr(), self.endpoint.group.as_ptr());
-            },
+            Some(parent) => parent.detach(&self.table),
+            None => c::iommu_detach_group(self.table.domain(), &self.endpoint.group),
         }
     }
 }

@@ -10,6 +10,7 @@
 
 pub mod access;
 mod account;
+mod c;
 pub mod container;
 pub mod device;
 pub mod domain;

@@ -235,8 +235,7 @@ impl Mapping {
             FrameKind::Bare => return Err(EINVAL),
             FrameKind::Memory if charged => {
                 if let Err(e) = self.charge(1) {
-                    // SAFETY: Pinned above.
-                    unsafe { pin::unpin_run(pfn, 1, self.access.writes()) };
+                    self.unpin_frame(pfn);
                     return Err(e);
                 }
             }
@@ -258,16 +257,21 @@ impl Mapping {
         }
         let pfn = pin.pfn;
         self.pins.remove(&iova);
-        let extent = Extent {
-            phys: pfn << PAGE_SHIFT,
-            len: PAGE_SIZE,
-        };
-        // SAFETY: Pinned by `pin`, where it is memory.
-        let pages = unsafe { pin::unpin(extent, self.access.writes(), false) };
+        let pages = self.unpin_frame(pfn);
         if charged {
             // Not after the exit of the process.
             let _ = self.charge((pages as isize).wrapping_neg());
         }
+    }
+
+    /// Lets go of a frame that [`Self::pin`] has pinned, where it is memory; how many frames that were.
+    fn unpin_frame(&self, pfn: u64) -> u64 {
+        let extent = Extent {
+            phys: pfn << PAGE_SHIFT,
+            len: PAGE_SIZE,
+        };
+        // SAFETY: The callers do it once.
+        unsafe { pin::unpin(extent, self.access.writes(), false) }
     }
 
     /// Begins to track which pages are written to, in pages of `1 << shift` bytes.

@@ -5,46 +5,24 @@
 
 use crate::group::Group;
 use crate::table::Table;
-use core::ffi::c_void;
-use core::ptr::NonNull;
 use kernel::device::Device;
 use kernel::error::to_result;
 use kernel::prelude::*;
-use kernel::str::CStr;
 use kernel::sync::aref::ARef;
-use linux::bindings;
-use linux::raw::device as raw_device;
-use linux::symbol::Symbol;
+use linux::iommu::AnyDomain;
 
 /// `mdev_get_domain_type()` for a device that does its DMA through its parent's domain.
 const ATTACH_PARENT: i32 = 1;
 
-type DomainType = unsafe extern "C" fn(*mut bindings::device) -> i32;
-type ParentDevice = unsafe extern "C" fn(*mut bindings::device) -> *mut bindings::device;
-type SetDomain = unsafe extern "C" fn(*mut bindings::device, *mut bindings::iommu_domain) -> i32;
-type AuxAttach = unsafe extern "C" fn(*mut bindings::iommu_domain, *mut bindings::device) -> i32;
-type AuxDetach = unsafe extern "C" fn(*mut bindings::iommu_domain, *mut bindings::device);
-
-/// A function of another module, which stays loaded as long as this exists.
-struct Function<F: Copy> {
-    _symbol: Symbol,
-    call: F,
-}
-
-impl<F: Copy> Function<F> {
-    /// # Safety
-    ///
-    /// A symbol of this name is a function of type `F`, which is a function pointer.
-    unsafe fn get(name: &'static CStr) -> Option<Self> {
-        let symbol = Symbol::get(name)?;
-        // SAFETY: As required of us; a function pointer is as large as a pointer.
-        let call = unsafe { core::mem::transmute_copy::<NonNull<c_void>, F>(&symbol.address()) };
-        Some(Self {
-            _symbol: symbol,
-            call,
-        })
-    }
-}
+// SAFETY: mdev.ko and iommu_aux.ko export these functions with these types. They want devices that exist,
+// and a domain that is there until it is taken away, or detached; a parent lives as long as its child.
+linux::symbol_functions!(unsafe {
+    struct DomainType = fn mdev_get_domain_type(dev: &Device) -> i32;
+    struct ParentDevice = fn mdev_parent_device<'a>(dev: &'a Device) -> Option<&'a Device>;
+    struct SetDomain = fn mdev_set_iommu_domain(dev: &Device, domain: Option<&AnyDomain>);
+    struct AuxAttach = fn iommu_aux_attach_device(domain: &AnyDomain, dev: &Device) -> i32;
+    struct AuxDetach = fn iommu_aux_detach_device(domain: &AnyDomain, dev: &Device);
+});
 
 /// What the devices of an emulated group are.
 pub(crate) enum Kind {
@@ -62,15 +40,10 @@ pub(crate) enum Kind {
 pub(crate) struct Parent {
     device: ARef<Device>,
     children: KVec<ARef<Device>>,
-    set_domain: Function<SetDomain>,
-    attach: Function<AuxAttach>,
-    detach: Function<AuxDetach>,
+    set_domain: SetDomain,
+    attach: AuxAttach,
+    detach: AuxDetach,
 }
-
-// SAFETY: Functions and counted references, usable from any thread.
-unsafe impl Send for Parent {}
-// SAFETY: As above.
-unsafe impl Sync for Parent {}
 
 /// Asks mdev.ko about the devices of `group`.
 ///
@@ -78,59 +51,36 @@ unsafe impl Sync for Parent {}
 ///
 /// `ENOMEM`.
 pub(crate) fn classify(group: &Group) -> Result<Kind> {
-    // SAFETY: mdev.ko exports these functions with these types.
-    let symbols = unsafe {
-        (
-            Function::<DomainType>::get(c"mdev_get_domain_type"),
-            Function::<ParentDevice>::get(c"mdev_parent_device"),
-            Function::<SetDomain>::get(c"mdev_set_iommu_domain"),
-        )
-    };
+    let symbols = (DomainType::get(), ParentDevice::get(), SetDomain::get());
     let (Some(domain_type), Some(parent_of), Some(set_domain)) = symbols else {
         return Ok(Kind::Emulated);
     };
 
     let children = group.devices()?;
-    let mut parent: Option<ARef<Device>> = None;
+    let mut parent: Option<&Device> = None;
     let mut emulated = false;
     for child in &children {
-        // SAFETY: The device is valid.
-        let attached = unsafe { (domain_type.call)(raw_device(child)) } == ATTACH_PARENT;
-        let candidate = if attached {
-            // SAFETY: The device is one of mdev.ko, which keeps its parent.
-            NonNull::new(unsafe { (parent_of.call)(raw_device(child)) })
-        } else {
-            None
-        };
-        let Some(candidate) = candidate else {
+        let attached = domain_type.call(child) == ATTACH_PARENT;
+        let Some(candidate) = parent_of.call(child).filter(|_| attached) else {
             emulated = true;
             if parent.is_some() {
                 return Ok(Kind::Mixed(child.clone()));
             }
             continue;
         };
-        match &parent {
+        match parent {
             _ if emulated => return Ok(Kind::Mixed(child.clone())),
-            Some(known) if raw_device(known) != candidate.as_ptr() => {
+            Some(known) if !core::ptr::eq(known, candidate) => {
                 return Ok(Kind::Mixed(child.clone()))
             }
-            Some(_) => {}
-            // SAFETY: The parent is valid as long as its child, to which we have a reference.
-            None => parent = Some(unsafe { Device::get_device(candidate.as_ptr()) }),
+            _ => parent = Some(candidate),
         }
     }
-    let Some(device) = parent else {
+    let Some(device) = parent.map(ARef::from) else {
         return Ok(Kind::Emulated);
     };
 
-    // SAFETY: iommu_aux.ko exports these functions with these types.
-    let symbols = unsafe {
-        (
-            Function::<AuxAttach>::get(c"iommu_aux_attach_device"),
-            Function::<AuxDetach>::get(c"iommu_aux_detach_device"),
-        )
-    };
-    let (Some(attach), Some(detach)) = symbols else {
+    let (Some(attach), Some(detach)) = (AuxAttach::get(), AuxDetach::get()) else {
         return Ok(Kind::NoAuxiliaryDomains(device));
     };
     Ok(Kind::AttachParent(Parent {
@@ -151,34 +101,22 @@ impl Parent {
     ///
     /// # Errors
     ///
-    /// Those of iommu_aux.ko and mdev.ko; nothing is attached then.
+    /// Those of iommu_aux.ko; nothing is attached then.
     pub(crate) fn attach(&self, table: &Table) -> Result {
-        // SAFETY: Domain and device are valid.
-        to_result(unsafe { (self.attach.call)(table.as_ptr(), raw_device(&self.device)) })?;
-        for (index, child) in self.children.iter().enumerate() {
-            // SAFETY: As above; `detach` takes the domain away before it ends.
-            let told = unsafe { (self.set_domain.call)(raw_device(child), table.as_ptr()) };
-            if let Err(e) = to_result(told) {
-                self.forget(self.children.get(..index).unwrap_or(&[]));
-                // SAFETY: Attached above.
-                unsafe { (self.detach.call)(table.as_ptr(), raw_device(&self.device)) };
-                return Err(e);
-            }
-        }
+        to_result(self.attach.call(table.domain(), &self.device))?;
+        self.tell(Some(table.domain()));
         Ok(())
     }
 
     /// Undoes [`Self::attach`].
-    pub(crate) fn detach(&self, table: *mut bindings::iommu_domain) {
-        self.forget(&self.children);
-        // SAFETY: Attached by `attach`; `Attachment` keeps the domain.
-        unsafe { (self.detach.call)(table, raw_device(&self.device)) };
+    pub(crate) fn detach(&self, table: &Table) {
+        self.tell(None);
+        self.detach.call(table.domain(), &self.device);
     }
 
-    fn forget(&self, children: &[ARef<Device>]) {
-        for child in children {
-            // SAFETY: The device is valid.
-            unsafe { (self.set_domain.call)(raw_device(child), core::ptr::null_mut()) };
+    fn tell(&self, domain: Option<&AnyDomain>) {
+        for child in &self.children {
+            self.set_domain.call(child, domain);
         }
     }
 }

@@ -2,8 +2,11 @@
 
 //! Page frames behind addresses of a process, pinned for as long as devices use them.
 
+use crate::c;
 use core::mem::size_of;
-use kernel::mm::MmWithUser;
+use kernel::error::to_result;
+use kernel::mm::virt::VmaRef;
+use kernel::mm::{MmWithUser, MmapReadGuard};
 use kernel::prelude::*;
 use linux::bindings;
 use siov_type1::run::Extent;
@@ -20,20 +23,24 @@ pub(crate) enum Found {
     Frames(u64, u64),
 }
 
+/// Where the page structure of frame 0 is, or would be.
+#[inline(always)]
+fn page_structures() -> u64 {
+    // SAFETY: Written once, early at boot.
+    unsafe { bindings::vmemmap_base as u64 }
+}
+
 /// The frame number of a page. `page` comes from the kernel.
 #[inline(always)]
 pub(crate) fn frame_of(page: u64) -> u64 {
-    // SAFETY: Written once, early at boot.
-    let base = unsafe { bindings::vmemmap_base } as u64;
-    page.wrapping_sub(base) / size_of::<bindings::page>() as u64
+    page.wrapping_sub(page_structures()) / size_of::<bindings::page>() as u64
 }
 
 /// Where the page structure of a frame is, for frames that have one.
 #[inline(always)]
 pub(crate) fn page_of(pfn: u64) -> *mut bindings::page {
-    // SAFETY: As above.
-    let base = unsafe { bindings::vmemmap_base } as u64;
-    base.wrapping_add(pfn.wrapping_mul(size_of::<bindings::page>() as u64)) as *mut bindings::page
+    let offset = pfn.wrapping_mul(size_of::<bindings::page>() as u64);
+    page_structures().wrapping_add(offset) as *mut bindings::page
 }
 
 /// What a frame is.
@@ -45,8 +52,7 @@ pub(crate) enum FrameKind {
 }
 
 pub(crate) fn kind_of(pfn: u64) -> FrameKind {
-    // SAFETY: No requirements.
-    match unsafe { bindings::siov_vfio_frame(pfn as usize) } {
+    match c::siov_vfio_frame(pfn as usize) {
         bindings::siov_vfio_frame_SIOV_VFIO_FRAME_MEMORY => FrameKind::Memory,
         bindings::siov_vfio_frame_SIOV_VFIO_FRAME_RESERVED => FrameKind::Reserved,
         _ => FrameKind::Bare,
@@ -124,90 +130,99 @@ pub(crate) fn find(
         0 => EFAULT,
         errno => Error::from_errno(errno as i32),
     };
-    // SAFETY: The lock is held by `guard`; where the function drops it, it takes it again.
-    let frames = unsafe { find_frames(mm, vaddr, pages, write, error) };
-    drop(guard);
-    frames
+    find_frames(mm, &guard, vaddr, write, error)
+        .map(|(pfn, count)| Found::Frames(pfn, count.min(pages)))
 }
 
-/// Frames of a mapping without pages (`VM_PFNMAP`), as of a device's registers.
+/// Frames of a mapping without pages (`VM_PFNMAP`), as of a device's registers: the first, and how many
+/// the entry of the page table has.
 ///
-/// # Safety
-///
-/// The caller holds the mmap lock of `mm` for reading, and no pointer to one of its areas: the lock may
-/// have been let go of meanwhile.
-unsafe fn find_frames(
+/// The mmap lock may be let go of meanwhile, and is held again on return.
+fn find_frames(
     mm: &MmWithUser,
+    guard: &MmapReadGuard<'_>,
     vaddr: usize,
-    pages: u64,
     write: bool,
     otherwise: Error,
-) -> Result<Found> {
-    // SAFETY: The lock is held.
-    let vaddr = unsafe { bindings::siov_vfio_untagged_addr(mm.as_raw(), vaddr) };
+) -> Result<(u64, u64)> {
+    let vaddr = c::siov_vfio_untagged_addr(mm, vaddr);
+    let mut faulted = false;
     loop {
-        // SAFETY: The lock is held.
-        let vma = unsafe { bindings::vma_lookup(mm.as_raw(), vaddr) };
-        // SAFETY: An area that was found is valid while the lock is held.
-        if vma.is_null() || unsafe { (*vma).__bindgen_anon_2.vm_flags } & bindings::VM_PFNMAP == 0 {
+        // Looked up anew after each fault, which may have let go of the lock.
+        let area = guard.vma_lookup(vaddr).ok_or(otherwise)?;
+        if area.flags() & bindings::VM_PFNMAP == 0 {
             return Err(otherwise);
         }
-        // SAFETY: As above.
-        let (pfn, addr_mask) = match unsafe { follow(mm, vma, vaddr, write) } {
-            Err(e) if e == EAGAIN => continue,
-            other => other?,
-        };
-        if kind_of(pfn) == FrameKind::Memory {
-            return Err(EFAULT);
+        match Entry::of(area, vaddr) {
+            Ok(entry) => return entry.frames(write),
+            Err(e) if faulted => return Err(e),
+            Err(_) => faulted = fault_in(mm, guard, vaddr, write)?,
         }
-        // Up to the end of the page table entry, however large that is.
-        let last = pfn | (!addr_mask >> PAGE_SHIFT);
-        let count = last.wrapping_sub(pfn).wrapping_add(1);
-        return Ok(Found::Frames(pfn, count.min(pages)));
     }
 }
 
-/// The frame at `vaddr`, and the mask of the page table entry it comes from; faults it in.
-///
-/// # Safety
-///
-/// As [`find_frames`], and `vma` is the area of `vaddr`. After `EAGAIN` it may be gone.
-unsafe fn follow(
+/// Has the frame at `vaddr` put into the page table; false when the lock was let go of meanwhile.
+fn fault_in(
     mm: &MmWithUser,
-    vma: *mut bindings::vm_area_struct,
+    _guard: &MmapReadGuard<'_>,
     vaddr: usize,
     write: bool,
-) -> Result<(u64, u64)> {
-    let mut args = bindings::follow_pfnmap_args {
-        vma,
-        address: vaddr,
-        ..Default::default()
-    };
-    // SAFETY: The area is valid and contains the address, the lock is held.
-    if unsafe { bindings::follow_pfnmap_start(&raw mut args) } != 0 {
-        let mut unlocked = false;
-        let mut fault = bindings::fault_flag_FAULT_FLAG_REMOTE;
-        if write {
-            fault |= bindings::fault_flag_FAULT_FLAG_WRITE;
-        }
-        // SAFETY: The lock is held, and held again on return.
-        let ret =
-            unsafe { bindings::fixup_user_fault(mm.as_raw(), vaddr, fault, &raw mut unlocked) };
-        if unlocked {
-            return Err(EAGAIN);
-        }
-        kernel::error::to_result(ret)?;
-        // SAFETY: The lock was not let go of, so the area is still valid.
-        kernel::error::to_result(unsafe { bindings::follow_pfnmap_start(&raw mut args) })?;
+) -> Result<bool> {
+    let mut unlocked = false;
+    let mut flags = bindings::fault_flag_FAULT_FLAG_REMOTE;
+    if write {
+        flags |= bindings::fault_flag_FAULT_FLAG_WRITE;
     }
-    let result = if write && !args.writable {
-        Err(EFAULT)
-    } else {
-        Ok((args.pfn as u64, args.addr_mask as u64))
-    };
-    // SAFETY: Started above, successfully.
-    unsafe { bindings::follow_pfnmap_end(&raw mut args) };
-    result
+    // SAFETY: The lock is held, and held again on return; the caller has no reference to an area.
+    let ret = unsafe { bindings::fixup_user_fault(mm.as_raw(), vaddr, flags, &raw mut unlocked) };
+    if unlocked {
+        return Ok(false);
+    }
+    to_result(ret).map(|()| true)
+}
+
+/// An entry of a page table, locked as long as this lives.
+struct Entry<'a> {
+    args: bindings::follow_pfnmap_args,
+    _area: &'a VmaRef,
+}
+
+impl<'a> Entry<'a> {
+    /// # Errors
+    ///
+    /// `EINVAL` when nothing is there.
+    fn of(area: &'a VmaRef, vaddr: usize) -> Result<Self> {
+        let mut args = bindings::follow_pfnmap_args {
+            vma: area.as_ptr(),
+            address: vaddr,
+            ..Default::default()
+        };
+        // SAFETY: The mmap lock is held where there is a reference to an area.
+        to_result(unsafe { bindings::follow_pfnmap_start(&raw mut args) })?;
+        Ok(Self { args, _area: area })
+    }
+
+    /// The frame at its address, and how many follow up to the end of the entry.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` for memory, and for what cannot be written to.
+    fn frames(&self, write: bool) -> Result<(u64, u64)> {
+        let pfn = self.args.pfn as u64;
+        if write && !self.args.writable || kind_of(pfn) == FrameKind::Memory {
+            return Err(EFAULT);
+        }
+        // However large the entry is.
+        let last = pfn | (!(self.args.addr_mask as u64) >> PAGE_SHIFT);
+        Ok((pfn, last.wrapping_sub(pfn).wrapping_add(1)))
+    }
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        // SAFETY: Started in `of`, successfully.
+        unsafe { bindings::follow_pfnmap_end(&raw mut self.args) };
+    }
 }
 
 /// Lets go of frames that were pinned, and of nothing else in the extent.
@@ -217,31 +232,23 @@ unsafe fn follow(
 /// Every frame of `extent` that is memory holds a pin that the caller owns. Where `all_pinned`, every
 /// frame does.
 pub(crate) unsafe fn unpin(extent: Extent, dirty: bool, all_pinned: bool) -> u64 {
+    // SAFETY: As required of us; frames that were pinned have page structures.
+    let unpin_run = |pfn: u64, pages: u64| unsafe {
+        bindings::unpin_user_page_range_dirty_lock(page_of(pfn), pages as usize, dirty);
+    };
     if all_pinned {
-        // SAFETY: As required of us.
-        unsafe { unpin_run(extent.pfn(), extent.pages(), dirty) };
+        unpin_run(extent.pfn(), extent.pages());
         return extent.pages();
     }
     let mut unpinned = 0u64;
     for index in 0..extent.pages() {
         let pfn = extent.pfn().wrapping_add(index);
         if kind_of(pfn) == FrameKind::Memory {
-            // SAFETY: As required of us.
-            unsafe { unpin_run(pfn, 1, dirty) };
+            unpin_run(pfn, 1);
             unpinned = unpinned.wrapping_add(1);
         }
     }
     unpinned
-}
-
-/// # Safety
-///
-/// The caller owns a pin on each of `pages` frames from `pfn` on.
-pub(crate) unsafe fn unpin_run(pfn: u64, pages: u64, dirty: bool) {
-    // SAFETY: As required of us; frames that were pinned have page structures.
-    unsafe {
-        bindings::unpin_user_page_range_dirty_lock(page_of(pfn), pages as usize, dirty);
-    }
 }
 
 /// Where the pages of a range lie, in bytes, for callers that count in pages.
@@ -252,6 +259,5 @@ pub(crate) const fn bytes(pages: u64) -> u64 {
 /// Lets others run, for loops over much memory.
 #[inline]
 pub(crate) fn cond_resched() {
-    // SAFETY: Callers may sleep.
-    unsafe { bindings::siov_vfio_cond_resched() };
+    c::siov_vfio_cond_resched();
 }

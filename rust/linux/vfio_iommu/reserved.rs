@@ -4,10 +4,14 @@
 
 use crate::group::Group;
 use kernel::device::Device;
+use kernel::interop::list::clist_create;
 use kernel::prelude::*;
+use linux::abi::Object;
 use linux::bindings;
-use linux::raw::device as raw_device;
 use siov_types::{Iova, IovaRange};
+
+#[repr(transparent)]
+struct Region(bindings::iommu_resv_region);
 
 /// The ranges of a group or of a device.
 pub struct Reserved {
@@ -27,8 +31,8 @@ impl Reserved {
         // copies the regions: they are ours.
         unsafe {
             bindings::siov_vfio_device_list_init(&raw mut head);
-            let ret = bindings::iommu_get_group_resv_regions(group.as_ptr(), &raw mut head);
-            let reserved = Self::read(&raw const head);
+            let ret = bindings::iommu_get_group_resv_regions(group.as_c(), &raw mut head);
+            let reserved = Self::read(&raw mut head);
             let mut next = head.next;
             while !core::ptr::eq(next, &raw const head) {
                 let region = next.cast::<bindings::iommu_resv_region>();
@@ -50,29 +54,22 @@ impl Reserved {
         // SAFETY: As above; the driver's regions are given back to it.
         unsafe {
             bindings::siov_vfio_device_list_init(&raw mut head);
-            bindings::iommu_get_resv_regions(raw_device(device), &raw mut head);
-            let reserved = Self::read(&raw const head);
-            bindings::iommu_put_resv_regions(raw_device(device), &raw mut head);
+            bindings::iommu_get_resv_regions(device.as_c(), &raw mut head);
+            let reserved = Self::read(&raw mut head);
+            bindings::iommu_put_resv_regions(device.as_c(), &raw mut head);
             reserved
         }
     }
 
     /// # Safety
     ///
-    /// `head` is a list of regions, nobody else's. A list head is the first member of a region.
-    unsafe fn read(head: *const bindings::list_head) -> Result<Self> {
-        static_assertions::const_assert_eq!(
-            core::mem::offset_of!(bindings::iommu_resv_region, list),
-            0
-        );
+    /// `head` is a list of regions, nobody else's.
+    unsafe fn read(head: *mut bindings::list_head) -> Result<Self> {
         let mut ranges = KVec::new();
         let (mut hardware, mut software) = (false, None);
         // SAFETY: As required of us.
-        let mut next = unsafe { (*head).next };
-        while !core::ptr::eq(next, head) {
-            // SAFETY: As required of us.
-            let region = unsafe { &*next.cast::<bindings::iommu_resv_region>() };
-            next = region.list.next;
+        let list = unsafe { clist_create!(head, Region, bindings::iommu_resv_region, list) };
+        for Region(region) in list.iter() {
             match region.type_ {
                 // Mapped one to one for firmware's sake; a device in user space's hands needs it not.
                 bindings::iommu_resv_type_IOMMU_RESV_DIRECT_RELAXABLE => continue,

@@ -2,28 +2,21 @@
 
 //! An IOMMU domain of our own (`struct iommu_domain` of type unmanaged).
 
+use crate::c;
 use crate::mapping::Access;
-use core::ptr::NonNull;
 use kernel::device::Device;
-use kernel::error::{from_err_ptr, to_result};
+use kernel::error::to_result;
 use kernel::prelude::*;
+use linux::abi::Object;
 use linux::bindings;
-use linux::raw::device as raw_device;
+use linux::iommu::{AnyDomain, OwnedDomain, Translated};
 use siov_type1::run::Extent;
 use siov_types::{Iova, IovaRange};
 
-/// A domain, freed when dropped.
+/// A domain, freed when dropped. By then nothing is attached to it any more: attachments keep it.
 ///
-/// # Invariants
-///
-/// The domain is valid, and nothing is attached to it when it is dropped: see
-/// [`Domain`](crate::domain::Domain).
-pub(crate) struct Table(NonNull<bindings::iommu_domain>);
-
-// SAFETY: The IOMMU API may be called from any thread.
-unsafe impl Send for Table {}
-// SAFETY: Ranges of IOVA have one user at a time, which the container's lock sees to.
-unsafe impl Sync for Table {}
+/// Ranges of IOVA have one user at a time, which the container's lock sees to.
+pub(crate) struct Table(OwnedDomain);
 
 impl Table {
     /// A domain for `device`.
@@ -32,19 +25,17 @@ impl Table {
     ///
     /// Those of the IOMMU driver; `ENODEV` without one.
     pub(crate) fn new(device: &Device) -> Result<Self> {
-        // SAFETY: The device is valid.
-        let raw = unsafe { bindings::iommu_paging_domain_alloc_flags(raw_device(device), 0) };
-        // INVARIANT: New, so nothing is attached.
-        Ok(Self(NonNull::new(from_err_ptr(raw)?).ok_or(ENODEV)?))
+        OwnedDomain::new(Translated::new(device).ok_or(ENODEV)?).map(Self)
     }
 
-    pub(crate) fn as_ptr(&self) -> *mut bindings::iommu_domain {
-        self.0.as_ptr()
+    #[inline(always)]
+    pub(crate) fn domain(&self) -> &AnyDomain {
+        &self.0
     }
 
     fn raw(&self) -> &bindings::iommu_domain {
-        // SAFETY: Valid by the invariant; the fields that are read do not change after allocation.
-        unsafe { self.0.as_ref() }
+        // SAFETY: Valid; the fields that are read do not change after allocation.
+        unsafe { &*self.domain().as_c() }
     }
 
     fn ops(&self) -> &bindings::iommu_domain_ops {
@@ -73,15 +64,14 @@ impl Table {
     pub(crate) fn enforce_coherency(&self) -> bool {
         match self.ops().enforce_cache_coherency {
             // SAFETY: The operation belongs to this domain.
-            Some(enforce) => unsafe { enforce(self.as_ptr()) },
+            Some(enforce) => unsafe { enforce(self.domain().as_c()) },
             None => false,
         }
     }
 
     /// Where interrupt messages of devices are written, on machines whose IOMMU translates them.
     pub(crate) fn set_msi_window(&self, base: u64) -> Result {
-        // SAFETY: The domain is ours alone and has no cookie yet.
-        to_result(unsafe { bindings::iommu_get_msi_cookie(self.as_ptr(), base) })
+        to_result(c::iommu_get_msi_cookie(self.domain(), base))
     }
 
     /// Translates `extent.len` bytes from `iova` on to `extent`.
@@ -91,29 +81,25 @@ impl Table {
     /// Those of the IOMMU driver, nothing is translated then.
     #[inline]
     pub(crate) fn map(&self, iova: u64, extent: Extent, access: Access) -> Result {
-        // SAFETY: The domain is valid. That the memory is there to be used is the business of `Space`.
-        to_result(unsafe {
-            bindings::iommu_map(
-                self.as_ptr(),
-                iova as usize,
-                extent.phys,
-                extent.len as usize,
-                access.prot() | bindings::IOMMU_CACHE as i32,
-                bindings::GFP_KERNEL_ACCOUNT,
-            )
-        })
+        to_result(c::iommu_map(
+            self.domain(),
+            iova as usize,
+            extent.phys,
+            extent.len as usize,
+            access.prot() | bindings::IOMMU_CACHE as i32,
+            bindings::GFP_KERNEL_ACCOUNT,
+        ))
     }
 
     /// Ends the translation of a range and has the hardware forget it; how many bytes that were.
     pub(crate) fn unmap(&self, iova: u64, len: u64) -> u64 {
-        // SAFETY: The domain is valid.
-        unsafe { bindings::iommu_unmap(self.as_ptr(), iova as usize, len as usize) as u64 }
+        c::iommu_unmap(self.domain(), iova as usize, len as usize) as u64
     }
 
     /// Looks up what is translated: see [`Lookup::phys`].
     pub(crate) fn lookup(&self) -> Lookup<'_> {
         Lookup {
-            table: self,
+            domain: self.domain(),
             operation: self.ops().iova_to_phys,
         }
     }
@@ -124,7 +110,7 @@ type IovaToPhys = unsafe extern "C" fn(*mut bindings::iommu_domain, u64) -> u64;
 /// The lookup of a domain, for many of them: what the kernel's `iommu_iova_to_phys()` checks before each
 /// does not change.
 pub(crate) struct Lookup<'a> {
-    table: &'a Table,
+    domain: &'a AnyDomain,
     operation: Option<IovaToPhys>,
 }
 
@@ -134,15 +120,8 @@ impl Lookup<'_> {
     pub(crate) fn phys(&self, iova: u64) -> u64 {
         match self.operation {
             // SAFETY: The operation is that of this domain, a paging one.
-            Some(operation) => unsafe { operation(self.table.as_ptr(), iova) },
+            Some(operation) => unsafe { operation(self.domain.as_c(), iova) },
             None => 0,
         }
-    }
-}
-
-impl Drop for Table {
-    fn drop(&mut self) {
-        // SAFETY: Nothing is attached any more, by the invariant.
-        unsafe { bindings::iommu_domain_free(self.as_ptr()) };
     }
 }
