@@ -7,6 +7,7 @@
 
 use crate::abi::Object;
 use crate::bindings;
+use crate::iommu::Group;
 use core::ops::{Deref, RangeInclusive};
 use core::ptr::NonNull;
 use kernel::error::to_result;
@@ -74,7 +75,6 @@ pub(crate) mod c {
         pub(super) fn siov_helper_dev_to_node(dev: &kernel::device::Device) -> i32;
         pub(super) fn device_release_driver(dev: &kernel::device::Device);
         pub(super) fn device_attach(dev: &kernel::device::Device) -> i32;
-        pub(super) fn iommu_group_get(dev: &kernel::device::Device) -> *mut bindings::iommu_group;
     });
 }
 
@@ -248,16 +248,7 @@ impl Device {
     /// Whether somebody holds the DMA of the device's IOMMU group: a driver that uses the DMA API and
     /// was bound when the group was there, or user space.
     pub fn dma_is_claimed(&self) -> bool {
-        let group = c::iommu_group_get(self.as_dev());
-        if group.is_null() {
-            return false;
-        }
-        // SAFETY: The group came with a reference to it, which is given back.
-        unsafe {
-            let claimed = bindings::iommu_group_dma_owner_claimed(group);
-            bindings::iommu_group_put(group);
-            claimed
-        }
+        Group::of(self.as_dev()).is_some_and(|group| group.dma_is_claimed())
     }
 
     /// For a bridge, the buses below it.

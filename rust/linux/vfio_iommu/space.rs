@@ -10,86 +10,19 @@
 //! of emulated devices are counted apart, by [`Mapping`].
 
 mod drain;
+mod entry;
 mod fill;
+mod pages;
+
+pub use entry::Entry;
 
 use crate::domain::Domain;
 use crate::mapping::{Access, Mapping};
-use crate::pin;
-use core::cmp::Ordering;
 use core::ops::ControlFlow;
+use entry::Key;
 use kernel::prelude::*;
 use kernel::rbtree::{RBTree, RBTreeNodeReservation};
 use siov_types::{Iova, IovaRange};
-
-/// Where a mapping is in the tree. Ranges that overlap count as equal, so that one descent finds what is
-/// in the way of a range; ranges of the tree never overlap, so that they are in order.
-#[derive(Clone, Copy)]
-struct Key(IovaRange);
-
-impl Key {
-    fn at(iova: Iova) -> Option<Self> {
-        IovaRange::new(iova, iova).map(Self)
-    }
-
-    fn size(self) -> u64 {
-        let bytes = self.0.last().raw().wrapping_sub(self.0.first().raw());
-        bytes.wrapping_add(1)
-    }
-}
-
-impl Ord for Key {
-    #[inline]
-    fn cmp(&self, other: &Self) -> Ordering {
-        if self.0.last() < other.0.first() {
-            Ordering::Less
-        } else if self.0.first() > other.0.last() {
-            Ordering::Greater
-        } else {
-            Ordering::Equal
-        }
-    }
-}
-
-impl PartialOrd for Key {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Key {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Key {}
-
-/// A mapping as it is seen from outside.
-#[derive(Clone, Copy)]
-pub struct Entry {
-    /// Where devices find it.
-    pub range: IovaRange,
-    /// Its bytes.
-    pub size: u64,
-    /// What devices may do.
-    pub access: Access,
-    /// Whether drivers have pinned pages of it.
-    pub has_pins: bool,
-    /// Whether its process address is void, after `VFIO_DMA_UNMAP_FLAG_VADDR`.
-    pub is_stale: bool,
-}
-
-impl Entry {
-    fn new(key: &Key, mapping: &Mapping) -> Self {
-        Self {
-            range: key.0,
-            size: key.size(),
-            access: mapping.access(),
-            has_pins: mapping.has_pins(),
-            is_stale: mapping.is_stale(),
-        }
-    }
-}
 
 /// Why memory could not be mapped.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -380,83 +313,6 @@ impl Space {
             let _ = mapping.charge(kept.wrapping_sub(pages));
         }
     }
-
-    /// Pins the page at `iova`, which begins a page of a mapping, for a driver.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` where nothing is mapped, `EPERM` where less than `access` is permitted, and those of
-    /// [`Mapping`].
-    pub fn pin(&mut self, iova: u64, access: Access, track: Option<u32>) -> Result<u64> {
-        let entry = self.overlapping(page(iova).ok_or(EINVAL)?).ok_or(EINVAL)?;
-        if !entry.access.permits(access) {
-            return Err(EPERM);
-        }
-        // Where there is a domain, everything is pinned and paid for.
-        let charged = self.domains.is_empty();
-        let offset = iova.wrapping_sub(entry.range.first().raw());
-        let mapping = self.at_mut(entry.range.first()).ok_or(EINVAL)?;
-        let pfn = mapping.pin(iova, offset, charged)?;
-        if let Some(shift) = track {
-            mapping.mark(offset, pin::bytes(1), shift);
-        }
-        Ok(pfn)
-    }
-
-    /// Undoes one [`Self::pin`]. False where nothing is mapped.
-    pub fn unpin(&mut self, iova: u64) -> bool {
-        let charged = self.domains.is_empty();
-        let Some(entry) = page(iova).and_then(|page| self.overlapping(page)) else {
-            return false;
-        };
-        if let Some(mapping) = self.at_mut(entry.range.first()) {
-            mapping.unpin(iova, charged);
-        }
-        true
-    }
-
-    /// Begins to track what is written to.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` for a mapping that is too large, `ENOMEM`; nothing is tracked then.
-    pub fn track(&mut self, shift: u32) -> Result {
-        let started = self
-            .mappings
-            .iter_mut()
-            .try_for_each(|(key, m)| m.track(key.0, shift));
-        if started.is_err() {
-            self.untrack();
-        }
-        started
-    }
-
-    /// Ends tracking.
-    pub fn untrack(&mut self) {
-        self.mappings.values_mut().for_each(Mapping::untrack);
-    }
-
-    /// Marks everything as written to.
-    pub fn mark_all(&mut self, shift: u32) {
-        for (key, mapping) in self.mappings.iter_mut() {
-            mapping.mark(0, key.size(), shift);
-        }
-    }
-
-    /// Marks bytes from `iova` on, which are in one mapping, as written to.
-    pub fn mark(&mut self, iova: Iova, len: u64, shift: u32) {
-        let Some(entry) = self.from(iova) else {
-            return;
-        };
-        let offset = iova.raw().wrapping_sub(entry.range.first().raw());
-        if let Some(mapping) = self.at_mut(iova) {
-            mapping.mark(offset, len, shift);
-        }
-    }
-}
-
-fn page(iova: u64) -> Option<IovaRange> {
-    IovaRange::from_len(Iova::new(iova), pin::bytes(1))
 }
 
 impl Default for Space {
