@@ -31,6 +31,8 @@ pub struct Vm {
     cpuid: CpuId,
     /// The thread that made it, by which KVM names its folder in debugfs.
     creator: i32,
+    /// Capabilities that [`Vm::has`] denies.
+    hidden: Vec<Cap>,
 }
 
 impl Vm {
@@ -75,6 +77,7 @@ impl Vm {
             memory,
             cpuid,
             creator,
+            hidden: Vec::new(),
         })
     }
 
@@ -120,9 +123,14 @@ impl Vm {
         &self.fd
     }
 
-    /// Whether KVM has a capability.
+    /// Whether KVM has a capability, and it is not hidden.
     pub fn has(&self, cap: Cap) -> bool {
-        self.fd.check_extension(cap)
+        !self.hidden.contains(&cap) && self.fd.check_extension(cap)
+    }
+
+    /// Goes on as on an older kernel, which lacks this capability.
+    pub fn hide(&mut self, cap: Cap) {
+        self.hidden.push(cap);
     }
 
     /// The thread that made it.

@@ -95,12 +95,9 @@ impl Zone {
     ///
     /// Those of the ioctl.
     pub fn register_if_possible(self, vm: &Vm) -> Result<Fallback> {
-        let cap = if self.pio == Space::Pio.raw() {
-            Cap::CoalescedPio
-        } else {
-            Cap::CoalescedMmio
-        };
-        if !vm.has(cap) {
+        // The capability for memory is also that of the ring.
+        let ports = self.pio == Space::Pio.raw();
+        if !vm.has(Cap::CoalescedMmio) || ports && !vm.has(Cap::CoalescedPio) {
             return Ok(Fallback::Exits);
         }
         self.register(vm)?;

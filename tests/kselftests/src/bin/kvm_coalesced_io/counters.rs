@@ -8,9 +8,10 @@ use siov_kselftests::ktap::Result;
 use siov_ring::Ring;
 use siov_vmm::debugfs::{path, read, Counts};
 use siov_vmm::guest::{Kind, Operation};
-use siov_vmm::{Zone, MMIO};
+use siov_vmm::{Event, Zone, MMIO};
 use std::fs::File;
 use std::io::Read;
+use std::thread;
 
 const PORTS: Zone = Zone::pio(0x70, 2);
 const MEMORY: Zone = Zone::mmio(MMIO, 0x10_0000);
@@ -90,6 +91,37 @@ pub fn full(_: &mut ()) -> Result {
                 ..memory
             },
         "{counts:?}"
+    );
+    Ok(())
+}
+
+/// Both write to one zone. Its counter is no atomic one: the lock of the ring makes it count all.
+pub fn processors(_: &mut ()) -> Result {
+    const WRITES: u32 = 60_000;
+    let Machine { vm, vcpu, ring } = machine()?;
+    let mut vcpus = [vcpu, vm.vcpu(1)?];
+    // A reader outside of the ring: it is never full.
+    ring.set_indices(Ring::ENTRIES, 0);
+    thread::scope(|scope| -> Result {
+        let runs: Vec<_> = vcpus
+            .iter_mut()
+            .map(|vcpu| {
+                scope.spawn(|| -> Result {
+                    vcpu.start(&[outs(WRITES)])?;
+                    ensure!(vcpu.run()? == Event::Halt, "an exit");
+                    Ok(())
+                })
+            })
+            .collect();
+        runs.into_iter()
+            .try_for_each(|run| run.join().expect("no panic"))
+    })?;
+    let counts = read(&path(&vm))?.zone(PORTS)?;
+    ensure!(counts == coalesced(2 * u64::from(WRITES)), "{counts:?}");
+    let (_, last) = ring.indices();
+    ensure!(
+        last == 2 * WRITES % Ring::ENTRIES,
+        "the next entry is {last}"
     );
     Ok(())
 }

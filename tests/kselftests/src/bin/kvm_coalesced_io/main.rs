@@ -7,6 +7,7 @@
 
 mod bounds;
 mod counters;
+mod fallback;
 mod full;
 mod machine;
 mod many;
@@ -69,6 +70,8 @@ fn main() -> ExitCode {
         .case("all processors map one ring", order::one_ring)
         .case("a flush before a data port", order::flush)
         .case("firmware in real mode", order::real_mode)
+        .case("a kernel without coalesced ports", fallback::no_ports)
+        .case("a kernel without coalescing", fallback::nothing)
         .case("a full ring", full::full)
         .case("an index outside of the ring", full::bad_last)
         .case("a reader outside of the ring", full::bad_first)
@@ -88,6 +91,7 @@ fn main() -> ExitCode {
         plan = plan
             .case("counters of zones", counters::zones)
             .case("counters of a full ring", counters::full)
+            .case("counters under two processors", counters::processors)
             .case("counters of zones that are gone", counters::gone)
             .case("no counters before the first zone", counters::absent)
             .case("counters of a machine that ends", counters::ending);
