@@ -23,6 +23,7 @@ scenario_load() {
 	guest_defaults
 	SCENARIO_SUMMARY='' SCENARIO_TAGS='' SCENARIO_KERNELS="${KERNELS[*]}"
 	SCENARIO_ALLOW=() SCENARIO_AIMS=() SCENARIO_OPTIONAL=()
+	SCENARIO_COLUMNS=() SCENARIO_CLOCK=icount
 	while IFS= read -r line || [ -n "$line" ]; do
 		number=$((number + 1))
 		case $line in
@@ -48,6 +49,8 @@ scenario_set() {
 	kernels) SCENARIO_KERNELS=$value ;;
 	allow) SCENARIO_ALLOW+=("$value") ;;
 	aim) SCENARIO_AIMS+=("$value") ;;
+	column) SCENARIO_COLUMNS+=("$value") ;;
+	clock) SCENARIO_CLOCK=$value ;;
 	optional) SCENARIO_OPTIONAL+=("$value") ;;
 	command) GUEST_COMMANDS+=("ktap $value") ;;
 	plain) GUEST_COMMANDS+=("plain $value") ;;
@@ -63,6 +66,7 @@ scenario_set() {
 	plugin) GUEST_PLUGINS+=("$value") ;;
 	preload) GUEST_PRELOAD=$value ;;
 	program) GUEST_PROGRAMS+=("$value") ;;
+	data) GUEST_DATA+=("$value") ;;
 	copy) GUEST_COPY+=("$SRC/$value") ;;
 	kvm) GUEST_KVM_KO=$value ;;
 	payload)

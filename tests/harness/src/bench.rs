@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Benchmark figures: a program prints `# bench VALUE UNIT NAME`, several guests run it, and the table puts
-//! them side by side.
+//! them side by side. A program that measures several variants in one guest prints
+//! `# bench[VARIANT] VALUE UNIT NAME`.
 
 use std::fmt::Write as _;
 
@@ -25,11 +26,21 @@ pub struct Variant {
     pub rows: Vec<Row>,
 }
 
-/// Reads the figures out of a guest's output. A malformed line is an error: a figure must not get lost.
+/// What follows `# bench` and, if there is one, the name of a variant, which must be `name`.
+fn words<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    let rest = line.trim_start().strip_prefix("# bench")?;
+    match rest.strip_prefix('[') {
+        Some(named) => named.strip_prefix(name)?.strip_prefix("] "),
+        None => rest.strip_prefix(' '),
+    }
+}
+
+/// Reads the figures of a variant out of a guest's output. A malformed line is an error: a figure must not
+/// get lost.
 pub fn parse(name: &str, log: &str) -> Result<Variant, String> {
     let mut rows: Vec<Row> = Vec::new();
     for line in log.lines() {
-        let Some(rest) = line.trim_start().strip_prefix("# bench ") else {
+        let Some(rest) = words(line, name) else {
             continue;
         };
         let mut words = rest.splitn(3, ' ');
@@ -194,6 +205,18 @@ mod tests {
         assert_eq!(variant.rows.len(), 2);
         assert_eq!(variant.rows[0].name, "map 4 KiB");
         assert_eq!(variant.rows[1].value, 1.5);
+    }
+
+    #[test]
+    fn figures_of_one_variant_are_told_from_those_of_others() {
+        let log = "# bench[C] 3 ns write\n# bench[CC] 4 ns write\n# bench 5 ns both\n";
+        let names = |name| -> Vec<f64> {
+            let rows = parse(name, log).unwrap().rows;
+            rows.iter().map(|row| row.value).collect()
+        };
+        assert_eq!(names("C"), [3.0, 5.0]);
+        assert_eq!(names("CC"), [4.0, 5.0]);
+        assert_eq!(names("D"), [5.0]);
     }
 
     #[test]
