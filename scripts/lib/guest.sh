@@ -14,6 +14,7 @@ guest_defaults() {
 	GUEST_MODULES=()		# loaded in this order, each with its parameters
 	GUEST_EXTRA_MODULES=()		# in the initramfs, not loaded
 	GUEST_COPY=()			# FILE[:PATH], PATH in the guest, default /siov/NAME
+	GUEST_DATA=()			# files of the root, brought along to the same place
 	GUEST_PROGRAMS=()		# programs of the root, brought along with their libraries
 	GUEST_KSELFTESTS=()		# SUITE/PROGRAM of the kernel's own selftests
 	GUEST_SAMPLES=()		# FOLDER/NAME of the kernel's samples, modules at /siov/samples/NAME.ko
@@ -120,6 +121,7 @@ guest_make_overlay() {
 				ldd "$program" | grep -o "/[^ ]*" | xargs -r cp -L --parents -t .
 			done' _ "${GUEST_PROGRAMS[@]}"
 	fi
+	if [ ${#GUEST_DATA[@]} -gt 0 ]; then in_root -C "$stage" cp -L --parents "${GUEST_DATA[@]}" .; fi
 	in_root -C "$stage" sh -c 'find . -print0 | cpio --quiet -0 -o -H newc -R 0:0 >../overlay.cpio'
 	cat "$INITRAMFS" "$GUEST_DIR/overlay.cpio" >"$GUEST_DIR/initramfs"
 	rm -rf "$stage" "$GUEST_DIR/overlay.cpio"

@@ -41,6 +41,26 @@ pub fn path(vm: &Vm) -> PathBuf {
     .into()
 }
 
+/// KVM's folder of the one VM that there is, whoever made it.
+///
+/// # Errors
+///
+/// When there is none, or several.
+pub fn only_vm() -> Result<PathBuf> {
+    const KVM: &str = "/sys/kernel/debug/kvm";
+    let mut vms = Vec::new();
+    for entry in fs::read_dir(KVM).context(KVM)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            vms.push(entry.path());
+        }
+    }
+    match &vms[..] {
+        [vm] => Ok(vm.clone()),
+        _ => bail!("{} machines, expected one", vms.len()),
+    }
+}
+
 /// Reads and checks a file.
 ///
 /// # Errors
@@ -88,6 +108,18 @@ fn counts(words: [&str; 3]) -> Result<Counts> {
 }
 
 impl Report {
+    /// The zone of ports that begins at `port`, and its counts.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn ports(&self, port: u16) -> Result<&(Zone, Counts)> {
+        self.zones
+            .iter()
+            .find(|(zone, _)| zone.pio == 1 && zone.addr == u64::from(port))
+            .with_context(|| format!("no zone at port {port:#x}: {self:x?}"))
+    }
+
     /// The counts of the one zone that is registered with these numbers.
     ///
     /// # Errors

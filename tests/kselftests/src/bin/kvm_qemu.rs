@@ -9,7 +9,7 @@ use anyhow::{ensure, Context};
 use siov_kselftests::ktap::{note, Plan, Result};
 use siov_kselftests::poll;
 use siov_vmm::board::{Clock, HostBridge};
-use siov_vmm::debugfs::{self, Counts, Report};
+use siov_vmm::debugfs::{self, Counts};
 use siov_vmm::guest::{
     rom, ROM_BRIDGE_BYTE_WRITES, ROM_BRIDGE_WRITES, ROM_CLOCK_VALID, ROM_CLOCK_WRITES, ROM_END,
 };
@@ -66,18 +66,6 @@ impl Qemu {
             Ok(bytes.ends_with(&[ROM_END]).then_some(bytes))
         })
     }
-
-    /// The counters of its VM.
-    fn report(&self) -> Result<Report> {
-        let prefix = format!("{}-", self.child.id());
-        for entry in fs::read_dir("/sys/kernel/debug/kvm")? {
-            let entry = entry?;
-            if entry.file_name().to_string_lossy().starts_with(&prefix) {
-                return debugfs::read(&entry.path().join("coalesced_io"));
-            }
-        }
-        anyhow::bail!("no folder {prefix}* in debugfs");
-    }
 }
 
 fn machine(name: &str, identity: u32, counted: bool) -> Result {
@@ -93,20 +81,13 @@ fn machine(name: &str, identity: u32, counted: bool) -> Result {
     if !counted {
         return Ok(());
     }
-    let report = qemu.report()?;
+    let report = debugfs::read(&debugfs::only_vm()?.join("coalesced_io"))?;
     note(format!("{report:x?}"));
-    let zone = |port| {
-        let found = report
-            .zones
-            .iter()
-            .find(|(zone, _)| zone.pio == 1 && zone.addr == u64::from(port));
-        found.with_context(|| format!("QEMU has no zone at {port:#x}: {report:x?}"))
-    };
-    let (clock, counts) = zone(Clock::INDEX)?;
+    let (clock, counts) = report.ports(Clock::INDEX)?;
     all_but_when_full(clock, counts, ROM_CLOCK_WRITES)?;
     // Port 0xcf9 resets the machine, and QEMU cuts it out of the zone that it wants for the bridge, so
     // no write of four bytes is coalesced. That is what counters are for.
-    let (bridge, counts) = zone(HostBridge::ADDRESS)?;
+    let (bridge, counts) = report.ports(HostBridge::ADDRESS)?;
     let writes = match bridge.size {
         1 => ROM_BRIDGE_BYTE_WRITES,
         _ => ROM_BRIDGE_BYTE_WRITES + ROM_BRIDGE_WRITES,

@@ -16,6 +16,7 @@ const USAGE: &str = "\
 Usage: micro-bench run --payloads DIR [OPTION]... [ARGUMENT]...
        micro-bench compare [--share PERCENT] [--floor NS] BEFORE.json AFTER.json
        micro-bench check --payloads DIR [NAME]...
+       micro-bench check-kvm --payloads DIR [--counted]
 
 Options of run: --arch A, --machine M, --cpu C, --accel A, --smp N, --icount, --qemu ARGUMENT.
 ";
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Some((command, rest)) if command == "run" => run(rest),
         Some((command, rest)) if command == "compare" => run_compare(rest),
         Some((command, rest)) if command == "check" => run_check(rest),
+        Some((command, rest)) if command == "check-kvm" => run_check_kvm(rest),
         _ => Err(anyhow::anyhow!(USAGE)),
     };
     result.unwrap_or_else(|error| {
@@ -144,6 +146,21 @@ fn run_check(args: &[String]) -> Result<ExitCode> {
     match args {
         [option, payloads, names @ ..] if option == "--payloads" => {
             Ok(check::run(payloads.as_ref(), names))
+        }
+        _ => bail!(USAGE),
+    }
+}
+
+/// In a guest that has /dev/kvm. With `--counted` its kvm.ko is ours.
+fn run_check_kvm(args: &[String]) -> Result<ExitCode> {
+    match args {
+        [option, payloads, rest @ ..] if option == "--payloads" => {
+            let counted = match rest {
+                [] => false,
+                [option] if option == "--counted" => true,
+                _ => bail!(USAGE),
+            };
+            Ok(check::kvm::run_all(payloads.as_ref(), counted))
         }
         _ => bail!(USAGE),
     }

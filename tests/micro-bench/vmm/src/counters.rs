@@ -3,12 +3,14 @@
 //! Who saw how many exits: this program, and KVM itself by its files in debugfs.
 
 use anyhow::{Context, Result};
+use siov_vmm::debugfs;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 /// Named counts. Of this program `in:PORT`, `out:PORT`, `read:ADDRESS`, `write:ADDRESS`, with `ring-` before it if
-/// the write came through the ring; of KVM the names of its files.
+/// the write came through the ring; of KVM the names of its files, and for each zone, where KVM counts those,
+/// `kvm-ring-` and `kvm-full-` before the name of the write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters(BTreeMap<String, u64>);
 
@@ -82,6 +84,23 @@ impl Debugfs {
 
     /// Reads all.
     pub fn read(&self) -> Counters {
+        self.files().merge(self.zones())
+    }
+
+    fn zones(&self) -> Counters {
+        let mut counters = BTreeMap::new();
+        // C code does not count, and ours does from the first zone on.
+        let report = debugfs::read(&self.0.join("coalesced_io")).unwrap_or_default();
+        for (zone, counts) in report.zones {
+            let kind = if zone.pio == 1 { "out" } else { "write" };
+            let name = format!("{kind}:{:#x}", zone.addr);
+            counters.insert(format!("kvm-ring-{name}"), counts.coalesced);
+            counters.insert(format!("kvm-full-{name}"), counts.full);
+        }
+        Counters(counters)
+    }
+
+    fn files(&self) -> Counters {
         let number = |name: &&str| -> Option<(String, u64)> {
             let text = std::fs::read_to_string(self.0.join(name)).ok()?;
             Some(((*name).to_owned(), text.trim().parse().ok()?))

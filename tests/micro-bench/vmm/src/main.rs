@@ -18,20 +18,24 @@ use std::process::ExitCode;
 
 const USAGE: &str = "\
 Usage: micro-bench-vmm run [--coalesce] PAYLOAD [ARGUMENT]...
-       micro-bench-vmm check PAYLOAD
+       micro-bench-vmm check [--counted] PAYLOAD
 
 run    runs the payload with two processors and shows its output, and behind each line the exits since the
        line before. ARGUMENT is for the payload.
 check  runs it with and without coalescing and prints KTAP.
 
   --coalesce  have KVM collect writes to ports 0x70 and 0xcf8 and to address 0xd0000000
+  --counted   KVM counts what it collects, and must count what came
 ";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let result = match args.split_first() {
         Some((command, rest)) if command == "run" => run(rest),
-        Some((command, [payload])) if command == "check" => return check::run(payload),
+        Some((command, [payload])) if command == "check" => return check::run(payload, false),
+        Some((command, [option, payload])) if command == "check" && option == "--counted" => {
+            return check::run(payload, true)
+        }
         _ => Err(anyhow::anyhow!(USAGE)),
     };
     match result {

@@ -4,6 +4,7 @@
 
 mod arm;
 mod golden;
+pub mod kvm;
 mod x86;
 
 use anyhow::{bail, ensure, Context, Result};
