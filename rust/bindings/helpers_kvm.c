@@ -75,33 +75,39 @@ struct dentry *siov_helper_kvm_debugfs(struct kvm *kvm)
 	return kvm->debugfs_dentry;
 }
 
-struct list_head *siov_helper_kvm_zones(struct kvm *kvm)
+/* The element behind dev, or the first one for NULL. */
+struct kvm_coalesced_mmio_dev *siov_helper_kvm_next_zone(struct kvm *kvm,
+							 struct kvm_coalesced_mmio_dev *dev)
 {
-	return &kvm->coalesced_zones;
+	struct list_head *next = dev ? dev->list.next : kvm->coalesced_zones.next;
+
+	return next == &kvm->coalesced_zones ?
+		       NULL : list_entry(next, struct kvm_coalesced_mmio_dev, list);
 }
 
-void siov_helper_kvm_add_first(struct kvm *kvm, struct list_head *list)
+void siov_helper_kvm_add_first(struct kvm *kvm, struct kvm_coalesced_mmio_dev *dev)
 {
-	list_add(list, &kvm->coalesced_zones);
+	list_add(&dev->list, &kvm->coalesced_zones);
 }
 
-void siov_helper_kvm_add_zone(struct kvm *kvm, struct list_head *list)
+void siov_helper_kvm_remove_zone(struct kvm_coalesced_mmio_dev *dev)
 {
-	list_add_tail(list, &kvm->coalesced_zones);
+	list_del(&dev->list);
 }
 
-void siov_helper_kvm_remove_zone(struct list_head *list)
+/* Puts dev on the bus of its zone and at the end of the list. */
+int siov_helper_kvm_register_zone(struct kvm *kvm, struct kvm_coalesced_mmio_dev *dev)
 {
-	list_del(list);
+	int ret = kvm_io_bus_register_dev(kvm, dev->zone.pio ? KVM_PIO_BUS : KVM_MMIO_BUS,
+					  dev->zone.addr, dev->zone.size, &dev->dev);
+
+	if (!ret)
+		list_add_tail(&dev->list, &kvm->coalesced_zones);
+	return ret;
 }
 
-int siov_helper_kvm_register_dev(struct kvm *kvm, bool pio, u64 addr, int len,
-				 struct kvm_io_device *dev)
+int siov_helper_kvm_unregister_zone(struct kvm *kvm, struct kvm_coalesced_mmio_dev *dev)
 {
-	return kvm_io_bus_register_dev(kvm, pio ? KVM_PIO_BUS : KVM_MMIO_BUS, addr, len, dev);
-}
-
-int siov_helper_kvm_unregister_dev(struct kvm *kvm, bool pio, struct kvm_io_device *dev)
-{
-	return kvm_io_bus_unregister_dev(kvm, pio ? KVM_PIO_BUS : KVM_MMIO_BUS, dev);
+	return kvm_io_bus_unregister_dev(kvm, dev->zone.pio ? KVM_PIO_BUS : KVM_MMIO_BUS,
+					 &dev->dev);
 }

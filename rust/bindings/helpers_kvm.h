@@ -10,7 +10,7 @@
 
 struct dentry;
 struct kvm;
-struct kvm_io_device;
+struct kvm_coalesced_mmio_dev;
 
 enum siov_kvm_layout {
 	SIOV_KVM_RING_ENTRIES = KVM_COALESCED_MMIO_MAX,
@@ -23,12 +23,11 @@ void *siov_helper_kvm_ring(struct kvm *kvm);
 spinlock_t *siov_helper_kvm_ring_lock(struct kvm *kvm);
 struct mutex *siov_helper_kvm_slots_lock(struct kvm *kvm);
 struct dentry *siov_helper_kvm_debugfs(struct kvm *kvm);
-struct list_head *siov_helper_kvm_zones(struct kvm *kvm);
-void siov_helper_kvm_add_first(struct kvm *kvm, struct list_head *list);
-void siov_helper_kvm_add_zone(struct kvm *kvm, struct list_head *list);
-void siov_helper_kvm_remove_zone(struct list_head *list);
-int siov_helper_kvm_register_dev(struct kvm *kvm, bool pio, u64 addr, int len,
-				 struct kvm_io_device *dev);
-int siov_helper_kvm_unregister_dev(struct kvm *kvm, bool pio, struct kvm_io_device *dev);
+struct kvm_coalesced_mmio_dev *siov_helper_kvm_next_zone(struct kvm *kvm,
+							 struct kvm_coalesced_mmio_dev *dev);
+void siov_helper_kvm_add_first(struct kvm *kvm, struct kvm_coalesced_mmio_dev *dev);
+void siov_helper_kvm_remove_zone(struct kvm_coalesced_mmio_dev *dev);
+int siov_helper_kvm_register_zone(struct kvm *kvm, struct kvm_coalesced_mmio_dev *dev);
+int siov_helper_kvm_unregister_zone(struct kvm *kvm, struct kvm_coalesced_mmio_dev *dev);
 
 #endif

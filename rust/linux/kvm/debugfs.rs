@@ -2,55 +2,63 @@
 
 //! The file `coalesced_io` in a VM's folder of debugfs.
 
+use crate::list::c::siov_helper_kvm_debugfs;
+use crate::list::RawVm;
 use crate::slots::{Slots, Vm};
 use crate::CoalescedIo;
 use kernel::ffi::{c_int, c_void};
 use kernel::fmt;
 use kernel::seq_file::SeqFile;
-use kernel::{seq_print, str::CStrExt as _};
+use kernel::seq_print;
+use linux::abi::Object;
 use linux::bindings;
 
 const NAME: &kernel::str::CStr = c"coalesced_io";
 
-/// Makes the file. Like all of debugfs it is a help that may be missing, so nobody is told of failure.
-///
-/// # Safety
-///
-/// `kvm` is initialised for `T`; KVM removes its folder in debugfs, and waits for readers, before
-/// anything of the VM goes.
-pub(crate) unsafe fn create<T: CoalescedIo>(kvm: *mut bindings::kvm) {
-    // SAFETY: As required of us; an error in place of a folder makes the call do nothing.
-    unsafe {
-        bindings::debugfs_create_file_full(
-            NAME.as_char_ptr(),
-            0o400,
-            bindings::siov_helper_kvm_debugfs(kvm),
-            kvm.cast(),
-            core::ptr::null(),
-            &File::<T>::OPERATIONS,
-        )
-    };
+mod c {
+    use kernel::ffi::c_void;
+    use kernel::str::CStr;
+    use linux::bindings;
+
+    // SAFETY: An error in place of a folder makes these do nothing. What the operations are called with is
+    // `data`, and `File` says what that has to be.
+    linux::c_functions!(unsafe {
+        pub(super) fn debugfs_create_file_full(
+            name: &CStr,
+            mode: u16,
+            folder: *mut bindings::dentry,
+            data: *mut c_void,
+            aux: *const c_void,
+            operations: *const bindings::file_operations,
+        ) -> *mut bindings::dentry;
+        pub(super) fn debugfs_lookup_and_remove(name: &CStr, folder: *mut bindings::dentry);
+    });
+}
+
+/// Makes the file of a VM that is initialised for `T`. KVM removes the folder, and waits for readers, before
+/// anything of the VM goes. Like all of debugfs it is a help that may be missing, so nobody is told of
+/// failure.
+pub(crate) fn create<T: CoalescedIo>(vm: &RawVm) {
+    c::debugfs_create_file_full(
+        NAME,
+        0o400,
+        siov_helper_kvm_debugfs(vm),
+        vm.as_c().cast(),
+        core::ptr::null(),
+        File::<T>::OPERATIONS,
+    );
 }
 
 /// Removes the file, if it is there, and waits for its readers.
-///
-/// # Safety
-///
-/// `kvm` is in use.
-pub(crate) unsafe fn remove(kvm: *mut bindings::kvm) {
-    // SAFETY: As required of us.
-    unsafe {
-        bindings::debugfs_lookup_and_remove(
-            NAME.as_char_ptr(),
-            bindings::siov_helper_kvm_debugfs(kvm),
-        )
-    };
+pub(crate) fn remove(vm: &RawVm) {
+    c::debugfs_lookup_and_remove(NAME, siov_helper_kvm_debugfs(vm));
 }
 
+/// The functions of a file whose data is a VM that is initialised for `T`.
 struct File<T>(core::marker::PhantomData<T>);
 
 impl<T: CoalescedIo> File<T> {
-    const OPERATIONS: bindings::file_operations = bindings::file_operations {
+    const OPERATIONS: &'static bindings::file_operations = &bindings::file_operations {
         owner: &raw mut bindings::__this_module,
         open: Some(Self::open),
         read: Some(bindings::seq_read),
@@ -59,23 +67,15 @@ impl<T: CoalescedIo> File<T> {
         ..pin_init::zeroed()
     };
 
-    /// # Safety
-    ///
-    /// Called by the VFS for the file that [`create`] made.
-    unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
-        // SAFETY: Both are valid; `show` is called with what `create()` stored.
+    extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        // SAFETY: The VFS passes an inode and a file of ours; `show` gets what `create()` stored.
         unsafe { bindings::single_open(file, Some(Self::show), (*inode).i_private) }
     }
 
-    /// # Safety
-    ///
-    /// Called for a file that [`Self::open`] has opened, while debugfs holds the VM.
-    unsafe extern "C" fn show(seq: *mut bindings::seq_file, _: *mut c_void) -> c_int {
-        // SAFETY: As required of our caller.
-        let vm = unsafe { Vm::<T>::from_raw((*seq).private.cast()) };
+    extern "C" fn show(seq: *mut bindings::seq_file, _: *mut c_void) -> c_int {
+        // SAFETY: Called for a file that `open` has opened, while debugfs holds the VM.
+        let (seq, vm) = unsafe { (SeqFile::from_raw(seq), &*(*seq).private.cast::<Vm<T>>()) };
         let slots = vm.lock_slots();
-        // SAFETY: As required of our caller.
-        let seq = unsafe { SeqFile::from_raw(seq) };
         seq_print!(seq, "{}", Contents(&slots));
         0
     }

@@ -20,6 +20,8 @@
 mod debugfs;
 #[doc(hidden)]
 pub mod entry;
+mod list;
+mod module;
 mod per_vm;
 mod slots;
 mod zone;
@@ -73,67 +75,43 @@ pub trait CoalescedIo: Sized + 'static {
 #[macro_export]
 macro_rules! coalesced_io {
     ($type:ty) => {
-        /// Called when a VM is made. Returns 0 or a negative error number.
-        ///
-        /// # Safety
-        ///
-        /// Only for KVM: `kvm` is a VM that nobody else knows yet.
+        /// Called by KVM when a VM is made, which nobody else knows yet. Returns 0 or a negative error number.
         #[no_mangle]
-        pub unsafe extern "C" fn kvm_coalesced_mmio_init(
-            kvm: *mut $crate::entry::RawVm,
+        pub extern "C" fn kvm_coalesced_mmio_init(
+            kvm: &$crate::entry::RawVm,
         ) -> ::kernel::ffi::c_int {
-            // SAFETY: As required of our caller.
-            unsafe { $crate::entry::init(kvm) }
+            $crate::entry::init(kvm)
         }
 
-        /// Called when a VM goes, after its buses.
-        ///
-        /// # Safety
-        ///
-        /// Only for KVM: `kvm` is a VM that nobody else uses any more.
+        /// Called by KVM when a VM goes, after its buses, when nobody else uses it any more.
         #[no_mangle]
-        pub unsafe extern "C" fn kvm_coalesced_mmio_free(kvm: *mut $crate::entry::RawVm) {
-            // SAFETY: As required of our caller.
-            unsafe { $crate::entry::free::<$type>(kvm) }
+        pub extern "C" fn kvm_coalesced_mmio_free(kvm: &$crate::entry::RawVm) {
+            $crate::entry::free::<$type>(kvm)
         }
 
-        /// `KVM_REGISTER_COALESCED_MMIO`. Returns 0 or a negative error number.
-        ///
-        /// # Safety
-        ///
-        /// Only for KVM: `kvm` is a VM in use, and `zone` points to the request.
+        /// `KVM_REGISTER_COALESCED_MMIO` for a VM in use. Returns 0 or a negative error number.
         #[no_mangle]
-        pub unsafe extern "C" fn kvm_vm_ioctl_register_coalesced_mmio(
-            kvm: *mut $crate::entry::RawVm,
-            zone: *const $crate::entry::RawZone,
+        pub extern "C" fn kvm_vm_ioctl_register_coalesced_mmio(
+            kvm: &$crate::Vm<$type>,
+            zone: &$crate::entry::RawZone,
         ) -> ::kernel::ffi::c_int {
-            // SAFETY: As required of our caller.
-            unsafe { $crate::entry::register::<$type>(kvm, zone) }
+            $crate::entry::register(kvm, zone)
         }
 
-        /// `KVM_UNREGISTER_COALESCED_MMIO`. Returns 0 or a negative error number.
-        ///
-        /// # Safety
-        ///
-        /// As for registering.
+        /// `KVM_UNREGISTER_COALESCED_MMIO` for a VM in use. Returns 0 or a negative error number.
         #[no_mangle]
-        pub unsafe extern "C" fn kvm_vm_ioctl_unregister_coalesced_mmio(
-            kvm: *mut $crate::entry::RawVm,
-            zone: *const $crate::entry::RawZone,
+        pub extern "C" fn kvm_vm_ioctl_unregister_coalesced_mmio(
+            kvm: &$crate::Vm<$type>,
+            zone: &$crate::entry::RawZone,
         ) -> ::kernel::ffi::c_int {
-            // SAFETY: As required of our caller.
-            unsafe { $crate::entry::unregister::<$type>(kvm, zone) }
+            $crate::entry::unregister(kvm, zone)
         }
 
-        /// Called by a live patch that ends, for each VM.
-        ///
-        /// # Safety
-        ///
-        /// `kvm` is a VM in use, for which none of the functions above is called any more.
+        /// Called by a live patch that ends, for each VM in use, for which none of the functions above is
+        /// called any more.
         #[no_mangle]
-        pub unsafe extern "C" fn siov_coalesced_io_retire(kvm: *mut $crate::entry::RawVm) {
-            // SAFETY: As required of our caller.
-            unsafe { $crate::entry::retire::<$type>(kvm) }
+        pub extern "C" fn siov_coalesced_io_retire(kvm: &$crate::Vm<$type>) {
+            $crate::entry::retire(kvm)
         }
     };
 }

@@ -2,37 +2,40 @@
 
 //! A VM and the lock of its zones.
 
+use crate::list::c::siov_helper_kvm_slots_lock;
+use crate::list::{List, RawVm};
 use crate::per_vm::PerVm;
 use crate::zone::{Node, Request};
 use crate::CoalescedIo;
 use core::marker::PhantomData;
-use core::ptr::NonNull;
 use kernel::prelude::*;
-use kernel::types::{NotThreadSafe, Opaque};
+use kernel::sync::ArcBorrow;
+use kernel::types::NotThreadSafe;
+use linux::abi::Object;
 use linux::bindings;
 
-/// A VM.
+/// A VM that is initialised, and whose zones that are not C's are those of `T`. References come from KVM.
 #[repr(transparent)]
 pub struct Vm<T: CoalescedIo> {
-    kvm: Opaque<bindings::kvm>,
+    kvm: RawVm,
     _zones: PhantomData<T>,
 }
 
 impl<T: CoalescedIo> Vm<T> {
-    /// # Safety
-    ///
-    /// `kvm` is initialised and lives for `'a`, and all its zones that are not C's are those of `T`.
-    pub(crate) unsafe fn from_raw<'a>(kvm: *mut bindings::kvm) -> &'a Self {
-        // SAFETY: The layout is the same.
-        unsafe { &*kvm.cast() }
+    pub(crate) fn raw(&self) -> &RawVm {
+        &self.kvm
     }
 
     /// Takes `slots_lock`, under which zones come and go.
     pub fn lock_slots(&self) -> Slots<'_, T> {
-        // SAFETY: The VM is initialised.
-        unsafe { bindings::mutex_lock(bindings::siov_helper_kvm_slots_lock(self.kvm.get())) };
+        // SAFETY: The VM is initialised, and the lock is held until `Slots` is dropped, with the list in it.
+        let list = unsafe {
+            bindings::mutex_lock(siov_helper_kvm_slots_lock(&self.kvm));
+            List::new(&self.kvm)
+        };
         Slots {
-            vm: self,
+            list,
+            _zones: PhantomData,
             _here: PhantomData,
         }
     }
@@ -40,26 +43,22 @@ impl<T: CoalescedIo> Vm<T> {
 
 /// The zones of a VM, while `slots_lock` is held.
 pub struct Slots<'a, T: CoalescedIo> {
-    vm: &'a Vm<T>,
+    list: List<'a>,
+    _zones: PhantomData<&'a T>,
     _here: PhantomData<NotThreadSafe>,
 }
 
 impl<T: CoalescedIo> Drop for Slots<'_, T> {
     fn drop(&mut self) {
         // SAFETY: Taken in `lock_slots()`.
-        unsafe { bindings::mutex_unlock(bindings::siov_helper_kvm_slots_lock(self.kvm())) };
+        unsafe { bindings::mutex_unlock(siov_helper_kvm_slots_lock(self.list.vm())) };
     }
 }
 
-impl<'a, T: CoalescedIo> Slots<'a, T> {
-    fn kvm(&self) -> *mut bindings::kvm {
-        self.vm.kvm.get()
-    }
-
+impl<T: CoalescedIo> Slots<'_, T> {
     /// Data of the VM, if it ever had a zone.
-    pub fn per_vm(&self) -> Option<&'a PerVm<T>> {
-        // SAFETY: The lock is held.
-        unsafe { PerVm::get(self.kvm()) }
+    pub fn per_vm(&self) -> Option<ArcBorrow<'_, PerVm<T>>> {
+        PerVm::of(&self.list)
     }
 
     /// Makes a zone of what `request` asks for. Writes may come before this returns.
@@ -69,34 +68,25 @@ impl<'a, T: CoalescedIo> Slots<'a, T> {
     /// `ENOMEM`, and `ENOSPC` when the bus is full (`NR_IOBUS_DEVS`).
     pub fn add(&self, request: &Request, zone: T::Zone) -> Result {
         let vm = match self.per_vm() {
-            Some(vm) => vm,
-            // SAFETY: The lock is held.
-            None => unsafe { PerVm::new(self.kvm()) }?,
+            Some(vm) => vm.into(),
+            None => PerVm::new(&self.list)?,
         };
-        // SAFETY: The lock is held; the data outlives the zones.
-        unsafe { Node::add(vm, request, zone) }
+        Node::add(&self.list, vm, request, zone)
     }
 
     /// Takes every zone off its bus for which `is_meant` says so; C's as well as ours. When the memory
     /// for a smaller bus is not to be had, KVM drops all devices of that bus, and with them the zones.
     pub fn remove_if(&self, mut is_meant: impl FnMut(&Request) -> bool) {
-        let mut next = self.first();
+        let mut next = self.list.first();
         while let Some(dev) = next {
-            next = self.after(dev);
-            // SAFETY: In the list, whose lock is held.
-            let request = Request::from_raw(unsafe { &(*dev.as_ptr()).zone });
-            if !is_meant(&request) {
+            next = self.list.after(dev);
+            if !is_meant(&self.list.look_at(dev).0) {
                 continue;
             }
+            let kvm = self.list.vm().as_c();
             // SAFETY: The lock is held, and the device is in the list and so on the bus. Nobody keeps a
             // reference to a zone beyond the lock.
-            let result = unsafe {
-                bindings::siov_helper_kvm_unregister_dev(
-                    self.kvm(),
-                    request.pio != 0,
-                    &raw mut (*dev.as_ptr()).dev,
-                )
-            };
+            let result = unsafe { bindings::siov_helper_kvm_unregister_zone(kvm, dev.as_ptr()) };
             if result != 0 {
                 // All zones of the bus are gone, `next` may be one of them.
                 break;
@@ -109,40 +99,17 @@ impl<'a, T: CoalescedIo> Slots<'a, T> {
         let Some(vm) = self.per_vm() else {
             return;
         };
-        let mut next = self.first();
+        let mut next = self.list.first();
         while let Some(dev) = next {
-            next = self.after(dev);
-            // SAFETY: In the list, whose lock is held.
-            if let Some(zone) = unsafe { Node::from_dev(vm, dev) } {
+            next = self.list.after(dev);
+            if let Some(zone) = Node::zone_of(&vm, &self.list, dev) {
                 f(zone);
             }
         }
     }
 
-    fn first(&self) -> Option<NonNull<bindings::kvm_coalesced_mmio_dev>> {
-        // SAFETY: The VM is initialised.
-        let head = unsafe { bindings::siov_helper_kvm_zones(self.kvm()) };
-        self.behind(head)
-    }
-
-    fn after(
-        &self,
-        dev: NonNull<bindings::kvm_coalesced_mmio_dev>,
-    ) -> Option<NonNull<bindings::kvm_coalesced_mmio_dev>> {
-        self.behind(dev.as_ptr().cast())
-    }
-
-    /// `list` is the head of the list or in it, and the lock is held.
-    fn behind(
-        &self,
-        list: *mut bindings::list_head,
-    ) -> Option<NonNull<bindings::kvm_coalesced_mmio_dev>> {
-        // SAFETY: By the function's precondition, which its private callers meet.
-        let (head, next) = unsafe { (bindings::siov_helper_kvm_zones(self.kvm()), (*list).next) };
-        if next == head {
-            None
-        } else {
-            NonNull::new(next.cast())
-        }
+    /// Forgets the VM's data; the zones stay.
+    pub(crate) fn release(&self) {
+        PerVm::<T>::release(&self.list);
     }
 }

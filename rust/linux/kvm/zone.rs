@@ -2,14 +2,18 @@
 
 //! A zone: a device on one of the VM's buses.
 
+use crate::list::{Dev, List, RawVm};
 use crate::per_vm::PerVm;
-use crate::CoalescedIo;
+use crate::{module, CoalescedIo};
+use core::marker::PhantomData;
 use core::mem::{offset_of, size_of};
 use core::ptr::NonNull;
 use kernel::error::to_result;
 use kernel::ffi::{c_int, c_void};
 use kernel::prelude::*;
+use kernel::sync::Arc;
 use kernel::types::Opaque;
+use linux::abi::{callback1, callback5, Object, Receive};
 use linux::bindings;
 use siov_ring::{Data, Ring, Space, Zone};
 use static_assertions::const_assert_eq;
@@ -69,57 +73,45 @@ impl Request {
 
 /// A `struct kvm_coalesced_mmio_dev` that is not in a list yet.
 pub(crate) fn new_dev(
-    kvm: *mut bindings::kvm,
+    vm: &RawVm,
     ops: *const bindings::kvm_io_device_ops,
     request: &Request,
-) -> bindings::kvm_coalesced_mmio_dev {
-    bindings::kvm_coalesced_mmio_dev {
+) -> Dev {
+    Dev {
         list: bindings::list_head::default(),
         dev: bindings::kvm_io_device { ops },
-        kvm,
+        kvm: vm.as_c(),
         zone: request.raw(),
     }
 }
 
 /// A zone in memory.
-///
-/// # Invariants
-///
-/// From when it is on the bus until its destructor has run, `vm` is that of the same VM, and lives.
 #[repr(C)]
 pub(crate) struct Node<T: CoalescedIo> {
     /// Comes first, so that a pointer to one is a pointer to the other.
-    dev: Opaque<bindings::kvm_coalesced_mmio_dev>,
-    vm: NonNull<PerVm<T>>,
+    dev: Opaque<Dev>,
+    vm: Arc<PerVm<T>>,
     zone: T::Zone,
 }
 
 impl<T: CoalescedIo> Node<T> {
-    const OPS: bindings::kvm_io_device_ops = bindings::kvm_io_device_ops {
+    /// The operations of zones. Another mention may be another copy, so a VM keeps the one it began with:
+    /// zones are told from those of C by this pointer.
+    pub(crate) const OPS: &'static bindings::kvm_io_device_ops = &bindings::kvm_io_device_ops {
         read: None,
-        write: Some(Self::write),
-        destructor: Some(Self::destroy),
+        write: Some(callback5(Self::write)),
+        destructor: Some(callback1(Self::destroy)),
     };
 
-    /// The operations of zones of a new VM. Another call may return another copy, so a VM keeps what it
-    /// got: zones are told from those of C by this pointer.
-    pub(crate) fn ops() -> *const bindings::kvm_io_device_ops {
-        &Self::OPS
-    }
-
-    /// The zone whose first field is `dev`, if it is one of ours.
-    ///
-    /// # Safety
-    ///
-    /// `dev` is in the list of the VM of `vm`, and stays there for `'a`.
-    pub(crate) unsafe fn from_dev<'a>(
+    /// The zone that begins with `dev`, an element of the list, if it is one of ours.
+    pub(crate) fn zone_of<'a>(
         vm: &PerVm<T>,
-        dev: NonNull<bindings::kvm_coalesced_mmio_dev>,
+        list: &'a List<'_>,
+        dev: NonNull<Dev>,
     ) -> Option<&'a T::Zone> {
-        // SAFETY: Valid; nobody changes `ops`.
-        let ops = unsafe { (*dev.as_ptr()).dev.ops };
+        let is_ours = list.look_at(dev).1 == vm.ops();
         // SAFETY: Only zones of ours have these operations.
-        (ops == vm.ops()).then(|| unsafe { &dev.cast::<Self>().as_ref().zone })
+        is_ours.then(|| unsafe { &dev.cast::<Self>().as_ref().zone })
     }
 
     /// Puts a zone on the bus and into the list.
@@ -127,53 +119,34 @@ impl<T: CoalescedIo> Node<T> {
     /// # Errors
     ///
     /// `ENOMEM`, and `ENOSPC` when the bus is full.
-    ///
-    /// # Safety
-    ///
-    /// `slots_lock` of the VM of `vm` is held, and `vm` outlives the zones.
-    pub(crate) unsafe fn add(vm: &PerVm<T>, request: &Request, zone: T::Zone) -> Result {
-        let kvm = vm.kvm();
-        let node = KBox::new(
-            Self {
-                dev: Opaque::new(new_dev(kvm, vm.ops(), request)),
-                vm: NonNull::from(vm),
-                zone,
-            },
-            GFP_KERNEL_ACCOUNT,
-        )?;
-        let node = KBox::into_raw(node);
-        // SAFETY: The node is valid; the reference to the field is never a Rust one.
-        let dev = unsafe { Opaque::cast_into(&raw const (*node).dev) };
-        // SAFETY: The lock is held; the device lives until its destructor is called. As in C, the size
-        // becomes a signed number.
-        let result = to_result(unsafe {
-            bindings::siov_helper_kvm_register_dev(
-                kvm,
-                request.pio != 0,
-                request.addr,
-                request.size as c_int,
-                &raw mut (*dev).dev,
-            )
-        });
-        if let Err(error) = result {
-            // SAFETY: It came from a box, and the bus did not take it.
-            drop(unsafe { KBox::from_raw(node) });
-            return Err(error);
-        }
-        // SAFETY: The lock that guards the list is held.
+    pub(crate) fn add(
+        list: &List<'_>,
+        vm: Arc<PerVm<T>>,
+        request: &Request,
+        zone: T::Zone,
+    ) -> Result {
+        let kvm = list.vm();
+        let dev = Opaque::new(new_dev(kvm, vm.ops(), request));
+        let node = KBox::into_raw(KBox::new(Self { dev, vm, zone }, GFP_KERNEL_ACCOUNT)?);
+        module::get();
+        // SAFETY: The list's lock is held, and the node lives until its destructor is called, or returns
+        // to us when the bus does not take it.
         unsafe {
-            bindings::siov_helper_kvm_add_zone(kvm, &raw mut (*dev).list);
-            vm.zone_came();
+            let added = to_result(bindings::siov_helper_kvm_register_zone(
+                kvm.as_c(),
+                node.cast(),
+            ));
+            if added.is_err() {
+                drop(KBox::from_raw(node));
+                module::put();
+            }
+            added
         }
-        Ok(())
     }
 
-    /// # Safety
-    ///
-    /// `this` is the `dev` of the C part of a node on the bus, and `val` points to `len` bytes.
-    unsafe extern "C" fn write(
+    extern "C" fn write(
         _vcpu: *mut bindings::kvm_vcpu,
-        this: *mut bindings::kvm_io_device,
+        this: OnBus<'_, T>,
         addr: u64,
         len: c_int,
         val: *const c_void,
@@ -184,42 +157,44 @@ impl<T: CoalescedIo> Node<T> {
         if len > Data::MAX {
             return REFUSED;
         }
-        // SAFETY: The bus calls us with what we registered, inside of an SRCU section that destruction
-        // waits for.
-        let node = unsafe { &*Self::from_io_device(this) };
-        // SAFETY: By the type invariants.
-        let vm = unsafe { node.vm.as_ref() };
-        // SAFETY: As required of our caller.
-        let bytes = unsafe { core::slice::from_raw_parts(val.cast::<u8>(), len) };
-        if T::write(vm, &node.zone, addr, bytes) {
+        // SAFETY: The bus calls us inside of an SRCU section that destruction waits for, and with a pointer
+        // to `len` bytes.
+        let (node, bytes) = unsafe {
+            (
+                &*this.node(),
+                core::slice::from_raw_parts(val.cast::<u8>(), len),
+            )
+        };
+        if T::write(&node.vm, &node.zone, addr, bytes) {
             0
         } else {
             REFUSED
         }
     }
 
-    /// # Safety
-    ///
-    /// `this` is the `dev` of the C part of a node that is off the bus, and this is the last call.
-    unsafe extern "C" fn destroy(this: *mut bindings::kvm_io_device) {
-        // SAFETY: As required of our caller; the node came from a box.
-        let node = unsafe { KBox::from_raw(Self::from_io_device(this).cast_mut()) };
-        // SAFETY: In the list since `add()`; `slots_lock` is held, or the VM has no users left.
-        unsafe { bindings::siov_helper_kvm_remove_zone(&raw mut (*node.dev.get()).list) };
-        // SAFETY: By the type invariants.
-        T::removed(unsafe { node.vm.as_ref() }.data(), &node.zone);
-        // SAFETY: The node goes now; the lock is held, or the VM has no users left.
-        unsafe { PerVm::zone_went(node.vm) };
+    /// The last call, off the bus; `slots_lock` is held, or the VM has no users left.
+    extern "C" fn destroy(this: OnBus<'_, T>) {
+        let node = this.node();
+        // SAFETY: In the list since `add()`, and from a box; nobody else uses either any more.
+        let node = unsafe {
+            bindings::siov_helper_kvm_remove_zone(node.cast());
+            KBox::from_raw(node)
+        };
+        T::removed(node.vm.data(), &node.zone);
+        drop(node);
+        module::put();
     }
+}
 
-    /// # Safety
-    ///
-    /// `this` is the `dev` of the C part of a node.
-    unsafe fn from_io_device(this: *mut bindings::kvm_io_device) -> *const Self {
-        // SAFETY: So far into the C part, with which the node begins.
-        unsafe {
-            this.byte_sub(offset_of!(bindings::kvm_coalesced_mmio_dev, dev))
-                .cast()
-        }
+/// The `dev` of the C part of a node that is or was on the bus.
+#[repr(transparent)]
+struct OnBus<'a, T: CoalescedIo>(*mut bindings::kvm_io_device, PhantomData<&'a Node<T>>);
+
+// SAFETY: The bus calls a device's operations with the device, and only nodes have these.
+unsafe impl<T: CoalescedIo> Receive<*mut bindings::kvm_io_device> for OnBus<'_, T> {}
+
+impl<T: CoalescedIo> OnBus<'_, T> {
+    fn node(&self) -> *mut Node<T> {
+        self.0.wrapping_byte_sub(offset_of!(Dev, dev)).cast()
     }
 }
