@@ -27,6 +27,36 @@ pub struct Case {
     pub run: fn(&Machine) -> bool,
 }
 
+impl Case {
+    /// A test that needs no interrupt, repeated as often as in the original.
+    pub const fn plain(
+        name: &'static str,
+        prepare: fn(&mut Machine) -> Result<(), Obstacle>,
+        run: fn(&Machine) -> bool,
+    ) -> Self {
+        Self {
+            name,
+            times: MAX_REPEAT,
+            interrupts: false,
+            wait_ms: 0,
+            prepare,
+            run,
+        }
+    }
+
+    /// A test each of whose repetitions ends with one interrupt.
+    pub const fn interrupting(
+        name: &'static str,
+        prepare: fn(&mut Machine) -> Result<(), Obstacle>,
+        run: fn(&Machine) -> bool,
+    ) -> Self {
+        Self {
+            interrupts: true,
+            ..Self::plain(name, prepare, run)
+        }
+    }
+}
+
 /// Why a test is not measured.
 pub enum Obstacle {
     /// The machine has not what the test is about.

@@ -16,6 +16,7 @@ mod console;
 mod irq;
 mod libc;
 mod once;
+mod wait;
 
 use console::print;
 use core::panic::PanicInfo;

@@ -3,7 +3,7 @@
 //! Figures: what one access takes.
 
 use crate::guest::{Kind, Operation};
-use crate::{Event, SharedRing, Vcpu, Vm, Zone, MMIO};
+use crate::{Event, Machine, Vcpu, Vm, Zone, MMIO};
 use anyhow::{ensure, Result};
 use siov_ring::Ring;
 use std::hint::black_box;
@@ -21,48 +21,34 @@ fn figure(value: f64, name: &str) {
     println!("# bench {value:.2} insn {name}");
 }
 
-struct Machine {
-    vm: Vm,
-    vcpu: Vcpu,
-    ring: SharedRing,
-}
-
-impl Machine {
-    fn new() -> Result<Self> {
-        let vm = Vm::new()?;
-        let vcpu = vm.vcpu(0)?;
-        let ring = vcpu.ring()?;
-        Ok(Self { vm, vcpu, ring })
-    }
-
-    /// The least of what one of `COUNT` accesses takes, in ticks, and the least of what one entry takes
-    /// to be drained, in nanoseconds.
-    fn cost(&mut self, kind: Kind, addr: u64, coalesced: bool) -> Result<(f64, f64)> {
-        let (mut access, mut drain) = (f64::INFINITY, f64::INFINITY);
-        for _ in 0..ROUNDS {
-            self.vcpu
-                .start(&[Operation::repeated(kind, addr, 0, COUNT)])?;
-            let mut exits = 0;
-            while self.vcpu.run()? != Event::Halt {
-                exits += 1;
-            }
-            let expected = if coalesced { 0 } else { COUNT };
-            ensure!(exits == expected, "{exits} exits, expected {expected}");
-            access = access.min(self.vcpu.cost(0) as f64 / f64::from(COUNT));
-
-            let waiting = self.ring.len();
-            let start = Instant::now();
-            while let Some(write) = self.ring.pop() {
-                black_box(write);
-            }
-            let elapsed = start.elapsed().as_nanos() as f64;
-            ensure!(waiting == COUNT - expected, "{waiting} writes in the ring");
-            if waiting > 0 {
-                drain = drain.min(elapsed / f64::from(waiting));
-            }
+/// The least of what one of `COUNT` accesses takes, in ticks, and the least of what one entry takes
+/// to be drained, in nanoseconds.
+fn cost(machine: &mut Machine, kind: Kind, addr: u64, coalesced: bool) -> Result<(f64, f64)> {
+    let (mut access, mut drain) = (f64::INFINITY, f64::INFINITY);
+    for _ in 0..ROUNDS {
+        machine
+            .vcpu
+            .start(&[Operation::repeated(kind, addr, 0, COUNT)])?;
+        let mut exits = 0;
+        while machine.vcpu.run()? != Event::Halt {
+            exits += 1;
         }
-        Ok((access, drain))
+        let expected = if coalesced { 0 } else { COUNT };
+        ensure!(exits == expected, "{exits} exits, expected {expected}");
+        access = access.min(machine.vcpu.cost(0) as f64 / f64::from(COUNT));
+
+        let waiting = machine.ring.len();
+        let start = Instant::now();
+        while let Some(write) = machine.ring.pop() {
+            black_box(write);
+        }
+        let elapsed = start.elapsed().as_nanos() as f64;
+        ensure!(waiting == COUNT - expected, "{waiting} writes in the ring");
+        if waiting > 0 {
+            drain = drain.min(elapsed / f64::from(waiting));
+        }
     }
+    Ok((access, drain))
 }
 
 /// Prints all figures. Under `-icount shift=0` a tick and a nanosecond are an instruction each.
@@ -79,8 +65,8 @@ pub fn print() -> Result<()> {
         (Kind::Out32, 0xcf8, "OUT to 0xcf8"),
         (Kind::Store32, MMIO, "write of 4 bytes to memory"),
     ] {
-        let (cost, _) = machine.cost(kind, addr, false)?;
-        figure(cost, &format!("exit: {name}"));
+        let (access, _) = cost(&mut machine, kind, addr, false)?;
+        figure(access, &format!("exit: {name}"));
     }
     Zone::pio(0x70, 1).register(&machine.vm)?;
     Zone::pio(0xcf8, 4).register(&machine.vm)?;
@@ -93,8 +79,8 @@ pub fn print() -> Result<()> {
         (Kind::Store32, MMIO, "write of 4 bytes to memory"),
         (Kind::Store64, MMIO, "write of 8 bytes to memory"),
     ] {
-        let (cost, entry) = machine.cost(kind, addr, true)?;
-        figure(cost, &format!("coalesced: {name}"));
+        let (access, entry) = cost(&mut machine, kind, addr, true)?;
+        figure(access, &format!("coalesced: {name}"));
         drain = drain.min(entry);
     }
     figure(drain, "drain: one entry, in user space");

@@ -17,6 +17,7 @@ pub mod debugfs;
 pub mod guest;
 mod memory;
 mod ring;
+pub mod segments;
 pub mod table;
 mod vcpu;
 mod vm;
@@ -25,7 +26,7 @@ mod zone;
 pub use board::Board;
 pub use ring::SharedRing;
 pub use vcpu::{Event, Vcpu};
-pub use vm::Vm;
+pub use vm::{Machine, Vm};
 pub use zone::{Fallback, Zone};
 
 /// Guest physical address of a range without memory, which [`guest::Operation`]s can reach.

@@ -4,9 +4,9 @@
 
 use crate::guest::Operation;
 use crate::vm::{Operations, Vm, LONG_CODE, PAGE_TABLES, REAL_CODE, REAL_DATA};
-use crate::SharedRing;
+use crate::{segments, SharedRing};
 use anyhow::{bail, Context, Result};
-use kvm_bindings::{kvm_segment, kvm_sregs};
+use kvm_bindings::kvm_sregs;
 use kvm_ioctls::{Cap, VcpuExit, VcpuFd};
 use siov_ring::{Data, Space, Write};
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -45,33 +45,7 @@ impl Vcpu {
         const LME_LMA: u64 = (1 << 8) | (1 << 10);
         let this = Self::new(fd, vm, number);
         let mut sregs: kvm_sregs = this.fd.get_sregs().context("KVM_GET_SREGS")?;
-        let code = kvm_segment {
-            limit: u32::MAX,
-            selector: 8,
-            type_: 11,
-            present: 1,
-            s: 1,
-            l: 1,
-            g: 1,
-            ..Default::default()
-        };
-        let data = kvm_segment {
-            selector: 16,
-            type_: 3,
-            l: 0,
-            db: 1,
-            ..code
-        };
-        sregs.cs = code;
-        for segment in [
-            &mut sregs.ds,
-            &mut sregs.es,
-            &mut sregs.fs,
-            &mut sregs.gs,
-            &mut sregs.ss,
-        ] {
-            *segment = data;
-        }
+        segments::flat(&mut sregs, true);
         sregs.cr0 |= PE_PG;
         sregs.cr3 = PAGE_TABLES;
         sregs.cr4 |= PAE;

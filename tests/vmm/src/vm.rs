@@ -5,7 +5,8 @@
 use crate::guest::{long_mode, Operation};
 use crate::memory::Mapping;
 use crate::vcpu::Vcpu;
-use anyhow::{Context, Result};
+use crate::SharedRing;
+use anyhow::{ensure, Context, Result};
 use kvm_bindings::{kvm_userspace_memory_region, CpuId, KVM_MAX_CPUID_ENTRIES};
 use kvm_ioctls::{Cap, Kvm, VcpuFd, VmFd};
 use std::mem::{offset_of, size_of};
@@ -144,6 +145,32 @@ impl Vm {
             start: OPERATIONS + number * OPERATIONS_SIZE,
             count: 0,
         }
+    }
+}
+
+/// A VM with one processor, and its ring.
+#[derive(Debug)]
+pub struct Machine {
+    /// The VM.
+    pub vm: Vm,
+    /// Its processor, which runs what it is given in long mode.
+    pub vcpu: Vcpu,
+    /// The ring, empty at first.
+    pub ring: SharedRing,
+}
+
+impl Machine {
+    /// Makes one.
+    ///
+    /// # Errors
+    ///
+    /// Those of KVM, and if the ring is not empty.
+    pub fn new() -> Result<Self> {
+        let vm = Vm::new()?;
+        let vcpu = vm.vcpu(0)?;
+        let ring = vcpu.ring()?;
+        ensure!(ring.is_empty(), "a new ring is not empty");
+        Ok(Self { vm, vcpu, ring })
     }
 }
 

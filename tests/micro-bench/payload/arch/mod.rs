@@ -4,6 +4,7 @@
 //!
 //! * [`NAME`], [`CASES`] and [`Machine`]: what can be measured here;
 //! * [`barrier`] and [`counter`]: the clock;
+//! * [`relax`] and [`unmask_interrupts`]: what waiting for an interrupt takes;
 //! * [`Uart`] and [`power_off`].
 
 #[cfg(target_arch = "aarch64")]
@@ -13,4 +14,4 @@ mod imp;
 #[path = "x86_64/mod.rs"]
 mod imp;
 
-pub use imp::{barrier, counter, power_off, Machine, Uart, CASES, NAME};
+pub use imp::{barrier, counter, power_off, relax, unmask_interrupts, Machine, Uart, CASES, NAME};

@@ -7,10 +7,9 @@ use crate::counters::{Counters, Debugfs};
 use crate::elf::Payload;
 use crate::memory::Memory;
 use anyhow::{bail, Context, Result};
-use kvm_bindings::{
-    kvm_coalesced_mmio, kvm_segment, kvm_userspace_memory_region, CpuId, KVM_MAX_CPUID_ENTRIES,
-};
+use kvm_bindings::{kvm_coalesced_mmio, kvm_userspace_memory_region, CpuId, KVM_MAX_CPUID_ENTRIES};
 use kvm_ioctls::{IoEventAddress, Kvm, VcpuExit, VcpuFd, VmFd};
+use siov_vmm::segments;
 use std::os::fd::AsRawFd;
 use std::thread;
 
@@ -133,32 +132,8 @@ fn vcpu(vm: &VmFd, cpuid: &CpuId, number: u64) -> Result<VcpuFd> {
 
 /// The state in which PVH enters: 32-bit protected mode, flat segments, no paging.
 fn start(vcpu: &VcpuFd, entry: u32) -> Result<()> {
-    let code = kvm_segment {
-        limit: u32::MAX,
-        selector: 8,
-        type_: 11,
-        present: 1,
-        db: 1,
-        s: 1,
-        g: 1,
-        ..Default::default()
-    };
-    let data = kvm_segment {
-        selector: 16,
-        type_: 3,
-        ..code
-    };
     let mut sregs = vcpu.get_sregs().context("KVM_GET_SREGS")?;
-    sregs.cs = code;
-    for segment in [
-        &mut sregs.ds,
-        &mut sregs.es,
-        &mut sregs.fs,
-        &mut sregs.gs,
-        &mut sregs.ss,
-    ] {
-        *segment = data;
-    }
+    segments::flat(&mut sregs, false);
     sregs.cr0 |= 1;
     vcpu.set_sregs(&sregs).context("KVM_SET_SREGS")?;
     let mut regs = vcpu.get_regs().context("KVM_GET_REGS")?;

@@ -2,7 +2,7 @@
 
 //! Which writes belong to a zone.
 
-use crate::machine::{operation, write, Machine, Seen};
+use crate::machine::{operation, write, Machine, Observe, Seen};
 use anyhow::ensure;
 use siov_kselftests::ktap::Result;
 use siov_ring::Space;

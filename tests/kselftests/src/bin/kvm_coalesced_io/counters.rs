@@ -2,7 +2,7 @@
 
 //! The counters in debugfs.
 
-use crate::machine::Machine;
+use crate::machine::{Machine, Observe};
 use anyhow::ensure;
 use siov_kselftests::ktap::Result;
 use siov_ring::Ring;

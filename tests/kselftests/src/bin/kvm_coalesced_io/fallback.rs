@@ -2,7 +2,7 @@
 
 //! A VMM on a kernel that lacks a capability: it registers no zone of that kind, and all else stays right.
 
-use crate::machine::{operation, write, Machine, Seen};
+use crate::machine::{operation, write, Machine, Observe, Seen};
 use anyhow::ensure;
 use kvm_ioctls::Cap;
 use siov_kselftests::ktap::Result;

@@ -2,7 +2,7 @@
 
 //! A full ring, and one whose indices user space has spoilt.
 
-use crate::machine::{write, Machine};
+use crate::machine::{write, Machine, Observe};
 use anyhow::ensure;
 use siov_kselftests::ktap::Result;
 use siov_ring::{Ring, Space};

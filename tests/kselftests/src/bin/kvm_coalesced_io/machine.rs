@@ -6,7 +6,9 @@ use anyhow::ensure;
 use siov_kselftests::ktap::Result;
 use siov_ring::{Data, Space, Write};
 use siov_vmm::guest::{Kind, Operation};
-use siov_vmm::{Event, SharedRing, Vcpu, Vm};
+use siov_vmm::Event;
+
+pub use siov_vmm::Machine;
 
 /// A write, and how user space got it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,47 +42,46 @@ pub fn operation(space: Space, addr: u64, len: usize, value: u64) -> Operation {
     Operation::new(kind, addr, value)
 }
 
-pub struct Machine {
-    pub vm: Vm,
-    pub vcpu: Vcpu,
-    pub ring: SharedRing,
+fn drain(machine: &Machine, seen: &mut Vec<Seen>) {
+    seen.extend(std::iter::from_fn(|| machine.ring.pop()).map(Seen::Coalesced));
 }
 
-impl Machine {
-    pub fn new() -> Result<Self> {
-        let vm = Vm::new()?;
-        let vcpu = vm.vcpu(0)?;
-        let ring = vcpu.ring()?;
-        ensure!(ring.is_empty(), "a new ring is not empty");
-        Ok(Self { vm, vcpu, ring })
-    }
-
-    fn drain(&self, seen: &mut Vec<Seen>) {
-        seen.extend(std::iter::from_fn(|| self.ring.pop()).map(Seen::Coalesced));
-    }
-
+/// What becomes of the writes of its guest.
+pub trait Observe {
     /// Runs the operations and tells of all writes in the order of the guest: the ring is drained at
     /// each exit, and at the end.
-    pub fn run(&mut self, operations: &[Operation]) -> Result<Vec<Seen>> {
+    fn run(&mut self, operations: &[Operation]) -> Result<Vec<Seen>>;
+
+    /// Runs the operations, leaves the ring alone, and tells of the exits.
+    fn run_undrained(&mut self, operations: &[Operation]) -> Result<Vec<Write>>;
+
+    /// Has the guest do each write, and checks that exactly those are coalesced that are said to be.
+    fn check(&mut self, writes: &[(Write, bool)]) -> Result;
+
+    /// Whether a write of one byte is coalesced.
+    fn coalesces(&mut self, space: Space, addr: u64) -> Result<bool>;
+}
+
+impl Observe for Machine {
+    fn run(&mut self, operations: &[Operation]) -> Result<Vec<Seen>> {
         let mut seen = Vec::new();
         self.vcpu.start(operations)?;
         loop {
             match self.vcpu.run()? {
                 Event::Write(write) => {
-                    self.drain(&mut seen);
+                    drain(self, &mut seen);
                     seen.push(Seen::Exit(write));
                 }
                 Event::Read(_, _, bytes) => bytes.fill(0),
                 Event::Halt => {
-                    self.drain(&mut seen);
+                    drain(self, &mut seen);
                     return Ok(seen);
                 }
             }
         }
     }
 
-    /// Runs the operations, leaves the ring alone, and tells of the exits.
-    pub fn run_undrained(&mut self, operations: &[Operation]) -> Result<Vec<Write>> {
+    fn run_undrained(&mut self, operations: &[Operation]) -> Result<Vec<Write>> {
         let mut exits = Vec::new();
         self.vcpu.start(operations)?;
         loop {
@@ -92,8 +93,7 @@ impl Machine {
         }
     }
 
-    /// Has the guest do each write, and checks that exactly those are coalesced that are said to be.
-    pub fn check(&mut self, writes: &[(Write, bool)]) -> Result {
+    fn check(&mut self, writes: &[(Write, bool)]) -> Result {
         let operations: Vec<_> = writes
             .iter()
             .map(|(w, _)| {
@@ -131,8 +131,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Whether a write of one byte is coalesced.
-    pub fn coalesces(&mut self, space: Space, addr: u64) -> Result<bool> {
+    fn coalesces(&mut self, space: Space, addr: u64) -> Result<bool> {
         let seen = self.run(&[operation(space, addr, 1, 0xa5)])?;
         let expected = write(space, addr, 1, 0xa5);
         ensure!(

@@ -2,7 +2,7 @@
 
 //! Many zones, several machines.
 
-use crate::machine::{operation, write, Machine, Seen};
+use crate::machine::{operation, write, Machine, Observe, Seen};
 use anyhow::ensure;
 use siov_kselftests::ktap::Result;
 use siov_kselftests::sysfs::expect_errno;

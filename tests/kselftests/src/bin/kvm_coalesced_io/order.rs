@@ -2,7 +2,7 @@
 
 //! What user space sees, and in which order.
 
-use crate::machine::{operation, write, Machine, Seen};
+use crate::machine::{operation, write, Machine, Observe, Seen};
 use anyhow::ensure;
 use siov_kselftests::ktap::Result;
 use siov_ring::{Ring, Space};

@@ -2,7 +2,7 @@
 
 //! Which zones go, and which stay.
 
-use crate::machine::Machine;
+use crate::machine::{Machine, Observe};
 use crate::many::MOST;
 use anyhow::ensure;
 use siov_kselftests::ktap::Result;

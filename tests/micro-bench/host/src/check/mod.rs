@@ -10,6 +10,7 @@ mod x86;
 use anyhow::{bail, ensure, Context, Result};
 use micro_bench::figures::{parse_json, Line, Outcome};
 use micro_bench::qemu::{Arch, Ended, Run};
+use micro_bench_model::output::EXIT_USAGE;
 use siov_kselftests::ktap::Plan;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -58,6 +59,32 @@ pub fn ensure_status(ended: &Ended, status: u8) -> Result<()> {
         ended.status,
         ended.output,
         ended.errors
+    );
+    Ok(())
+}
+
+/// An error unless two runs print the same to the byte.
+pub fn repeats_exactly(run: &Run) -> Result<()> {
+    let first = run.execute()?;
+    ensure_status(&first, 0)?;
+    let second = run.execute()?;
+    ensure!(
+        first.output == second.output,
+        "two runs differ:\n{}{}",
+        first.output,
+        second.output
+    );
+    Ok(())
+}
+
+/// An error unless the payload does not understand its arguments, and says so in a line.
+pub fn ensure_refused(run: &Run, message: &str) -> Result<()> {
+    let ended = run.execute()?;
+    ensure_status(&ended, EXIT_USAGE)?;
+    ensure!(
+        ended.output.lines().any(|line| line == message),
+        "no line {message:?}:\n{}",
+        ended.output
     );
     Ok(())
 }

@@ -10,8 +10,8 @@ use super::machine::Machine;
 use super::psci::{empty_call, NOT_SUPPORTED};
 use crate::bench::{Case, Obstacle};
 use crate::irq;
+use crate::wait::take_interrupts;
 
-const TIMES: u32 = 65536;
 const TIMER_TIMES: u32 = 256;
 const TIMER_MS: u64 = 10;
 /// Software-generated interrupt of the IPI tests.
@@ -25,49 +25,19 @@ pub const VIRTIO_DEVICE_ID: u64 = 0x008;
 
 /// All tests.
 pub static CASES: &[Case] = &[
-    plain("hyp_call", prepare_hyp_call, hyp_call),
-    plain("mmio_read_user", prepare_mmio_read_user, mmio_read_user),
-    plain("mmio_read_vgic", prepare_mmio_read_vgic, mmio_read_vgic),
-    plain("eoi", prepare_eoi, eoi),
-    interrupting("ipi", TIMES, prepare_ipi, ipi),
-    interrupting("ipi_hw", TIMES, prepare_ipi_hw, ipi),
-    interrupting("lpi", TIMES, prepare_lpi, lpi),
+    Case::plain("hyp_call", prepare_hyp_call, hyp_call),
+    Case::plain("mmio_read_user", prepare_mmio_read_user, mmio_read_user),
+    Case::plain("mmio_read_vgic", prepare_mmio_read_vgic, mmio_read_vgic),
+    Case::plain("eoi", prepare_eoi, eoi),
+    Case::interrupting("ipi", prepare_ipi, ipi),
+    Case::interrupting("ipi_hw", prepare_ipi_hw, ipi),
+    Case::interrupting("lpi", prepare_lpi, lpi),
     Case {
         wait_ms: TIMER_MS,
-        ..interrupting("timer_10ms", TIMER_TIMES, prepare_timer, timer)
+        times: TIMER_TIMES,
+        ..Case::interrupting("timer_10ms", prepare_timer, timer)
     },
 ];
-
-const fn plain(
-    name: &'static str,
-    prepare: fn(&mut Machine) -> Result<(), Obstacle>,
-    run: fn(&Machine) -> bool,
-) -> Case {
-    Case {
-        name,
-        times: TIMES,
-        interrupts: false,
-        wait_ms: 0,
-        prepare,
-        run,
-    }
-}
-
-const fn interrupting(
-    name: &'static str,
-    times: u32,
-    prepare: fn(&mut Machine) -> Result<(), Obstacle>,
-    run: fn(&Machine) -> bool,
-) -> Case {
-    Case {
-        name,
-        times,
-        interrupts: true,
-        wait_ms: 0,
-        prepare,
-        run,
-    }
-}
 
 fn prepare_hyp_call(machine: &mut Machine) -> Result<(), Obstacle> {
     let conduit = machine
@@ -150,7 +120,7 @@ fn ipi(machine: &Machine) -> bool {
     let (Some(gic), Some(target)) = (machine.gic, &machine.second) else {
         return false;
     };
-    machine.interrupt_after(|| gic.send(SGI, target))
+    machine.patience.interrupt_after(|| gic.send(SGI, target))
 }
 
 fn prepare_lpi(machine: &mut Machine) -> Result<(), Obstacle> {
@@ -167,7 +137,7 @@ fn lpi(machine: &Machine) -> bool {
     let Some(its) = &machine.its else {
         return false;
     };
-    machine.interrupt_after(|| {
+    machine.patience.interrupt_after(|| {
         its.send();
     })
 }
@@ -181,13 +151,13 @@ fn prepare_timer(machine: &mut Machine) -> Result<(), Obstacle> {
     set_timer(id);
     irq::expect(id);
     gic.enable_private(id).map_err(Obstacle::Fail)?;
-    machine.take_interrupts();
+    take_interrupts();
     machine.park_second();
     Ok(())
 }
 
 fn timer(machine: &Machine) -> bool {
-    machine.interrupt_after(|| {
+    machine.patience.interrupt_after(|| {
         let due = super::counter() + machine.clock().ticks_of_ms(TIMER_MS);
         write_sysreg!("cntv_cval_el0", due);
         write_sysreg!("cntv_ctl_el0", TIMER_ENABLE);

@@ -10,8 +10,8 @@ use super::psci::{self, Conduit};
 use super::tree::Tree;
 use super::{boot, cases};
 use crate::bench::Obstacle;
-use crate::irq;
 use crate::once::Once;
+use crate::wait::{take_interrupts, Patience};
 use core::sync::atomic::{AtomicBool, Ordering};
 use micro_bench_model::args::Args;
 use micro_bench_model::output;
@@ -21,14 +21,14 @@ static GIC_V2: Once<V2> = Once::new();
 static GIC_V3: Once<V3> = Once::new();
 /// The second processor, once it takes interrupts, or why it cannot.
 static SECOND: Once<Result<Target, &'static str>> = Once::new();
-static MASK_IRQ: AtomicBool = AtomicBool::new(false);
 /// Whether the second processor is done and switches itself off.
 static PARKED: AtomicBool = AtomicBool::new(false);
 
 /// The machine.
 pub struct Machine {
     clock: Frequency,
-    timeout: u64,
+    /// How long an interrupt is waited for.
+    pub patience: Patience,
     /// How the hypervisor is called.
     pub conduit: Option<Conduit>,
     /// The interrupt controller.
@@ -59,7 +59,7 @@ impl Machine {
             Frequency::new(read_sysreg!("cntfrq_el0")).ok_or("the timer has no frequency")?;
         let mut machine = Self {
             clock,
-            timeout: clock.ticks_of_ms(args.timeout_ms),
+            patience: Patience::new(args, clock),
             conduit: tree.conduit(),
             gic: None,
             v3: None,
@@ -72,7 +72,6 @@ impl Machine {
             second: None,
             other: tree.other_processor(),
         };
-        MASK_IRQ.store(args.mask_irq, Ordering::Relaxed);
         match args.mmio_addr {
             // SAFETY: the user has chosen it for being read.
             Some(address) => machine.user = Some(unsafe { Mmio::new(address) }),
@@ -135,7 +134,7 @@ impl Machine {
             if psci::cpu_on(other, boot::secondary_address()) != 0 {
                 return Err(Obstacle::Fail("the second processor cannot be switched on"));
             }
-            if !self.wait(|| SECOND.get().is_some()) {
+            if !self.patience.wait(|| SECOND.get().is_some()) {
                 return Err(Obstacle::Fail("the second processor does not start"));
             }
             match SECOND.get() {
@@ -148,45 +147,10 @@ impl Machine {
             .ok_or(Obstacle::Fail("the second processor did not start"))
     }
 
-    /// Lets interrupts in on this processor.
-    pub fn take_interrupts(&self) {
-        if !MASK_IRQ.load(Ordering::Relaxed) {
-            cpu::unmask_interrupts();
-        }
-    }
-
     /// Has the second processor switch itself off for good, so that it does not share the time of a test that does not
     /// use it.
     pub fn park_second(&self) {
         PARKED.store(true, Ordering::Release);
-    }
-
-    /// Waits until `done`, at most as long as the arguments say. Returns whether it came to that.
-    #[inline(always)]
-    pub fn wait(&self, done: impl Fn() -> bool) -> bool {
-        /// Looking at the clock is no part of waiting for an interrupt, which takes a few turns.
-        const TURNS: u32 = 4096;
-        let mut start = None;
-        loop {
-            for _ in 0..TURNS {
-                if done() {
-                    return true;
-                }
-                cpu::relax();
-            }
-            let now = super::counter();
-            if now.wrapping_sub(*start.get_or_insert(now)) > self.timeout {
-                return false;
-            }
-        }
-    }
-
-    /// Does `action` and waits for the interrupt that it leads to. Returns whether it came.
-    #[inline(always)]
-    pub fn interrupt_after(&self, action: impl FnOnce()) -> bool {
-        let before = irq::received();
-        action();
-        self.wait(|| irq::received() != before)
     }
 }
 
@@ -194,9 +158,7 @@ impl Machine {
 pub fn enter_second() -> ! {
     if let Some(gic) = GIC.get() {
         let ready = gic.enable_processor().map(|()| gic.this_processor());
-        if !MASK_IRQ.load(Ordering::Relaxed) {
-            cpu::unmask_interrupts();
-        }
+        take_interrupts();
         SECOND.set(ready);
     }
     while !PARKED.load(Ordering::Acquire) {

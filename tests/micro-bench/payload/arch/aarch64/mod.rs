@@ -15,7 +15,7 @@ mod tree;
 mod uart;
 
 pub use cases::CASES;
-pub use cpu::{barrier, counter};
+pub use cpu::{barrier, counter, relax, unmask_interrupts};
 pub use machine::Machine;
 pub use psci::power_off;
 pub use uart::Uart;

@@ -6,55 +6,33 @@ use super::cpu::{cpuid, empty_call, rdmsr, wrmsr, Msr, ENOSYS};
 use super::machine::Machine;
 use super::port::{ELCR, PCI_ADDRESS, PCI_DATA, POST, RTC_INDEX};
 use crate::bench::{Case, Obstacle};
-
-const TIMES: u32 = 65536;
+use crate::wait::take_interrupts;
 
 /// All tests. Those that let this processor take interrupts come last.
 pub static CASES: &[Case] = &[
-    case("cpuid", prepare_nothing, run_cpuid),
-    case("vmcall", prepare_vmcall, vmcall),
-    case("rdmsr", prepare_nothing, run_rdmsr),
-    case("wrmsr", prepare_nothing, run_wrmsr),
-    case("rd_tsc_adjust_msr", prepare_tsc_adjust, rd_tsc_adjust),
-    case("wr_tsc_adjust_msr", prepare_tsc_adjust, wr_tsc_adjust),
-    case("inl_from_kernel", prepare_nothing, inl_from_kernel),
-    case("inl_from_user", prepare_pci, inl_from_user),
-    case("outb_plain", prepare_nothing, outb_plain),
-    case("outb_0x70", prepare_nothing, outb_0x70),
-    case("outl_plain", prepare_pci, outl_plain),
-    case("outl_0xcf8", prepare_pci, outl_0xcf8),
-    case("mmio_read_user", prepare_mmio, mmio_read_user),
-    case("mmio_write_user", prepare_mmio, mmio_write_user),
-    case(
+    Case::plain("cpuid", prepare_nothing, run_cpuid),
+    Case::plain("vmcall", prepare_vmcall, vmcall),
+    Case::plain("rdmsr", prepare_nothing, run_rdmsr),
+    Case::plain("wrmsr", prepare_nothing, run_wrmsr),
+    Case::plain("rd_tsc_adjust_msr", prepare_tsc_adjust, rd_tsc_adjust),
+    Case::plain("wr_tsc_adjust_msr", prepare_tsc_adjust, wr_tsc_adjust),
+    Case::plain("inl_from_kernel", prepare_nothing, inl_from_kernel),
+    Case::plain("inl_from_user", prepare_pci, inl_from_user),
+    Case::plain("outb_plain", prepare_nothing, outb_plain),
+    Case::plain("outb_0x70", prepare_nothing, outb_0x70),
+    Case::plain("outl_plain", prepare_pci, outl_plain),
+    Case::plain("outl_0xcf8", prepare_pci, outl_0xcf8),
+    Case::plain("mmio_read_user", prepare_mmio, mmio_read_user),
+    Case::plain("mmio_write_user", prepare_mmio, mmio_write_user),
+    Case::plain(
         "mmio_write_coalesced",
         prepare_coalesced,
         mmio_write_coalesced,
     ),
-    case("eoi", prepare_nothing, eoi),
-    Case {
-        interrupts: true,
-        ..case("ipi", prepare_ipi, ipi)
-    },
-    Case {
-        interrupts: true,
-        ..case("self_ipi", prepare_self_ipi, self_ipi)
-    },
+    Case::plain("eoi", prepare_nothing, eoi),
+    Case::interrupting("ipi", prepare_ipi, ipi),
+    Case::interrupting("self_ipi", prepare_self_ipi, self_ipi),
 ];
-
-const fn case(
-    name: &'static str,
-    prepare: fn(&mut Machine) -> Result<(), Obstacle>,
-    run: fn(&Machine) -> bool,
-) -> Case {
-    Case {
-        name,
-        times: TIMES,
-        interrupts: false,
-        wait_ms: 0,
-        prepare,
-        run,
-    }
-}
 
 fn prepare_nothing(_machine: &mut Machine) -> Result<(), Obstacle> {
     Ok(())
@@ -207,14 +185,18 @@ fn ipi(machine: &Machine) -> bool {
     let Some(target) = machine.second else {
         return false;
     };
-    machine.interrupt_after(|| machine.apic.send(target))
+    machine
+        .patience
+        .interrupt_after(|| machine.apic.send(target))
 }
 
-fn prepare_self_ipi(machine: &mut Machine) -> Result<(), Obstacle> {
-    machine.take_interrupts();
+fn prepare_self_ipi(_machine: &mut Machine) -> Result<(), Obstacle> {
+    take_interrupts();
     Ok(())
 }
 
 fn self_ipi(machine: &Machine) -> bool {
-    machine.interrupt_after(|| machine.apic.send_self())
+    machine
+        .patience
+        .interrupt_after(|| machine.apic.send_self())
 }

@@ -3,14 +3,14 @@
 //! What the tests find on this machine.
 
 use super::apic::{Apic, ApicId, VECTOR};
-use super::cpu::{self, cpuid, rdmsr, Hypercall, Msr};
+use super::cpu::{cpuid, rdmsr, Hypercall, Msr};
 use super::mmio::Register;
 use super::port::PIC_MASKS;
 use super::{clock, processors};
 use crate::bench::Obstacle;
 use crate::irq;
 use crate::once::Once;
-use core::sync::atomic::{AtomicBool, Ordering};
+use crate::wait::{take_interrupts, Patience};
 use micro_bench_model::args::Args;
 use micro_bench_model::output;
 use micro_bench_model::time::Frequency;
@@ -18,7 +18,6 @@ use micro_bench_model::time::Frequency;
 static APIC: Once<Apic> = Once::new();
 /// The second processor, once it takes interrupts.
 static SECOND: Once<ApicId> = Once::new();
-static MASK_IRQ: AtomicBool = AtomicBool::new(false);
 
 /// The event timer (HPET), which user space emulates: its identification register.
 const HPET: u64 = 0xfed0_0000;
@@ -27,7 +26,8 @@ const VENDOR_INTEL: u32 = 0x8086;
 /// The machine.
 pub struct Machine {
     clock: Frequency,
-    timeout: u64,
+    /// How long an interrupt is waited for.
+    pub patience: Patience,
     /// The interrupt controller of this processor.
     pub apic: Apic,
     /// Content of its base register.
@@ -52,7 +52,6 @@ impl Machine {
         let apic = Apic::find().ok_or("the local APIC is not in its memory-mapped mode")?;
         apic.enable();
         APIC.set(apic);
-        MASK_IRQ.store(args.mask_irq, Ordering::Relaxed);
         irq::expect(u32::from(VECTOR));
         let clock = match args.tsc_hz {
             Some(hz) => Frequency::new(hz),
@@ -61,7 +60,7 @@ impl Machine {
         .ok_or("the rate of the time-stamp counter is unknown, give tsc-hz=")?;
         Ok(Self {
             clock,
-            timeout: clock.ticks_of_ms(args.timeout_ms),
+            patience: Patience::new(args, clock),
             apic,
             apic_base: rdmsr(Msr::ApicBase),
             hypercall: hypercall(),
@@ -100,47 +99,12 @@ impl Machine {
         }
         if self.second.is_none() {
             processors::start(&self.apic, self.clock);
-            if !self.wait(|| SECOND.get().is_some()) {
+            if !self.patience.wait(|| SECOND.get().is_some()) {
                 return Err(Obstacle::Fail("the second processor does not start"));
             }
             self.second = SECOND.get().copied();
         }
         Ok(())
-    }
-
-    /// Lets interrupts in on this processor.
-    pub fn take_interrupts(&self) {
-        if !MASK_IRQ.load(Ordering::Relaxed) {
-            cpu::unmask_interrupts();
-        }
-    }
-
-    /// Waits until `done`, at most as long as the arguments say. Returns whether it came to that.
-    #[inline(always)]
-    pub fn wait(&self, done: impl Fn() -> bool) -> bool {
-        /// Looking at the clock is no part of waiting for an interrupt, which takes a few turns.
-        const TURNS: u32 = 4096;
-        let mut start = None;
-        loop {
-            for _ in 0..TURNS {
-                if done() {
-                    return true;
-                }
-                cpu::relax();
-            }
-            let now = super::counter();
-            if now.wrapping_sub(*start.get_or_insert(now)) > self.timeout {
-                return false;
-            }
-        }
-    }
-
-    /// Does `action` and waits for the interrupt that it leads to. Returns whether it came.
-    #[inline(always)]
-    pub fn interrupt_after(&self, action: impl FnOnce()) -> bool {
-        let before = irq::received();
-        action();
-        self.wait(|| irq::received() != before)
     }
 }
 
@@ -201,9 +165,7 @@ pub fn end_of_interrupt() {
 pub fn enter_second() {
     if let Some(apic) = APIC.get() {
         apic.enable();
-        if !MASK_IRQ.load(Ordering::Relaxed) {
-            cpu::unmask_interrupts();
-        }
+        take_interrupts();
         SECOND.set(apic.id());
     }
 }

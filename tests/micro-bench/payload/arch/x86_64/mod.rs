@@ -15,7 +15,7 @@ mod processors;
 mod uart;
 
 pub use cases::CASES;
-pub use cpu::{barrier, counter};
+pub use cpu::{barrier, counter, relax, unmask_interrupts};
 pub use machine::Machine;
 pub use port::power_off;
 pub use uart::Uart;
