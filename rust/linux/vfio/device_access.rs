@@ -2,7 +2,7 @@
 
 //! `read(2)`, `write(2)` and `mmap(2)` on the file of a device.
 
-use crate::device::{parts, Device, Region};
+use crate::device::{parts, Device, Handle, Region};
 use crate::device_region::{split, OFFSET_SHIFT};
 use kernel::error::{from_result, to_result};
 use kernel::prelude::*;
@@ -29,6 +29,41 @@ fn clip(region: &Region, offset: u64, count: usize) -> Result<usize> {
     Ok(count.min(usize::try_from(room.ok_or(EINVAL)?)?))
 }
 
+/// Goes through up to `count` bytes of a region in pieces that drivers take: `each` gets the device, its user,
+/// region, offset and room for one piece. Returns how many bytes it were.
+///
+/// # Safety
+///
+/// `vdev` is an open device of type `T`, and `ppos` the position in its file.
+unsafe fn transfer<T: Device>(
+    vdev: *mut bindings::vfio_device,
+    count: usize,
+    ppos: *mut bindings::loff_t,
+    allowed: fn(&Region) -> bool,
+    mut each: impl FnMut(&T, Handle<'_>, u32, u64, &mut [u8]) -> Result,
+) -> isize {
+    from_result(|| {
+        // SAFETY: As required of us.
+        let ((data, user), pos) = unsafe { (parts::<T>(vdev)?, &mut *ppos) };
+        let (index, start) = split(*pos as u64);
+        let region = data.region(index);
+        if !allowed(&region) {
+            return Err(EINVAL);
+        }
+        let count = clip(&region, start, count)?;
+        let mut done = 0;
+        while done < count {
+            let offset = start + done as u64;
+            let mut piece = [0; WIDEST];
+            let piece = piece.get_mut(..step(offset, count - done)).ok_or(EINVAL)?;
+            each(data, user, index, offset, piece)?;
+            done += piece.len();
+        }
+        *pos += done as i64;
+        Ok(done as isize)
+    })
+}
+
 /// # Safety
 ///
 /// Called by VFIO for an open device, in the context of its user.
@@ -38,28 +73,13 @@ pub(crate) unsafe extern "C" fn read<T: Device>(
     count: usize,
     ppos: *mut bindings::loff_t,
 ) -> isize {
-    from_result(|| {
-        // SAFETY: As required of us.
-        let ((data, user), pos) = unsafe { (parts::<T>(vdev)?, &mut *ppos) };
-        let (index, start) = split(*pos as u64);
-        let region = data.region(index);
-        if !region.read {
-            return Err(EINVAL);
-        }
-        let count = clip(&region, start, count)?;
-        let mut to = UserSlice::new(UserPtr::from_ptr(buf.cast()), count).writer();
-        let mut done = 0;
-        while done < count {
-            let offset = start + done as u64;
-            let mut piece = [0; WIDEST];
-            let piece = piece.get_mut(..step(offset, count - done)).ok_or(EINVAL)?;
-            data.read(user, index, offset, piece)?;
-            to.write_slice(piece)?;
-            done += piece.len();
-        }
-        *pos += done as i64;
-        Ok(done as isize)
-    })
+    let mut to = UserSlice::new(UserPtr::from_ptr(buf.cast()), count).writer();
+    let each = |data: &T, user: Handle<'_>, index, offset, piece: &mut [u8]| {
+        data.read(user, index, offset, piece)?;
+        to.write_slice(piece)
+    };
+    // SAFETY: As required of us.
+    unsafe { transfer(vdev, count, ppos, |region| region.read, each) }
 }
 
 /// # Safety
@@ -71,28 +91,13 @@ pub(crate) unsafe extern "C" fn write<T: Device>(
     count: usize,
     ppos: *mut bindings::loff_t,
 ) -> isize {
-    from_result(|| {
-        // SAFETY: As required of us.
-        let ((data, user), pos) = unsafe { (parts::<T>(vdev)?, &mut *ppos) };
-        let (index, start) = split(*pos as u64);
-        let region = data.region(index);
-        if !region.write {
-            return Err(EINVAL);
-        }
-        let count = clip(&region, start, count)?;
-        let mut from = UserSlice::new(UserPtr::from_ptr(buf.cast_mut().cast()), count).reader();
-        let mut done = 0;
-        while done < count {
-            let offset = start + done as u64;
-            let mut piece = [0; WIDEST];
-            let piece = piece.get_mut(..step(offset, count - done)).ok_or(EINVAL)?;
-            from.read_slice(piece)?;
-            data.write(user, index, offset, piece)?;
-            done += piece.len();
-        }
-        *pos += done as i64;
-        Ok(done as isize)
-    })
+    let mut from = UserSlice::new(UserPtr::from_ptr(buf.cast_mut().cast()), count).reader();
+    let each = |data: &T, user: Handle<'_>, index, offset, piece: &mut [u8]| {
+        from.read_slice(piece)?;
+        data.write(user, index, offset, piece)
+    };
+    // SAFETY: As required of us.
+    unsafe { transfer(vdev, count, ppos, |region| region.write, each) }
 }
 
 /// # Safety
