@@ -72,6 +72,7 @@ build_micro_bench() {
 			-o "$MICRO_BENCH/micro-bench-$arch.elf" payload/main.rs
 	done
 	in_root llvm-objcopy -O binary "$MICRO_BENCH/micro-bench-aarch64.elf" "$MICRO_BENCH/micro-bench-aarch64.flat"
+	build_adi_guest
 }
 
 # Cargo knows nothing of the payload.
@@ -79,6 +80,7 @@ micro_bench_rustfmt() {
 	local files
 	mapfile -t files < <(cd "$SRC/tests/micro-bench/payload" && find . -name '*.rs')
 	in_root -C "$SRC/tests/micro-bench/payload" rustfmt --check --edition 2021 --config-path "$SRC/rustfmt.toml" "${files[@]}"
+	adi_guest_rustfmt
 }
 
 micro_bench_clippy() {
@@ -90,6 +92,7 @@ micro_bench_clippy() {
 		micro_bench_rustc clippy-driver "$target" --crate-name micro_bench --crate-type bin --emit metadata \
 			--extern micro_bench_model="$out/libmicro_bench_model.rlib" -o "$out/clippy.rmeta" payload/main.rs
 	done
+	adi_guest_clippy
 }
 
 # The program that runs the payloads; it lives in the root, where QEMU is.

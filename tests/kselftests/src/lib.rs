@@ -6,6 +6,7 @@
 //! A test runs as root in a guest of `scripts/test`; nothing here is meant for a machine in use.
 
 pub mod adi;
+pub mod adi_parent;
 pub mod edu;
 pub mod faults;
 pub mod in_flight;
@@ -19,6 +20,7 @@ pub mod monitor;
 pub mod pattern;
 pub mod pci;
 pub mod poll;
+pub mod qemu;
 pub mod siov_testdev;
 pub mod space;
 pub mod stats;

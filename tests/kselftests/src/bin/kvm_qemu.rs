@@ -5,9 +5,9 @@
 //!
 //! Argument `counted`: the counters in debugfs must show it; `upstream`: there are none.
 
-use anyhow::{ensure, Context};
+use anyhow::ensure;
 use siov_kselftests::ktap::{note, Plan, Result};
-use siov_kselftests::poll;
+use siov_kselftests::qemu::Qemu;
 use siov_vmm::board::{Clock, HostBridge};
 use siov_vmm::debugfs::{self, Counts};
 use siov_vmm::guest::{
@@ -15,61 +15,27 @@ use siov_vmm::guest::{
 };
 use siov_vmm::Zone;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::path::Path;
+use std::process::ExitCode;
 
-/// QEMU, ended when dropped.
-struct Qemu {
-    child: Child,
-    said: PathBuf,
-}
-
-impl Drop for Qemu {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Qemu {
-    fn start(machine: &str) -> Result<Self> {
-        let (firmware, said) = (Path::new("/tmp/rom"), PathBuf::from("/tmp/said"));
-        fs::write(firmware, rom())?;
-        fs::write(&said, [])?;
-        let child = Command::new("qemu-system-x86_64")
-            .args([
-                "-nodefaults",
-                "-no-user-config",
-                "-display",
-                "none",
-                "-m",
-                "64",
-            ])
-            .args(["-accel", "kvm", "-cpu", "host", "-M", machine, "-bios"])
-            .arg(firmware)
-            .arg("-debugcon")
-            .arg(format!("file:{}", said.display()))
-            .stdin(Stdio::null())
-            .spawn()
-            .context("qemu-system-x86_64")?;
-        Ok(Self { child, said })
-    }
-
-    /// What the firmware said, once it has said all.
-    fn said(&mut self) -> Result<Vec<u8>> {
-        let (child, said) = (&mut self.child, &self.said);
-        poll::until("the firmware is through", || {
-            if let Some(status) = child.try_wait()? {
-                anyhow::bail!("QEMU has ended: {status}");
-            }
-            let bytes = fs::read(said)?;
-            Ok(bytes.ends_with(&[ROM_END]).then_some(bytes))
-        })
-    }
+/// QEMU with firmware of ours.
+fn start(machine: &str) -> Result<Qemu> {
+    let (firmware, said) = (Path::new("/tmp/rom"), Path::new("/tmp/said"));
+    fs::write(firmware, rom())?;
+    let firmware = firmware.display().to_string();
+    let debug = format!("file:{}", said.display());
+    #[rustfmt::skip]
+    let arguments = [
+        "-m", "64", "-accel", "kvm", "-cpu", "host", "-M", machine, "-bios", &firmware, "-debugcon", &debug,
+    ];
+    Qemu::start(&arguments, said)
 }
 
 fn machine(name: &str, identity: u32, counted: bool) -> Result {
-    let mut qemu = Qemu::start(name)?;
+    let mut qemu = start(name)?;
+    qemu.wait_until("the firmware is through", |qemu| {
+        Ok(qemu.said()?.ends_with(&[ROM_END]))
+    })?;
     let said = qemu.said()?;
     let mut expected = vec![ROM_CLOCK_VALID];
     expected.extend(identity.to_le_bytes());

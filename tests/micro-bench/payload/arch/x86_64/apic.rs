@@ -32,7 +32,7 @@ const PATIENCE: u32 = 1_000_000;
 
 /// Address of a processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ApicId(u8);
+pub struct ApicId(pub u8);
 
 /// The local APIC of the processor that asks.
 #[derive(Clone, Copy, Debug)]
