@@ -8,7 +8,8 @@ use crate::mmio::Mapping;
 use crate::poll;
 use crate::vfio::{Container, Device};
 use anyhow::ensure;
-use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::eventfd::EfdFlags;
+pub use nix::sys::eventfd::EventFd;
 use siov_testdev_regs::fault_region::{self, Record};
 use siov_testdev_regs::user::{offset, Status};
 use siov_testdev_regs::{Completion, CompletionStatus, Descriptor};
@@ -152,6 +153,15 @@ impl UserAdi {
         let eventfd = eventfd()?;
         self.device.set_eventfd(index, number, &eventfd)?;
         Ok(eventfd)
+    }
+
+    /// Has faults told by a new eventfd, unless an interrupt of the device tells of them.
+    ///
+    /// # Errors
+    ///
+    /// Those of VFIO.
+    pub fn listen_for_faults(&self) -> Result<EventFd> {
+        self.listen_to(uapi::VFIO_PCI_ERR_IRQ_INDEX, 0)
     }
 
     /// The records of the fault region, oldest first.

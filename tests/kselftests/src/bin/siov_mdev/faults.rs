@@ -11,7 +11,6 @@ use siov_kselftests::siov_testdev::regs::fault_region::{flags, Record, SLOTS};
 use siov_kselftests::siov_testdev::regs::{CompletionStatus, FaultReason, FaultSource};
 use siov_kselftests::siov_testdev::{copy, fill};
 use siov_kselftests::{poll, PAGE};
-use vfio_bindings::bindings::vfio::VFIO_PCI_ERR_IRQ_INDEX;
 
 /// Behind what is mapped.
 const STRAY: usize = PAGES + 4;
@@ -52,7 +51,7 @@ fn record(user: &User) -> Result<Record> {
 pub fn delivered(c: &mut Context) -> Result {
     let mdev = c.create()?;
     let user = alone(&mdev.0)?;
-    let error = user.adi.listen_to(VFIO_PCI_ERR_IRQ_INDEX, 0)?;
+    let error = user.adi.listen_for_faults()?;
     let completion = user.adi.listen(VECTOR_COMPLETION)?;
     stray(&user)?;
     poll::until_true("the error eventfd is signalled", || {
@@ -78,7 +77,7 @@ pub fn delivered(c: &mut Context) -> Result {
     drop(user);
     let user = alone(&mdev.0)?;
     ensure!(user.adi.faults()?.is_empty(), "faults of the last user");
-    let error = user.adi.listen_to(VFIO_PCI_ERR_IRQ_INDEX, 0)?;
+    let error = user.adi.listen_for_faults()?;
     let fault = user.adi.listen(VECTOR_FAULT)?;
     stray(&user)?;
     poll::until_true("the eventfd of vector 0 is signalled", || {
@@ -94,7 +93,7 @@ pub fn delivered(c: &mut Context) -> Result {
 pub fn private(c: &mut Context) -> Result {
     let mdevs = [c.create()?, c.create()?];
     let [guilty, other] = [alone(&mdevs[0].0)?, alone(&mdevs[1].0)?];
-    let heard = other.adi.listen_to(VFIO_PCI_ERR_IRQ_INDEX, 0)?;
+    let heard = other.adi.listen_for_faults()?;
     stray(&guilty)?;
     record(&guilty)?;
     ensure!(other.adi.faults()?.is_empty(), "{:x?}", other.adi.faults()?);
@@ -106,7 +105,7 @@ pub fn many(c: &mut Context) -> Result {
     let mdev = c.create()?;
     let user = alone(&mdev.0)?;
     expect_faults(400);
-    let error = user.adi.listen_to(VFIO_PCI_ERR_IRQ_INDEX, 0)?;
+    let error = user.adi.listen_for_faults()?;
     for number in 0..SLOTS + 10 {
         let address = page(STRAY + number);
         let completion = user.adi.execute(&fill(address, 64, 0))?;
