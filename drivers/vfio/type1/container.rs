@@ -146,16 +146,16 @@ impl Container for Type1 {
 
     fn register_device(&self, device: &VfioDevice) {
         if device.pins() {
-            let mut state = self.state.lock();
             self.devices.add(device);
+            let mut state = self.state.lock();
             state.devices = state.devices.wrapping_add(1);
         }
     }
 
     fn unregister_device(&self, device: &VfioDevice) {
         if device.pins() {
-            let mut state = self.state.lock();
             self.devices.remove(device);
+            let mut state = self.state.lock();
             state.devices = state.devices.wrapping_sub(1);
         }
     }

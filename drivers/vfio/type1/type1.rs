@@ -14,9 +14,8 @@
 //!
 //! Pinned memory and page tables are the business of [`Space`](linux_vfio_iommu::Space).
 //!
-//! Locks, outermost first: VFIO's (group, container), `Type1::state`, `Type1::devices`, `mmap_lock`. A
-//! driver that is told of an unmapping runs with `Type1::devices` held and without `Type1::state`, which
-//! it needs to unpin.
+//! Locks, outermost first: VFIO's (group, container), `Type1::devices`, `Type1::state`, `mmap_lock`. A
+//! driver that is told of an unmapping runs with `Type1::devices` held, and takes `Type1::state` to unpin.
 
 use kernel::prelude::*;
 use linux_vfio_iommu::container::Registration;

@@ -94,9 +94,9 @@ impl Type1 {
             }
             last = Some(pinned.iova);
             if state.devices != 0 {
-                // Unpinning takes the container's lock.
-                let devices = self.devices.lock();
+                // Unpinning takes the container's lock, inside of that of the devices.
                 drop(state);
+                let devices = self.devices.lock();
                 devices.dma_unmap(pinned.iova.raw(), pinned.size);
                 drop(devices);
                 state = self.state.lock();
