@@ -4,6 +4,7 @@
  * crate's own helpers.
  */
 #include <linux/delay.h>
+#include <linux/highmem.h>
 #include <linux/interrupt.h>
 #include <linux/irq.h>
 #include <linux/irqdomain.h>
@@ -146,6 +147,17 @@ unsigned long siov_helper_vma_size(struct vm_area_struct *vma)
 bool siov_helper_vma_is_shared(struct vm_area_struct *vma)
 {
 	return vma->vm_flags & VM_SHARED;
+}
+
+/* Within the page. */
+void siov_helper_page_read(struct page *page, size_t offset, void *to, size_t len)
+{
+	memcpy_from_page(to, page, offset, len);
+}
+
+void siov_helper_page_write(struct page *page, size_t offset, const void *from, size_t len)
+{
+	memcpy_to_page(page, offset, from, len);
 }
 
 /* Registers of a device, uncached; the whole of the mapping. */

@@ -43,6 +43,8 @@ resource_size_t siov_helper_pci_resource_start(struct pci_dev *pdev, int bar);
 resource_size_t siov_helper_pci_resource_len(struct pci_dev *pdev, int bar);
 unsigned long siov_helper_vma_size(struct vm_area_struct *vma);
 bool siov_helper_vma_is_shared(struct vm_area_struct *vma);
+void siov_helper_page_read(struct page *page, size_t offset, void *to, size_t len);
+void siov_helper_page_write(struct page *page, size_t offset, const void *from, size_t len);
 int siov_helper_vma_map_registers(struct vm_area_struct *vma, phys_addr_t phys);
 
 #endif

@@ -9,7 +9,7 @@ use crate::device_access::{mmap, read, write};
 use crate::device_ioctl::ioctl;
 use crate::device_region::region_info;
 pub use crate::device_region::RegionKind;
-use core::marker::PhantomData;
+use crate::pins::Pins;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 use kernel::error::{from_err_ptr, from_result, to_result};
@@ -74,6 +74,9 @@ pub trait Device: Sized + Send + Sync + 'static {
     const REGIONS: u32;
     /// Number of indices of interrupts.
     const INTERRUPTS: u32;
+    /// How many pages of its user the driver keeps pinned for [`Handle::read_pinned`] and
+    /// [`Handle::write_pinned`], at most.
+    const PINNED_PAGES: usize = 0;
 
     /// The first user opens the device: its address space is that of the user's container now.
     ///
@@ -115,7 +118,7 @@ pub trait Device: Sized + Send + Sync + 'static {
 #[derive(Clone, Copy)]
 pub struct Handle<'a> {
     vdev: NonNull<bindings::vfio_device>,
-    _open: PhantomData<&'a ()>,
+    pins: Option<&'a Pins>,
 }
 
 impl Handle<'_> {
@@ -152,6 +155,26 @@ impl Handle<'_> {
         })
     }
 
+    /// Reads memory of the user, by pages that stay pinned until the user unmaps them or others need their
+    /// place: for what is worked on again.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for memory that is not mapped, or without [`Device::PINNED_PAGES`], `EPERM` for what may not be
+    /// read, `ENOMEM` beyond the user's limit. Pages before the one that fails have been read.
+    pub fn read_pinned(self, iova: Iova, data: &mut [u8]) -> Result {
+        let pins = self.pins.ok_or(EINVAL)?;
+        // SAFETY: The device is open, and its pins were found with it.
+        unsafe { pins.read(self.vdev.as_ptr(), iova, data) }
+    }
+
+    /// Writes as [`Self::read_pinned`] reads.
+    pub fn write_pinned(self, iova: Iova, data: &[u8]) -> Result {
+        let pins = self.pins.ok_or(EINVAL)?;
+        // SAFETY: The device is open, and its pins were found with it.
+        unsafe { pins.write(self.vdev.as_ptr(), iova, data) }
+    }
+
     /// The device that was registered.
     pub fn dev(&self) -> &kernel::device::Device {
         // SAFETY: It stays registered while open.
@@ -165,6 +188,7 @@ pub(crate) struct Container<T: Device> {
     vdev: Opaque<bindings::vfio_device>,
     /// VFIO's allocation begins as zeroes, and so as `None`.
     data: Option<Pin<KBox<T>>>,
+    pins: Option<Pin<KBox<Pins>>>,
 }
 
 /// A device that user space can open. Dropping it asks users to let go, waits until they have, and
@@ -187,6 +211,10 @@ impl<T: Device> Registration<T> {
         data: impl PinInit<T, Error>,
     ) -> Result<Self> {
         let data = KBox::pin_init(data, GFP_KERNEL)?;
+        let pins = match T::PINNED_PAGES {
+            0 => None,
+            pages => Some(Pins::new(pages)?),
+        };
         // SAFETY: The size is that of our structure, which begins with VFIO's.
         let vdev = from_err_ptr(unsafe {
             bindings::_vfio_alloc_device(size_of::<Container<T>>(), dev, Self::OPS)
@@ -195,6 +223,7 @@ impl<T: Device> Registration<T> {
         // SAFETY: VFIO made the device, and nobody else knows it yet. Zeroes are a `None`.
         let registered = to_result(unsafe {
             (*this.as_ptr()).data = Some(data);
+            (*this.as_ptr()).pins = pins;
             bindings::vfio_register_emulated_iommu_dev(vdev)
         });
         if let Err(e) = registered {
@@ -232,6 +261,11 @@ impl<T: Device> Registration<T> {
         get_region_info_caps: Some(region_info::<T>),
         mmap: Some(mmap::<T>),
         request: Some(Self::request),
+        dma_unmap: if T::PINNED_PAGES == 0 {
+            None
+        } else {
+            Some(Self::dma_unmap)
+        },
         ..pin_init::zeroed()
     };
 
@@ -240,7 +274,10 @@ impl<T: Device> Registration<T> {
     /// Called by VFIO when the last reference to the device is gone.
     unsafe extern "C" fn release(vdev: *mut bindings::vfio_device) {
         // SAFETY: As required of us; nobody uses the data any more.
-        drop(unsafe { (*vdev.cast::<Container<T>>()).data.take() });
+        unsafe {
+            drop((*vdev.cast::<Container<T>>()).data.take());
+            drop((*vdev.cast::<Container<T>>()).pins.take());
+        }
     }
 
     /// # Safety
@@ -262,6 +299,22 @@ impl<T: Device> Registration<T> {
         // SAFETY: As required of us.
         if let Ok((data, user)) = unsafe { parts::<T>(vdev) } {
             data.close(user);
+            if let Some(pins) = user.pins {
+                // SAFETY: The device is open until this function returns.
+                unsafe { pins.forget(vdev, 0, u64::MAX) };
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Called by VFIO for a device that is open.
+    unsafe extern "C" fn dma_unmap(vdev: *mut bindings::vfio_device, iova: u64, len: u64) {
+        // SAFETY: As required of us.
+        let parts = unsafe { parts::<T>(vdev) };
+        if let Some(pins) = parts.ok().and_then(|(_, user)| user.pins) {
+            // SAFETY: As required of us.
+            unsafe { pins.forget(vdev, iova, len) };
         }
     }
 
@@ -293,10 +346,10 @@ pub(crate) unsafe fn parts<'a, T: Device>(
     vdev: *mut bindings::vfio_device,
 ) -> Result<(&'a T, Handle<'a>)> {
     // SAFETY: As required of us: the C structure is the first of a `Container`.
-    let data = unsafe { &(*vdev.cast::<Container<T>>()).data };
+    let Container { data, pins, .. } = unsafe { &*vdev.cast::<Container<T>>() };
     let handle = Handle {
         vdev: NonNull::new(vdev).ok_or(ENODEV)?,
-        _open: PhantomData,
+        pins: pins.as_deref(),
     };
     Ok((data.as_deref().ok_or(ENODEV)?, handle))
 }

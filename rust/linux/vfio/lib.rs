@@ -9,3 +9,4 @@ mod device_access;
 mod device_ioctl;
 mod device_region;
 pub mod eventfd;
+mod pins;

@@ -160,6 +160,8 @@ impl Device for Adi {
     const FLAGS: u32 = FLAGS_PCI;
     const REGIONS: u32 = region::COUNT;
     const INTERRUPTS: u32 = irq::COUNT;
+    /// For ADIs in software, enough for a copy of 128 KiB to find its pages again.
+    const PINNED_PAGES: usize = 64;
 
     fn open(&self, _: Handle<'_>) -> Result {
         let open = self

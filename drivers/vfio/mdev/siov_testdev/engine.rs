@@ -11,7 +11,7 @@ use kernel::sync::{Arc, Mutex};
 use linux_vfio::device::Handle;
 use siov_testdev_regs::execute::{self, Fault, SoftAdi};
 use siov_testdev_regs::fault_region::Record;
-use siov_testdev_regs::{FaultReason, FaultStatus};
+use siov_testdev_regs::{Descriptor, FaultReason, FaultStatus};
 use siov_types::{Iova, Pasid};
 
 pub(crate) enum Engine {
@@ -127,15 +127,27 @@ impl Engine {
     }
 }
 
-/// Memory of a user, through the mappings of the container.
+/// Memory of a user, through the mappings of the container. What is used once, a descriptor or a record, is
+/// copied; what is worked on is pinned.
 struct Memory<'a>(Handle<'a>);
+
+/// Bytes up to which copying is the lesser work.
+const SMALL: usize = Descriptor::BYTES;
 
 impl execute::Memory for Memory<'_> {
     fn read(&mut self, at: Iova, data: &mut [u8]) -> Result<(), Fault> {
-        self.0.read_memory(at, data).map_err(|_| Fault)
+        let read = match data.len() {
+            ..=SMALL => self.0.read_memory(at, data),
+            _ => self.0.read_pinned(at, data),
+        };
+        read.map_err(|_| Fault)
     }
 
     fn write(&mut self, at: Iova, data: &[u8]) -> Result<(), Fault> {
-        self.0.write_memory(at, data).map_err(|_| Fault)
+        let written = match data.len() {
+            ..=SMALL => self.0.write_memory(at, data),
+            _ => self.0.write_pinned(at, data),
+        };
+        written.map_err(|_| Fault)
     }
 }

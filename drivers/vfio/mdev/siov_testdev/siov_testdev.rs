@@ -10,7 +10,8 @@
 //!   whose they are.
 //!
 //! Locks, outermost first: VFIO's (open and close), `Adi::open`, `Adi::state`, `Mediated::adi`,
-//! `Hardware::owners`, `Events::state`.
+//! `Hardware::owners`, `Events::state`. Work of an ADI in software pins memory of its user, with `Mediated::adi`
+//! held (see `linux_vfio`).
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
