@@ -28,13 +28,26 @@ struct Engine {
 impl Engine {
     /// Has the device read a page, and checks how many of its requests were blocked.
     fn read(&self, iova: u64, blocked: u64) -> Result {
-        faults::expect(&self.function, blocked, || self.edu.read(iova, PAGE))
+        self.expect(blocked, || self.edu.read(iova, PAGE))
+    }
+
+    /// Only `vtd` counts; with the stock driver it is memory alone that shows what was blocked.
+    fn expect(&self, blocked: u64, provoke: impl FnOnce() -> Result) -> Result {
+        if over_intel() {
+            return provoke();
+        }
+        faults::expect(&self.function, blocked, provoke)
     }
 
     /// Has the device write a page, and checks how many of its requests were blocked.
     fn write(&self, iova: u64, blocked: u64) -> Result {
-        faults::expect(&self.function, blocked, || self.edu.write(iova, PAGE))
+        self.expect(blocked, || self.edu.write(iova, PAGE))
     }
+}
+
+/// Whether the stock driver has the IOMMU.
+fn over_intel() -> bool {
+    std::env::args().any(|word| word == "--intel")
 }
 
 struct Context {
@@ -300,12 +313,14 @@ fn large_leaf(c: &mut Context, memory: &Mapping, size: usize, leaf: &str) -> Res
     let iova = c.address();
     c.container
         .map(iova, memory, 0, memory.len(), Access::ReadWrite)?;
-    let range = tables::range_of(&c.engines[0].function, iova)?;
-    let range = range.context("nothing is mapped")?;
-    ensure!(
-        range.leaf == leaf,
-        "{size:#x} bytes are mapped as {range:?}"
-    );
+    if !over_intel() {
+        let range = tables::range_of(&c.engines[0].function, iova)?;
+        let range = range.context("nothing is mapped")?;
+        ensure!(
+            range.leaf == leaf,
+            "{size:#x} bytes are mapped as {range:?}"
+        );
+    }
     let places = [0, PAGE, size / 2, size - PAGE];
     for at in places {
         let loaded = c.load(0)?;
