@@ -57,7 +57,15 @@ impl UserAdi {
     ///
     /// Those of VFIO.
     pub fn open(container: &mut Container, mdev: &Mdev) -> Result<Self> {
-        let device = container.add_mdev(mdev)?;
+        Self::of_device(container.add_mdev(mdev)?)
+    }
+
+    /// Lets a device that is open work.
+    ///
+    /// # Errors
+    ///
+    /// Those of VFIO.
+    pub fn of_device(device: Device) -> Result<Self> {
         device.set_bus_master(true)?;
         let page = device.map_bar(0)?;
         Ok(Self { device, page })

@@ -7,6 +7,7 @@
 
 pub mod adi;
 pub mod adi_parent;
+pub mod child;
 pub mod edu;
 pub mod faults;
 pub mod in_flight;

@@ -13,7 +13,7 @@ use std::ffi::CString;
 use std::fs::File;
 use std::mem::{offset_of, size_of};
 use std::ops::RangeInclusive;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use vfio_bindings::bindings::vfio as uapi;
 
@@ -96,6 +96,16 @@ impl Container {
             has_iommu: false,
             groups: Vec::new(),
         })
+    }
+
+    /// A container that this process got from the one before it, whose groups are those of devices that
+    /// came with it.
+    pub fn handed_down(file: OwnedFd) -> Self {
+        Self {
+            file: file.into(),
+            has_iommu: true,
+            groups: Vec::new(),
+        }
     }
 
     /// Hands `function`, which the driver vfio-pci gets, over to this container.
@@ -271,6 +281,18 @@ impl Container {
     }
 }
 
+impl AsFd for Container {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl AsFd for Device {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
 fn read_u32(bytes: &[u8], at: usize) -> Result<u32> {
     let field = bytes.get(at..at + 4).context("structure ends early")?;
     Ok(u32::from_ne_bytes(field.try_into()?))
@@ -303,6 +325,11 @@ const COMMAND_MEMORY: u16 = 1 << 1;
 const COMMAND_MASTER: u16 = 1 << 2;
 
 impl Device {
+    /// A device that this process got from the one before it.
+    pub fn handed_down(file: OwnedFd) -> Self {
+        Self { file: file.into() }
+    }
+
     /// Size, flags and place of region `index`.
     ///
     /// # Errors

@@ -2,15 +2,19 @@
 
 //! Requests that go where nothing is mapped.
 
-use crate::context::{page, Context, User, PAGES};
+use crate::context::{page, Context, User, IOVA, PAGES};
 use crate::{alone, flag};
-use anyhow::ensure;
+use anyhow::{ensure, Context as _};
 use siov_kselftests::adi::{signals, VECTOR_COMPLETION, VECTOR_FAULT};
+use siov_kselftests::edu::Edu;
 use siov_kselftests::ktap::{expect_faults, Result};
+use siov_kselftests::mmio::Mapping;
+use siov_kselftests::pci::{Function, EDU};
 use siov_kselftests::siov_testdev::regs::fault_region::{flags, Record, SLOTS};
 use siov_kselftests::siov_testdev::regs::{CompletionStatus, FaultReason, FaultSource};
 use siov_kselftests::siov_testdev::{copy, fill};
-use siov_kselftests::{poll, PAGE};
+use siov_kselftests::vfio::{Access, Container};
+use siov_kselftests::{poll, sysfs, PAGE};
 
 /// Behind what is mapped.
 const STRAY: usize = PAGES + 4;
@@ -127,17 +131,53 @@ pub fn many(c: &mut Context) -> Result {
     Ok(())
 }
 
-/// Where messages of interrupts go, except for requests with a PASID, which are translated like any other
-/// (VT-d 4.0, 3.14). Nothing is mapped there: the range is reserved.
+/// Where a message interrupts the second processor, and what with: a vector of KVM's that nobody uses here,
+/// whose interrupts the kernel counts.
+const MESSAGE_AT: u64 = 0xfee0_1000;
+const MESSAGE: u64 = 0xf2;
+const COUNTER: &str = "PIN:";
+
+/// How often that vector came, on all processors.
+fn messages() -> Result<u64> {
+    let text = sysfs::read("/proc/interrupts")?;
+    let line = text
+        .lines()
+        .find_map(|line| line.trim_start().strip_prefix(COUNTER));
+    let counts = line.context(COUNTER)?.split_whitespace();
+    Ok(counts.map_while(|word| word.parse::<u64>().ok()).sum())
+}
+
+/// Requests with a PASID to the interrupt window are translated like any other (VT-d 4.0, 3.14). Nothing is
+/// mapped there: the range is reserved. A PCI device's write, which has no PASID, is a message wherever
+/// interrupts are not remapped.
 pub fn window(c: &mut Context) -> Result {
     let mdev = c.create()?;
     let user = alone(&mdev.0)?;
+    let before = messages()?;
     expect_faults(4);
-    let completion = user.adi.execute(&fill(0xfee0_1000, 4, 0x4041))?;
+    let completion = user.adi.execute(&fill(MESSAGE_AT, 4, MESSAGE))?;
     ensure!(
         completion.status == CompletionStatus::Fault,
         "{completion:x?}"
     );
     user.adi.succeed(&copy(page(0), page(1), PAGE))?;
+    if flag("--joined") {
+        let function = Function::all(EDU)?.pop().context("the guest has no edu")?;
+        let mut container = Container::new()?;
+        let device = container.add(&function)?;
+        device.set_bus_master(true)?;
+        let edu = Edu::new(device.map_bar(0)?)?;
+        let memory = Mapping::memory(PAGE)?;
+        memory.write(0, &MESSAGE.to_le_bytes());
+        container.map(IOVA, &memory, 0, PAGE, Access::ReadWrite)?;
+        edu.read(IOVA, 4)?;
+        edu.write(MESSAGE_AT, 4)?;
+        poll::until_true("the message of the PCI device arrives", || {
+            Ok(messages()? != before)
+        })?;
+    }
+    let now = messages()?;
+    let theirs = u64::from(flag("--joined"));
+    ensure!(now == before + theirs, "{now} messages, {before} before");
     Ok(())
 }

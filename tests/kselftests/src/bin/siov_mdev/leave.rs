@@ -6,6 +6,7 @@ use crate::context::{page, Context, User, ADI};
 use crate::{alone, work};
 use anyhow::{ensure, Context as _};
 use siov_kselftests::adi::signals;
+use siov_kselftests::child::pinned_pages;
 use siov_kselftests::ktap::Result;
 use siov_kselftests::mdev::{uuid, Parent};
 use siov_kselftests::pattern::expect_equal;
@@ -27,6 +28,7 @@ pub fn work(name: &str) -> Result {
 
 pub fn killed(c: &mut Context) -> Result {
     let mdev = c.create()?;
+    let pinned = pinned_pages()?;
     for round in 0..10 {
         let mut child = Command::new(std::env::current_exe()?)
             .args(["work", mdev.0.uuid()])
@@ -50,7 +52,7 @@ pub fn killed(c: &mut Context) -> Result {
         user.adi.succeed(&copy(page(0), page(1), PAGE))?;
         expect_equal("the copy", &user.get(1), &data)?;
     }
-    Ok(())
+    poll::until_true("no page stays pinned", || Ok(pinned_pages()? == pinned))
 }
 
 pub fn removed(c: &mut Context) -> Result {

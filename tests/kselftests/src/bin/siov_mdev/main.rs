@@ -8,6 +8,8 @@ mod faults;
 mod leave;
 mod mediated;
 mod pci;
+mod plug;
+mod process;
 mod work;
 
 use crate::context::Context;
@@ -33,6 +35,11 @@ fn plan() -> ExitCode {
             )
             .case("an ADI in software", mediated::operations)
             .case("faults of an ADI in software", mediated::faults)
+            .case("pages that an ADI in software pins", mediated::pins)
+            .case(
+                "unmapping while another device comes and goes",
+                mediated::crowded,
+            )
             .case("both kinds in one container", mediated::beside)
             .case("a fault reaches its user", faults::delivered)
             .case("a fault reaches nobody else", faults::private)
@@ -41,6 +48,9 @@ fn plan() -> ExitCode {
                 "a write to the interrupt window raises nothing",
                 faults::window,
             )
+            .case("a user that forks", process::forks)
+            .case("a user that runs another program", process::executes)
+            .case("a user beyond its RLIMIT_MEMLOCK", process::limited)
             .case(
                 "a user that is killed while the device works",
                 leave::killed,
@@ -54,18 +64,33 @@ fn plan() -> ExitCode {
     })
 }
 
+/// What the cases have other processes do; `None` for words that are not for those.
+fn elsewhere(words: &[&str]) -> Option<Result> {
+    Some(match words {
+        ["work", uuid] => leave::work(uuid),
+        ["exec", uuid] => process::exec(uuid, false),
+        ["exec-handing-down", uuid] => process::exec(uuid, true),
+        ["reopen", uuid] => process::reopen(uuid),
+        ["handed-down", container, device] => process::handed_down(container, device),
+        ["limited", uuid] => process::map_beyond_limit(uuid),
+        _ => return None,
+    })
+}
+
 fn main() -> ExitCode {
-    let arguments: Vec<_> = std::env::args().collect();
-    match arguments.get(1).map(String::as_str) {
-        // What `leave::killed` kills.
-        Some("work") => match arguments.get(2).map(|uuid| leave::work(uuid)) {
-            Some(Err(error)) => {
-                eprintln!("{error:#}");
-                ExitCode::FAILURE
-            }
-            _ => ExitCode::SUCCESS,
-        },
-        _ => plan(),
+    let words: Vec<_> = std::env::args().skip(1).collect();
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    match (elsewhere(&words), words.as_slice()) {
+        (Some(Err(error)), _) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+        (Some(Ok(())), _) => {
+            println!("done");
+            ExitCode::SUCCESS
+        }
+        (None, ["plug"]) => plug::plan(),
+        (None, _) => plan(),
     }
 }
 

@@ -6,7 +6,8 @@ use crate::context::{page, Context, IOVA, MEDIATED, PAGES};
 use anyhow::{ensure, Context as _};
 use nix::errno::Errno;
 use siov_kselftests::adi::{eventfd, records, signals, UserAdi};
-use siov_kselftests::ktap::Result;
+use siov_kselftests::child::{locked_kib, pinned_pages};
+use siov_kselftests::ktap::{note, Result};
 use siov_kselftests::mmio::Mapping;
 use siov_kselftests::pattern::{bytes, expect_equal};
 use siov_kselftests::siov_testdev::regs::fault_region::flags;
@@ -17,6 +18,9 @@ use siov_kselftests::siov_testdev::regs::{
 use siov_kselftests::siov_testdev::{copy, crc32c, fill};
 use siov_kselftests::vfio::{Access, Container, Device};
 use siov_kselftests::{sysfs, PAGE};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use vfio_bindings::bindings::vfio::{VFIO_PCI_ERR_IRQ_INDEX, VFIO_PCI_MSIX_IRQ_INDEX};
 
 /// Submits a descriptor, which is done when its doorbell has been written.
@@ -31,7 +35,7 @@ fn execute(device: &Device, descriptor: &Descriptor) -> Result<Completion> {
 struct User {
     device: Device,
     memory: Mapping,
-    _container: Container,
+    container: Container,
 }
 
 fn open(c: &mut Context) -> Result<(crate::context::Owned, User)> {
@@ -44,7 +48,7 @@ fn open(c: &mut Context) -> Result<(crate::context::Owned, User)> {
     let user = User {
         device,
         memory,
-        _container: container,
+        container,
     };
     Ok((mdev, user))
 }
@@ -130,4 +134,109 @@ pub fn beside(c: &mut Context) -> Result {
         &memory.read(2 * PAGE, PAGE),
         &data,
     )
+}
+
+/// Submits a descriptor that must succeed.
+fn succeed(device: &Device, descriptor: &Descriptor) -> Result {
+    let done = execute(device, descriptor)?;
+    ensure!(done.status == CompletionStatus::Success, "{done:x?}");
+    Ok(())
+}
+
+fn expect_pinned(pages: usize) -> Result {
+    let (kib, expected) = (locked_kib()?, (pages * PAGE / 1024) as u64);
+    ensure!(kib == expected, "{kib} KiB are locked, expected {expected}");
+    Ok(())
+}
+
+/// What is worked on is pinned and paid for, until it is unmapped or the device closed.
+pub fn pins(c: &mut Context) -> Result {
+    let before = pinned_pages()?;
+    let (mdev, user) = open(c)?;
+    expect_pinned(0)?;
+    let data = bytes(PAGE, 62);
+    user.memory.write(0, &data);
+    for _ in 0..3 {
+        succeed(&user.device, &copy(page(0), page(2), PAGE))?;
+        expect_pinned(2)?;
+    }
+    expect_equal("the copy", &user.memory.read(2 * PAGE, PAGE), &data)?;
+    // Other memory takes the place: the device must not know the old one any more.
+    user.container.unmap(IOVA, PAGES * PAGE)?;
+    expect_pinned(0)?;
+    let stale = execute(&user.device, &fill(page(2), PAGE, 0))?;
+    ensure!(stale.status == CompletionStatus::Fault, "{stale:x?}");
+    let other = Mapping::memory(PAGES * PAGE)?;
+    user.container
+        .map(IOVA, &other, 0, PAGES * PAGE, Access::ReadWrite)?;
+    succeed(&user.device, &fill(page(2), PAGE, 0x6666_6666_6666_6666))?;
+    expect_equal("new memory", &other.read(2 * PAGE, PAGE), &[0x66; PAGE])?;
+    expect_equal("old memory", &user.memory.read(2 * PAGE, PAGE), &data)?;
+    expect_pinned(1)?;
+    // More pages than the driver keeps, in a second mapping.
+    let many = Mapping::memory(MANY * PAGE)?;
+    let at = page(PAGES);
+    user.container
+        .map(at, &many, 0, MANY * PAGE, Access::ReadWrite)?;
+    succeed(&user.device, &fill(at, MANY * PAGE, 0x6767_6767_6767_6767))?;
+    expect_equal(
+        "many pages",
+        &many.read(0, MANY * PAGE),
+        &[0x67; MANY * PAGE],
+    )?;
+    expect_pinned(KEPT)?;
+    user.container.unmap(at, MANY * PAGE)?;
+    expect_pinned(0)?;
+
+    // Memory that may only be read is pinned for that.
+    user.container.map(at, &many, 0, 2 * PAGE, Access::Read)?;
+    succeed(&user.device, &copy(at, page(0), PAGE))?;
+    expect_pinned(2)?;
+    let refused = execute(&user.device, &fill(at, PAGE, 0))?;
+    ensure!(refused.status == CompletionStatus::Fault, "{refused:x?}");
+    let User {
+        device,
+        memory: _memory,
+        container,
+    } = user;
+    drop(device);
+    expect_pinned(0)?;
+    drop(container);
+    drop(mdev);
+    let now = pinned_pages()?;
+    ensure!(now == before, "{now} pages are pinned, {before} before");
+    Ok(())
+}
+
+/// Pages that the driver keeps at most, and more than that.
+const KEPT: usize = 64;
+const MANY: usize = KEPT + 10;
+
+/// Unmapping asks a driver to unpin, while another device of the container comes and goes: nobody waits for
+/// the other for ever.
+pub fn crowded(c: &mut Context) -> Result {
+    const ROUNDS: usize = 400;
+    let (_mdev, mut user) = open(c)?;
+    let second = c.create_as(MEDIATED)?;
+    let same = Container::handed_down(user.container.as_fd().try_clone_to_owned()?);
+    let (device, memory) = (&user.device, &user.memory);
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let unmapping = scope.spawn(|| -> Result {
+            let result = (0..ROUNDS).try_for_each(|_| {
+                succeed(device, &copy(page(0), page(1), PAGE))?;
+                same.unmap(IOVA, PAGES * PAGE)?;
+                same.map(IOVA, memory, 0, PAGES * PAGE, Access::ReadWrite)
+            });
+            done.store(true, Ordering::Relaxed);
+            result
+        });
+        let mut opened = 0;
+        while !done.load(Ordering::Relaxed) {
+            drop(user.container.add_mdev(&second.0)?);
+            opened += 1;
+        }
+        note(format!("opened {opened} times"));
+        unmapping.join().ok().context("a thread panicked")?
+    })
 }

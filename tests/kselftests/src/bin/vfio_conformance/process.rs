@@ -10,6 +10,7 @@ use nix::sys::resource::{setrlimit, Resource};
 use nix::sys::signal::{kill, Signal};
 use nix::sys::wait::{waitpid, WaitStatus};
 use nix::unistd::{fork, pipe, ForkResult};
+use siov_kselftests::child::{drop_ipc_lock, in_child};
 use siov_kselftests::ktap::Result;
 use siov_kselftests::mmio::Mapping;
 use std::fs::File;
@@ -18,56 +19,6 @@ use std::os::fd::{AsRawFd, FromRawFd};
 
 const RW: u32 = MAP_READ | MAP_WRITE;
 const AT: u64 = 0x10_0000;
-
-/// Runs `work` in a child, and returns the lines that it returned.
-fn in_child(work: impl FnOnce() -> Result<Vec<String>>) -> Result<Vec<String>> {
-    let (from, to) = pipe()?;
-    // SAFETY: The program has one thread.
-    match unsafe { fork() }? {
-        ForkResult::Child => {
-            drop(from);
-            let lines = work().unwrap_or_else(|error| vec![format!("failed: {error:#}")]);
-            let _ = File::from(to).write_all(lines.join("\n").as_bytes());
-            // SAFETY: Without the parent's destructors.
-            unsafe { libc::_exit(0) }
-        }
-        ForkResult::Parent { child } => {
-            drop(to);
-            let mut text = String::new();
-            File::from(from).read_to_string(&mut text)?;
-            ensure!(
-                matches!(waitpid(child, None)?, WaitStatus::Exited(_, 0)),
-                "the child died"
-            );
-            Ok(text.lines().map(str::to_owned).collect())
-        }
-    }
-}
-
-/// Gives the capability to lock any amount of memory up.
-fn drop_ipc_lock() -> Result {
-    #[repr(C)]
-    struct Header {
-        version: u32,
-        pid: i32,
-    }
-    let header = Header {
-        version: 0x2008_0522,
-        pid: 0,
-    };
-    let mut data = [0u32; 6];
-    // SAFETY: Version 3 of the structure: two triples of 32 capabilities each.
-    let ret = unsafe { libc::syscall(libc::SYS_capget, &header, data.as_mut_ptr()) };
-    nix::errno::Errno::result(ret).context("capget")?;
-    // CAP_IPC_LOCK is 14; effective, permitted, inheritable.
-    for set in &mut data[..3] {
-        *set &= !(1 << 14);
-    }
-    // SAFETY: As above.
-    let ret = unsafe { libc::syscall(libc::SYS_capset, &header, data.as_ptr()) };
-    nix::errno::Errno::result(ret).context("capset")?;
-    Ok(())
-}
 
 pub fn memory_limit(devices: &Devices) -> Result<Vec<String>> {
     in_child(|| {

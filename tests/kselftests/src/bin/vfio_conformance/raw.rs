@@ -4,6 +4,7 @@
 
 use anyhow::{ensure, Context};
 use nix::errno::Errno;
+use siov_kselftests::child::{locked_kib, pinned_pages};
 use siov_kselftests::ktap::Result;
 use siov_kselftests::pci::Function;
 use std::ffi::CString;
@@ -151,29 +152,6 @@ pub struct Session {
 /// in the user's bitmap already.
 pub const AGAIN: &str = "again: ";
 
-/// Pages that are pinned, in the whole system.
-fn pins() -> Result<i64> {
-    let text = std::fs::read_to_string("/proc/vmstat")?;
-    let read = |name: &str| {
-        let line = text.lines().find(|line| line.starts_with(name));
-        let value = line
-            .and_then(|line| line.split(' ').nth(1))
-            .context("vmstat")?;
-        Ok::<i64, anyhow::Error>(value.parse()?)
-    };
-    Ok(read("nr_foll_pin_acquired")? - read("nr_foll_pin_released")?)
-}
-
-/// KiB that this process has locked.
-fn locked() -> Result<u64> {
-    let text = std::fs::read_to_string("/proc/self/status")?;
-    let line = text
-        .lines()
-        .find(|line| line.starts_with("VmLck:"))
-        .context("VmLck")?;
-    Ok(line.split_whitespace().nth(1).context("VmLck")?.parse()?)
-}
-
 impl Session {
     /// A container without groups.
     pub fn empty() -> Result<Self> {
@@ -215,9 +193,7 @@ impl Session {
 
     /// Writes down what the process pays for, and what is pinned.
     pub fn account(&mut self) -> Result {
-        // Counts of processors are folded into those of the system now and then, or now.
-        let _ = std::fs::write("/proc/sys/vm/stat_refresh", "1");
-        let line = format!("  locked {} KiB, pinned {}", locked()?, pins()?);
+        let line = format!("  locked {} KiB, pinned {}", locked_kib()?, pinned_pages()?);
         self.note(line);
         Ok(())
     }
