@@ -88,10 +88,10 @@ fn round(monitor: &mut Monitor) -> Result {
                     continue;
                 }
                 let Worker { user, .. } = workers.swap_remove(index);
-                // Its device works until it lets go of it.
-                let data = user.put(0, 50);
+                // Its device works until it lets go of it. What is under way would write over the data.
                 user.adi.device.reset()?;
                 user.adi.device.set_bus_master(true)?;
+                let data = user.put(0, 50);
                 user.adi.succeed(&copy(page(0), page(1), PAGE))?;
                 expect_equal("the copy", &user.get(1), &data)?;
                 let User { memory, .. } = user;
