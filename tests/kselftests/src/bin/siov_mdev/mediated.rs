@@ -212,21 +212,28 @@ pub fn pins(c: &mut Context) -> Result {
 const KEPT: usize = 64;
 const MANY: usize = KEPT + 10;
 
+/// Bytes of the least work for which a page is pinned.
+const SMALL: usize = 128;
+
 /// Unmapping asks a driver to unpin, while another device of the container comes and goes: nobody waits for
 /// the other for ever.
 pub fn crowded(c: &mut Context) -> Result {
-    const ROUNDS: usize = 400;
+    const ROUNDS: usize = 100;
     let (_mdev, mut user) = open(c)?;
     let second = c.create_as(MEDIATED)?;
     let same = Container::handed_down(user.container.as_fd().try_clone_to_owned()?);
-    let (device, memory) = (&user.device, &user.memory);
+    // Each page is unpinned by itself, and each is an occasion to come in between.
+    let (device, memory) = (&user.device, Mapping::memory(KEPT * PAGE)?);
+    let (at, len) = (page(PAGES), KEPT * PAGE);
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         let unmapping = scope.spawn(|| -> Result {
             let result = (0..ROUNDS).try_for_each(|_| {
-                succeed(device, &copy(page(0), page(1), PAGE))?;
-                same.unmap(IOVA, PAGES * PAGE)?;
-                same.map(IOVA, memory, 0, PAGES * PAGE, Access::ReadWrite)
+                same.map(at, &memory, 0, len, Access::ReadWrite)?;
+                for index in 0..KEPT {
+                    succeed(device, &fill(at + (index * PAGE) as u64, SMALL, 0))?;
+                }
+                same.unmap(at, len)
             });
             done.store(true, Ordering::Relaxed);
             result
