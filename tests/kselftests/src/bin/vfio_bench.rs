@@ -132,6 +132,10 @@ fn many(container: &Container, memory: &Mapping) -> Result {
 fn run() -> Result {
     if std::env::args().any(|word| word == "--stock") {
         kernel_module::modprobe("vfio", "")?;
+        // vfio asks for ours (a soft dependency).
+        if kernel_module::is_loaded("vfio_iommu_type1") {
+            kernel_module::unload("vfio_iommu_type1")?;
+        }
         kernel_module::load_stock("vfio_iommu_type1", "allow_unsafe_interrupts=1")?;
     }
     let function = Function::all(EDU)?.into_iter().next().context("no edu")?;
