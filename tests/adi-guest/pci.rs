@@ -24,14 +24,14 @@ pub struct Function {
 impl Function {
     /// The first one with this vendor and device id.
     pub fn find(vendor: u16, device: u16) -> Option<Self> {
-        let id = u32::from(vendor) | u32::from(device) << 16;
+        let id = u32::from(vendor) | (u32::from(device) << 16);
         (0..=u8::MAX)
             .map(|number| Self { number })
             .find(|function| function.read(0) == id)
     }
 
     fn select(&self, at: u8) {
-        PCI_ADDRESS.write32(ENABLE | u32::from(self.number) << 8 | u32::from(at & !3));
+        PCI_ADDRESS.write32(ENABLE | (u32::from(self.number) << 8) | u32::from(at & !3));
     }
 
     /// Reads the doubleword at `at`.
@@ -69,7 +69,7 @@ impl Function {
                 return Some(Msix {
                     function: self,
                     at,
-                    vectors: (head >> 16 & 0x7ff) + 1,
+                    vectors: ((head >> 16) & 0x7ff) + 1,
                     table: place(at + 4)?,
                     pending: place(at + 8)?,
                 });
@@ -134,6 +134,6 @@ impl Msix<'_> {
     /// Whether a vector is held back and would have come.
     pub fn is_pending(&self, vector: u64) -> bool {
         let (bar, offset) = self.pending;
-        bar.register(offset).read() >> vector & 1 != 0
+        (bar.register(offset).read() >> vector) & 1 != 0
     }
 }
