@@ -47,7 +47,10 @@ pub(crate) fn put(bytes: &mut [u8], at: usize, field: &[u8]) {
     if let Some(place) = bytes.get_mut(at..at.saturating_add(field.len())) {
         // As `copy_from_slice()`, which would panic for lengths that differ: here the compiler need not see
         // that they do not.
-        place.iter_mut().zip(field).for_each(|(to, from)| *to = *from);
+        place
+            .iter_mut()
+            .zip(field)
+            .for_each(|(to, from)| *to = *from);
     }
 }
 

@@ -120,7 +120,10 @@ fn race(processors: usize, writes: u32, zones_change: bool) -> Result {
     ensure!(rounds > 0, "no zone ever changed");
     let Log(counts) = log.into_inner()?;
     for (count, port) in counts.into_iter().zip(PORTS).take(processors) {
-        ensure!(count == writes, "port {port:#x}: {count} writes of {writes}");
+        ensure!(
+            count == writes,
+            "port {port:#x}: {count} writes of {writes}"
+        );
     }
     Ok(())
 }
