@@ -15,7 +15,9 @@ use core::ptr::NonNull;
 use kernel::error::{from_err_ptr, from_result, to_result};
 use kernel::prelude::*;
 use kernel::types::Opaque;
+use linux::abi::{callback1, callback2, callback3, callback4, Object};
 use linux::bindings;
+use linux::c_objects;
 use siov_types::{Iova, PhysAddr};
 
 /// One region of a device.
@@ -114,10 +116,50 @@ pub trait Device: Sized + Send + Sync + 'static {
     fn request(&self, count: u32);
 }
 
+// SAFETY: References are made to devices that VFIO has initialised and that are open, which it locks.
+c_objects!(unsafe {
+    /// A device that is open.
+    pub(crate) struct Opened(bindings::vfio_device);
+});
+
+/// The C functions called here.
+mod c {
+    use super::{Iova, Opened};
+
+    // SAFETY: Wants an open device, and memory of `len` bytes, which it only reads when `write` is set: it is
+    // called below alone.
+    linux::c_functions!(unsafe {
+        fn vfio_dma_rw(
+            vdev: &Opened,
+            iova: u64,
+            data: *mut core::ffi::c_void,
+            len: usize,
+            write: bool,
+        ) -> i32;
+    });
+
+    /// Copies memory of the user to `data`.
+    pub(super) fn read(vdev: &Opened, iova: Iova, data: &mut [u8]) -> i32 {
+        vfio_dma_rw(
+            vdev,
+            iova.raw(),
+            data.as_mut_ptr().cast(),
+            data.len(),
+            false,
+        )
+    }
+
+    /// Copies `data` to memory of the user.
+    pub(super) fn write(vdev: &Opened, iova: Iova, data: &[u8]) -> i32 {
+        let start = data.as_ptr().cast_mut().cast();
+        vfio_dma_rw(vdev, iova.raw(), start, data.len(), true)
+    }
+}
+
 /// An open device, towards the container of its user.
 #[derive(Clone, Copy)]
 pub struct Handle<'a> {
-    vdev: NonNull<bindings::vfio_device>,
+    vdev: &'a Opened,
     pins: Option<&'a Pins>,
 }
 
@@ -128,31 +170,13 @@ impl Handle<'_> {
     ///
     /// `EINVAL` or `EFAULT` for a range that is not mapped.
     pub fn read_memory(self, iova: Iova, data: &mut [u8]) -> Result {
-        // SAFETY: The device is open, and the buffer ours.
-        to_result(unsafe {
-            bindings::vfio_dma_rw(
-                self.vdev.as_ptr(),
-                iova.raw(),
-                data.as_mut_ptr().cast(),
-                data.len(),
-                false,
-            )
-        })
+        to_result(c::read(self.vdev, iova, data))
     }
 
     /// Writes memory of the user. Errors as [`Self::read_memory`], and `EPERM` or `EFAULT` where it
     /// may only be read.
     pub fn write_memory(self, iova: Iova, data: &[u8]) -> Result {
-        // SAFETY: The device is open, and the buffer is only read.
-        to_result(unsafe {
-            bindings::vfio_dma_rw(
-                self.vdev.as_ptr(),
-                iova.raw(),
-                data.as_ptr().cast_mut().cast(),
-                data.len(),
-                true,
-            )
-        })
+        to_result(c::write(self.vdev, iova, data))
     }
 
     /// Reads memory of the user, by pages that stay pinned until the user unmaps them or others need their
@@ -164,21 +188,19 @@ impl Handle<'_> {
     /// read, `ENOMEM` beyond the user's limit. Pages before the one that fails have been read.
     pub fn read_pinned(self, iova: Iova, data: &mut [u8]) -> Result {
         let pins = self.pins.ok_or(EINVAL)?;
-        // SAFETY: The device is open, and its pins were found with it.
-        unsafe { pins.read(self.vdev.as_ptr(), iova, data) }
+        pins.read(self.vdev, iova, data)
     }
 
     /// Writes as [`Self::read_pinned`] reads.
     pub fn write_pinned(self, iova: Iova, data: &[u8]) -> Result {
         let pins = self.pins.ok_or(EINVAL)?;
-        // SAFETY: The device is open, and its pins were found with it.
-        unsafe { pins.write(self.vdev.as_ptr(), iova, data) }
+        pins.write(self.vdev, iova, data)
     }
 
     /// The device that was registered.
     pub fn dev(&self) -> &kernel::device::Device {
         // SAFETY: It stays registered while open.
-        unsafe { kernel::device::Device::from_raw(self.vdev.as_ref().dev) }
+        unsafe { kernel::device::Device::from_raw((*self.vdev.as_c()).dev) }
     }
 }
 
@@ -189,6 +211,21 @@ pub(crate) struct Container<T: Device> {
     /// VFIO's allocation begins as zeroes, and so as `None`.
     data: Option<Pin<KBox<T>>>,
     pins: Option<Pin<KBox<Pins>>>,
+}
+
+// SAFETY: The C structure is the first field.
+unsafe impl<T: Device> Object<bindings::vfio_device> for Container<T> {}
+
+impl<T: Device> Container<T> {
+    /// The driver's data, and the device as its functions are passed it.
+    pub(crate) fn parts(&self) -> Result<(&T, Handle<'_>)> {
+        let handle = Handle {
+            // SAFETY: Callbacks are called for open devices, with the device of the container.
+            vdev: unsafe { &*self.as_c().cast() },
+            pins: self.pins.as_deref(),
+        };
+        Ok((self.data.as_deref().ok_or(ENODEV)?, handle))
+    }
 }
 
 /// A device that user space can open. Dropping it asks users to let go, waits until they have, and
@@ -253,18 +290,18 @@ impl<T: Device> Registration<T> {
     const OPS: &'static bindings::vfio_device_ops = &bindings::vfio_device_ops {
         name: name::<T>(),
         release: Some(Self::release),
-        open_device: Some(Self::open_device),
-        close_device: Some(Self::close_device),
-        read: Some(read::<T>),
-        write: Some(write::<T>),
-        ioctl: Some(ioctl::<T>),
-        get_region_info_caps: Some(region_info::<T>),
-        mmap: Some(mmap::<T>),
-        request: Some(Self::request),
+        open_device: Some(callback1(Self::open_device)),
+        close_device: Some(callback1(Self::close_device)),
+        read: Some(callback4(read::<T>)),
+        write: Some(callback4(write::<T>)),
+        ioctl: Some(callback3(ioctl::<T>)),
+        get_region_info_caps: Some(callback3(region_info::<T>)),
+        mmap: Some(callback2(mmap::<T>)),
+        request: Some(callback2(Self::request)),
         dma_unmap: if T::PINNED_PAGES == 0 {
             None
         } else {
-            Some(Self::dma_unmap)
+            Some(callback3(Self::dma_unmap))
         },
         ..pin_init::zeroed()
     };
@@ -280,50 +317,33 @@ impl<T: Device> Registration<T> {
         }
     }
 
-    /// # Safety
-    ///
-    /// Called by VFIO.
-    unsafe extern "C" fn open_device(vdev: *mut bindings::vfio_device) -> i32 {
+    extern "C" fn open_device(device: &Container<T>) -> i32 {
         from_result(|| {
-            // SAFETY: As required of us.
-            let (data, user) = unsafe { parts::<T>(vdev) }?;
+            let (data, user) = device.parts()?;
             data.open(user)?;
             Ok(0)
         })
     }
 
-    /// # Safety
-    ///
-    /// Called by VFIO.
-    unsafe extern "C" fn close_device(vdev: *mut bindings::vfio_device) {
-        // SAFETY: As required of us.
-        if let Ok((data, user)) = unsafe { parts::<T>(vdev) } {
+    extern "C" fn close_device(device: &Container<T>) {
+        if let Ok((data, user)) = device.parts() {
             data.close(user);
             if let Some(pins) = user.pins {
-                // SAFETY: The device is open until this function returns.
-                unsafe { pins.forget(vdev, 0, u64::MAX) };
+                pins.forget(user.vdev, 0, u64::MAX);
             }
         }
     }
 
-    /// # Safety
-    ///
-    /// Called by VFIO for a device that is open.
-    unsafe extern "C" fn dma_unmap(vdev: *mut bindings::vfio_device, iova: u64, len: u64) {
-        // SAFETY: As required of us.
-        let parts = unsafe { parts::<T>(vdev) };
-        if let Some(pins) = parts.ok().and_then(|(_, user)| user.pins) {
-            // SAFETY: As required of us.
-            unsafe { pins.forget(vdev, iova, len) };
+    extern "C" fn dma_unmap(device: &Container<T>, iova: u64, len: u64) {
+        if let Ok((_, user)) = device.parts() {
+            if let Some(pins) = user.pins {
+                pins.forget(user.vdev, iova, len);
+            }
         }
     }
 
-    /// # Safety
-    ///
-    /// Called by VFIO.
-    unsafe extern "C" fn request(vdev: *mut bindings::vfio_device, count: u32) {
-        // SAFETY: As required of us.
-        if let Ok((data, _)) = unsafe { parts::<T>(vdev) } {
+    extern "C" fn request(device: &Container<T>, count: u32) {
+        if let Ok((data, _)) = device.parts() {
             data.request(count);
         }
     }
@@ -337,21 +357,6 @@ impl<T: Device> Drop for Registration<T> {
             bindings::put_device(&raw mut (*self.vdev()).device);
         }
     }
-}
-
-/// # Safety
-///
-/// VFIO calls for a device of type `T`, which exists for `'a`.
-pub(crate) unsafe fn parts<'a, T: Device>(
-    vdev: *mut bindings::vfio_device,
-) -> Result<(&'a T, Handle<'a>)> {
-    // SAFETY: As required of us: the C structure is the first of a `Container`.
-    let Container { data, pins, .. } = unsafe { &*vdev.cast::<Container<T>>() };
-    let handle = Handle {
-        vdev: NonNull::new(vdev).ok_or(ENODEV)?,
-        pins: pins.as_deref(),
-    };
-    Ok((data.as_deref().ok_or(ENODEV)?, handle))
 }
 
 // Kernel code takes `as_char_ptr()`, which is not const.

@@ -2,13 +2,45 @@
 
 //! `read(2)`, `write(2)` and `mmap(2)` on the file of a device.
 
-use crate::device::{parts, Device, Handle, Region};
+use crate::device::{Container, Device, Handle, Region};
 use crate::device_region::{split, OFFSET_SHIFT};
 use kernel::error::{from_result, to_result};
 use kernel::prelude::*;
+use kernel::types::Opaque;
 use kernel::uaccess::{UserPtr, UserSlice};
-use linux::bindings;
-use siov_types::PAGE_SHIFT;
+use linux::{bindings, c_arguments};
+use siov_types::{PhysAddr, PAGE_SHIFT};
+
+// SAFETY: VFIO passes what is valid, for the function alone.
+c_arguments!(unsafe {
+    /// The position in a file.
+    pub(crate) struct Position<'a>(&'a mut bindings::loff_t): *mut bindings::loff_t;
+    /// A mapping that is being made.
+    pub(crate) struct NewMapping<'a>(
+        &'a Opaque<bindings::vm_area_struct>
+    ): *mut bindings::vm_area_struct;
+});
+
+impl NewMapping<'_> {
+    /// Offset into the file in pages, length in bytes, and whether it is shared.
+    fn facts(&self) -> (u64, u64, bool) {
+        let vma = self.0.get();
+        // SAFETY: The mapping is valid, and nobody else uses it yet.
+        unsafe {
+            (
+                (*vma).vm_pgoff as u64,
+                bindings::siov_helper_vma_size(vma) as u64,
+                bindings::siov_helper_vma_is_shared(vma),
+            )
+        }
+    }
+
+    /// Fills it with registers of the device from `at` on.
+    fn fill(&self, at: PhysAddr) -> Result {
+        // SAFETY: As above; drivers of devices say where their registers are.
+        to_result(unsafe { bindings::siov_helper_vma_map_registers(self.0.get(), at.raw()) })
+    }
+}
 
 /// Longest access that reaches a driver, in bytes.
 const WIDEST: usize = 8;
@@ -31,21 +63,16 @@ fn clip(region: &Region, offset: u64, count: usize) -> Result<usize> {
 
 /// Goes through up to `count` bytes of a region in pieces that drivers take: `each` gets the device, its user,
 /// region, offset and room for one piece. Returns how many bytes it were.
-///
-/// # Safety
-///
-/// `vdev` is an open device of type `T`, and `ppos` the position in its file.
-unsafe fn transfer<T: Device>(
-    vdev: *mut bindings::vfio_device,
+fn transfer<T: Device>(
+    device: &Container<T>,
     count: usize,
-    ppos: *mut bindings::loff_t,
+    pos: Position<'_>,
     allowed: fn(&Region) -> bool,
     mut each: impl FnMut(&T, Handle<'_>, u32, u64, &mut [u8]) -> Result,
 ) -> isize {
     from_result(|| {
-        // SAFETY: As required of us.
-        let ((data, user), pos) = unsafe { (parts::<T>(vdev)?, &mut *ppos) };
-        let (index, start) = split(*pos as u64);
+        let (data, user) = device.parts()?;
+        let (index, start) = split(*pos.0 as u64);
         let region = data.region(index);
         if !allowed(&region) {
             return Err(EINVAL);
@@ -59,65 +86,45 @@ unsafe fn transfer<T: Device>(
             each(data, user, index, offset, piece)?;
             done += piece.len();
         }
-        *pos += done as i64;
+        *pos.0 += done as i64;
         Ok(done as isize)
     })
 }
 
-/// # Safety
-///
-/// Called by VFIO for an open device, in the context of its user.
-pub(crate) unsafe extern "C" fn read<T: Device>(
-    vdev: *mut bindings::vfio_device,
+/// In the context of the device's user.
+pub(crate) extern "C" fn read<T: Device>(
+    device: &Container<T>,
     buf: *mut kernel::ffi::c_char,
     count: usize,
-    ppos: *mut bindings::loff_t,
+    pos: Position<'_>,
 ) -> isize {
     let mut to = UserSlice::new(UserPtr::from_ptr(buf.cast()), count).writer();
     let each = |data: &T, user: Handle<'_>, index, offset, piece: &mut [u8]| {
         data.read(user, index, offset, piece)?;
         to.write_slice(piece)
     };
-    // SAFETY: As required of us.
-    unsafe { transfer(vdev, count, ppos, |region| region.read, each) }
+    transfer(device, count, pos, |region| region.read, each)
 }
 
-/// # Safety
-///
-/// Called by VFIO for an open device, in the context of its user.
-pub(crate) unsafe extern "C" fn write<T: Device>(
-    vdev: *mut bindings::vfio_device,
+/// In the context of the device's user.
+pub(crate) extern "C" fn write<T: Device>(
+    device: &Container<T>,
     buf: *const kernel::ffi::c_char,
     count: usize,
-    ppos: *mut bindings::loff_t,
+    pos: Position<'_>,
 ) -> isize {
     let mut from = UserSlice::new(UserPtr::from_ptr(buf.cast_mut().cast()), count).reader();
     let each = |data: &T, user: Handle<'_>, index, offset, piece: &mut [u8]| {
         from.read_slice(piece)?;
         data.write(user, index, offset, piece)
     };
-    // SAFETY: As required of us.
-    unsafe { transfer(vdev, count, ppos, |region| region.write, each) }
+    transfer(device, count, pos, |region| region.write, each)
 }
 
-/// # Safety
-///
-/// Called by VFIO for an open device, with a mapping that is being made.
-pub(crate) unsafe extern "C" fn mmap<T: Device>(
-    vdev: *mut bindings::vfio_device,
-    vma: *mut bindings::vm_area_struct,
-) -> i32 {
+pub(crate) extern "C" fn mmap<T: Device>(device: &Container<T>, vma: NewMapping<'_>) -> i32 {
     from_result(|| {
-        // SAFETY: As required of us.
-        let (data, _) = unsafe { parts::<T>(vdev) }?;
-        // SAFETY: As required of us.
-        let (first_page, len, shared) = unsafe {
-            (
-                (*vma).vm_pgoff as u64,
-                bindings::siov_helper_vma_size(vma) as u64,
-                bindings::siov_helper_vma_is_shared(vma),
-            )
-        };
+        let (data, _) = device.parts()?;
+        let (first_page, len, shared) = vma.facts();
         let index = (first_page >> (OFFSET_SHIFT - PAGE_SHIFT)) as u32;
         let (_, offset) = split(first_page << PAGE_SHIFT);
         let region = data.region(index);
@@ -128,8 +135,7 @@ pub(crate) unsafe extern "C" fn mmap<T: Device>(
             return Err(EINVAL);
         }
         let at = data.map(index)?.checked_add(offset).ok_or(EINVAL)?;
-        // SAFETY: The mapping is ours to fill, and the range belongs to the device's own registers.
-        to_result(unsafe { bindings::siov_helper_vma_map_registers(vma, at.raw()) })?;
+        vma.fill(at)?;
         Ok(0)
     })
 }

@@ -4,7 +4,7 @@
 //!
 //! C header: [`include/uapi/linux/vfio.h`](srctree/include/uapi/linux/vfio.h)
 
-use crate::device::{parts, Device, Handle, SetInterrupts};
+use crate::device::{Container, Device, Handle, SetInterrupts};
 use kernel::error::{from_result, to_result};
 use kernel::ioctl::_IO;
 use kernel::prelude::*;
@@ -18,17 +18,10 @@ const GET_IRQ_INFO: u32 = _IO(TYPE, BASE + 9);
 const SET_IRQS: u32 = _IO(TYPE, BASE + 10);
 const RESET: u32 = _IO(TYPE, BASE + 11);
 
-/// # Safety
-///
-/// Called by VFIO for an open device, in the context of its user.
-pub(crate) unsafe extern "C" fn ioctl<T: Device>(
-    vdev: *mut bindings::vfio_device,
-    cmd: u32,
-    arg: usize,
-) -> isize {
+/// In the context of the device's user.
+pub(crate) extern "C" fn ioctl<T: Device>(device: &Container<T>, cmd: u32, arg: usize) -> isize {
     from_result(|| {
-        // SAFETY: As required of us.
-        let (data, user) = unsafe { parts::<T>(vdev) }?;
+        let (data, user) = device.parts()?;
         match cmd {
             GET_INFO => get_info::<T>(arg)?,
             GET_IRQ_INFO => get_irq_info(data, arg)?,

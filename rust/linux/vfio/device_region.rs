@@ -2,10 +2,11 @@
 
 //! `VFIO_DEVICE_GET_REGION_INFO`: where the regions of a device lie in its file.
 
-use crate::device::{parts, Device};
+use crate::device::{Container, Device};
 use kernel::error::{from_result, to_result};
 use kernel::prelude::*;
-use linux::bindings;
+use kernel::types::Opaque;
+use linux::{bindings, c_arguments};
 
 /// What a region holds.
 #[derive(Clone, Copy, Debug)]
@@ -32,17 +33,23 @@ pub(crate) fn split(offset: u64) -> (u32, u64) {
     )
 }
 
-/// # Safety
-///
-/// Called by VFIO for an open device, with structures of its own to fill in.
-pub(crate) unsafe extern "C" fn region_info<T: Device>(
-    vdev: *mut bindings::vfio_device,
-    info: *mut bindings::vfio_region_info,
-    caps: *mut bindings::vfio_info_cap,
+// SAFETY: VFIO passes structures of its own, to be filled in by the function alone.
+c_arguments!(unsafe {
+    /// What the user is told.
+    pub(crate) struct Info<'a>(&'a mut bindings::vfio_region_info): *mut bindings::vfio_region_info;
+    /// What he is told behind that.
+    pub(crate) struct Capabilities<'a>(
+        &'a Opaque<bindings::vfio_info_cap>
+    ): *mut bindings::vfio_info_cap;
+});
+
+pub(crate) extern "C" fn region_info<T: Device>(
+    device: &Container<T>,
+    Info(info): Info<'_>,
+    caps: Capabilities<'_>,
 ) -> i32 {
     from_result(|| {
-        // SAFETY: As required of us.
-        let ((data, _), info) = unsafe { (parts::<T>(vdev)?, &mut *info) };
+        let (data, _) = device.parts()?;
         if info.index >= T::REGIONS {
             return Err(EINVAL);
         }
@@ -75,7 +82,7 @@ pub(crate) unsafe extern "C" fn region_info<T: Device>(
             // SAFETY: The chain is VFIO's, and the capability is copied.
             to_result(unsafe {
                 bindings::vfio_info_add_capability(
-                    caps,
+                    caps.0.get(),
                     &raw mut cap.header,
                     size_of::<bindings::vfio_region_info_cap_type>(),
                 )

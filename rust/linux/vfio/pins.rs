@@ -11,6 +11,7 @@
 //!
 //! C header: [`include/linux/vfio.h`](srctree/include/linux/vfio.h)
 
+use crate::device::Opened;
 use core::ptr::NonNull;
 use kernel::error::to_result;
 use kernel::prelude::*;
@@ -54,8 +55,24 @@ pub(crate) struct Pins {
     state: Mutex<Slots>,
 }
 
-/// A device that is open: a `struct vfio_device *`.
-type Opened = *mut bindings::vfio_device;
+/// The C functions called here.
+mod c {
+    use super::Opened;
+    use linux::bindings;
+
+    // SAFETY: These want an open device, and room for as many pages. What is not pinned cannot be unpinned, which
+    // VFIO warns of; what is unpinned is no more used, as the invariant of `Pins` says.
+    linux::c_functions!(unsafe {
+        pub(super) fn vfio_pin_pages(
+            vdev: &Opened,
+            iova: u64,
+            count: i32,
+            prot: i32,
+            pages: *mut *mut bindings::page,
+        ) -> i32;
+        pub(super) fn vfio_unpin_pages(vdev: &Opened, iova: u64, count: i32);
+    });
+}
 
 impl Pins {
     /// Room for so many pages, at least one.
@@ -73,14 +90,11 @@ impl Pins {
         )
     }
 
-    /// Calls `f` with each page of `len` bytes from `iova` on, the offset in it, and where that is in the range.
-    ///
-    /// # Safety
-    ///
-    /// `vdev` is open, and has these pins. What `f` does to a page goes with `access`.
-    unsafe fn for_each(
+    /// Calls `f` with each page of `len` bytes from `iova` on of the device that has these pins, the offset in
+    /// it, and where that is in the range.
+    fn for_each(
         &self,
-        vdev: Opened,
+        vdev: &Opened,
         iova: Iova,
         len: usize,
         access: Access,
@@ -93,62 +107,46 @@ impl Pins {
             let end = len.min(done.saturating_add((PAGE_SIZE as usize).saturating_sub(offset)));
             // Until this is dropped the page stays: who unpins takes the lock.
             let mut state = self.state.lock();
-            // SAFETY: As required of us.
-            let page = unsafe { state.find_or_pin(vdev, at.wrapping_sub(offset as u64), access) }?;
+            let page = state.find_or_pin(vdev, at.wrapping_sub(offset as u64), access)?;
             f(page, offset, done..end);
             done = end;
         }
         Ok(())
     }
 
-    /// Reads memory of the user.
-    ///
-    /// # Safety
-    ///
-    /// `vdev` is open, and has these pins.
-    pub(crate) unsafe fn read(&self, vdev: Opened, iova: Iova, data: &mut [u8]) -> Result {
+    /// Reads memory of the user of the device that has these pins.
+    pub(crate) fn read(&self, vdev: &Opened, iova: Iova, data: &mut [u8]) -> Result {
         let len = data.len();
-        // SAFETY: As required of us; the helper only reads.
-        unsafe {
-            self.for_each(vdev, iova, len, Access::Read, |page, offset, range| {
-                if let Some(piece) = data.get_mut(range) {
-                    let to = piece.as_mut_ptr().cast();
-                    bindings::siov_helper_page_read(page.as_ptr(), offset, to, piece.len());
-                }
-            })
-        }
+        self.for_each(vdev, iova, len, Access::Read, |page, offset, range| {
+            if let Some(piece) = data.get_mut(range) {
+                let to = piece.as_mut_ptr().cast();
+                // SAFETY: The page is pinned, and the piece lies in it as in `data`.
+                unsafe { bindings::siov_helper_page_read(page.as_ptr(), offset, to, piece.len()) };
+            }
+        })
     }
 
-    /// Writes memory of the user.
-    ///
-    /// # Safety
-    ///
-    /// `vdev` is open, and has these pins.
-    pub(crate) unsafe fn write(&self, vdev: Opened, iova: Iova, data: &[u8]) -> Result {
+    /// Writes memory of the user of the device that has these pins.
+    pub(crate) fn write(&self, vdev: &Opened, iova: Iova, data: &[u8]) -> Result {
         let len = data.len();
-        // SAFETY: As required of us; the page is pinned for writing.
-        unsafe {
-            self.for_each(vdev, iova, len, Access::Write, |page, offset, range| {
-                if let Some(piece) = data.get(range) {
-                    let from = piece.as_ptr().cast();
-                    bindings::siov_helper_page_write(page.as_ptr(), offset, from, piece.len());
-                }
-            })
-        }
+        self.for_each(vdev, iova, len, Access::Write, |page, offset, range| {
+            if let Some(piece) = data.get(range) {
+                let from = piece.as_ptr().cast();
+                // SAFETY: As above, and it is pinned for writing.
+                unsafe {
+                    bindings::siov_helper_page_write(page.as_ptr(), offset, from, piece.len())
+                };
+            }
+        })
     }
 
-    /// Lets go of all pages in `len` bytes from `iova` on.
-    ///
-    /// # Safety
-    ///
-    /// `vdev` is open, and has these pins.
-    pub(crate) unsafe fn forget(&self, vdev: Opened, iova: u64, len: u64) {
+    /// Lets go of all pages in `len` bytes from `iova` on of the device that has these pins.
+    pub(crate) fn forget(&self, vdev: &Opened, iova: u64, len: u64) {
         let mut state = self.state.lock();
         for slot in state.slots.iter_mut() {
             let is_meant = |pin: &mut Pinned| pin.iova.wrapping_sub(iova) < len;
             if let Some(pin) = slot.take_if(is_meant) {
-                // SAFETY: As required of us; taken out of its slot.
-                unsafe { unpin(vdev, &pin) };
+                c::vfio_unpin_pages(vdev, pin.iova, 1);
             }
         }
     }
@@ -156,13 +154,9 @@ impl Pins {
 
 impl Slots {
     /// The page at `iova`, a multiple of its size.
-    ///
-    /// # Safety
-    ///
-    /// `vdev` is open, and has these pins.
-    unsafe fn find_or_pin(
+    fn find_or_pin(
         &mut self,
-        vdev: Opened,
+        vdev: &Opened,
         iova: u64,
         access: Access,
     ) -> Result<NonNull<bindings::page>> {
@@ -173,11 +167,9 @@ impl Slots {
         let oldest = self.oldest;
         let slot = self.slots.get_mut(oldest).ok_or(EINVAL)?;
         if let Some(old) = slot.take() {
-            // SAFETY: As required of us; taken out of its slot.
-            unsafe { unpin(vdev, &old) };
+            c::vfio_unpin_pages(vdev, old.iova, 1);
         }
-        // SAFETY: As required of us.
-        let pin = unsafe { pin(vdev, iova, access) }?;
+        let pin = pin(vdev, iova, access)?;
         let page = pin.page;
         *slot = Some(pin);
         self.oldest = oldest.wrapping_add(1);
@@ -188,22 +180,15 @@ impl Slots {
     }
 }
 
-/// # Safety
-///
-/// `vdev` is open.
-unsafe fn pin(vdev: Opened, iova: u64, access: Access) -> Result<Pinned> {
+fn pin(vdev: &Opened, iova: u64, access: Access) -> Result<Pinned> {
     let mut page = core::ptr::null_mut();
-    // SAFETY: As required of us; there is room for one page.
-    let ret = unsafe { bindings::vfio_pin_pages(vdev, iova, 1, access as i32, &mut page) };
-    to_result(ret)?;
+    to_result(c::vfio_pin_pages(
+        vdev,
+        iova,
+        1,
+        access as i32,
+        &raw mut page,
+    ))?;
     let page = NonNull::new(page).ok_or(EFAULT)?;
     Ok(Pinned { page, iova, access })
-}
-
-/// # Safety
-///
-/// `vdev` is open, the page was pinned for it, and is not used afterwards.
-unsafe fn unpin(vdev: Opened, pin: &Pinned) {
-    // SAFETY: As required of us.
-    unsafe { bindings::vfio_unpin_pages(vdev, pin.iova, 1) };
 }
