@@ -12,7 +12,8 @@ mod requests;
 
 use anyhow::{ensure, Context};
 use raw::Node;
-use siov_kselftests::ktap::{self, note, Plan, Result};
+use siov_kselftests::kernel_log::KernelLog;
+use siov_kselftests::ktap::{self, expect_console, note, Plan, Result};
 use siov_kselftests::mmio::Mapping;
 use siov_kselftests::pci::{Function, EDU, IGB};
 use siov_kselftests::{kernel_module, sysfs};
@@ -151,8 +152,14 @@ fn compare(theirs: &[String], ours: &[String]) -> Result {
 fn setup() -> Result<(Transcripts, Transcripts)> {
     sysfs::write("/proc/sys/vm/nr_hugepages", "8")?;
     let parameters = "allow_unsafe_interrupts=1";
-    let theirs = transcripts(|| kernel_module::load_stock("vfio_iommu_type1", parameters))?;
+    let mut log = KernelLog::from_now()?;
     let ours = transcripts(|| kernel_module::load("vfio_iommu_type1", parameters))?;
+    // The C driver takes two of its locks in both orders, which lockdep reports, once. Ours comes first, so that
+    // lockdep still looks at it.
+    let report = "possible circular locking dependency";
+    ensure!(log.count(&[report])? == 0, "our driver: {report}");
+    expect_console(report);
+    let theirs = transcripts(|| kernel_module::load_stock("vfio_iommu_type1", parameters))?;
     Ok((theirs, ours))
 }
 
