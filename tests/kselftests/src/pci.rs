@@ -187,7 +187,13 @@ impl Function {
         }
         self.unbind()?;
         sysfs::write(self.path("driver_override"), driver)?;
-        sysfs::write("/sys/bus/pci/drivers_probe", &self.address)?;
+        // A device that is being plugged in has its folder a moment before its bus knows it.
+        poll::until_true(&format!("the bus knows {self}"), || {
+            match sysfs::write("/sys/bus/pci/drivers_probe", &self.address) {
+                Err(error) if sysfs::errno(&error) == Some(libc::ENODEV) => Ok(false),
+                other => other.map(|()| true),
+            }
+        })?;
         // A driver may ask for its probe to run in the background (PROBE_PREFER_ASYNCHRONOUS).
         poll::until_true(&format!("{driver} binds {self}"), || {
             Ok(self.driver().as_deref() == Some(driver))
