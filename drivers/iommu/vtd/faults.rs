@@ -207,8 +207,8 @@ impl Faults {
     /// One round over the ring of records, from the oldest on.
     fn report_records(&self, status: FaultStatus) {
         let records = self.cap.fault_records();
-        let mut index = usize::from(status.first_record());
-        for _ in 0..records {
+        let first = usize::from(status.first_record());
+        for index in (first..).take(records) {
             let Some(offset) = self.cap.fault_record_offset(index % records) else {
                 break;
             };
@@ -223,7 +223,6 @@ impl Faults {
             self.regs
                 .write32_at(offset + FaultRecord::CLEAR_OFFSET, FaultRecord::CLEAR);
             self.report(record);
-            index += 1;
         }
         if status.contains(FaultStatus::PFO) {
             self.lost.fetch_add(1, Ordering::Relaxed);

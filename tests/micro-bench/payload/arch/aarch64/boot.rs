@@ -234,7 +234,7 @@ extern "C" {
 
 /// Physical address where a second processor begins.
 pub fn secondary_address() -> u64 {
-    secondary_entry as usize as u64
+    secondary_entry as *const () as u64
 }
 
 /// On the first processor, with MMU, stack and vectors.

@@ -3,7 +3,7 @@
 //! Instructions and model-specific registers (Intel SDM, AMD APM).
 
 use core::arch::asm;
-use core::arch::x86_64::{CpuidResult, __cpuid_count};
+use core::arch::x86_64 as intrinsics;
 
 /// Completes what came before, as far as the instruction stream goes.
 #[inline(always)]
@@ -42,9 +42,9 @@ pub fn mask_interrupts() {
 
 /// A leaf of CPUID; it always exits to the hypervisor.
 #[inline(always)]
-pub fn cpuid(leaf: u32) -> CpuidResult {
+pub fn cpuid(leaf: u32) -> intrinsics::CpuidResult {
     // SAFETY: every 64-bit processor has the instruction.
-    unsafe { __cpuid_count(leaf, 0) }
+    unsafe { intrinsics::__cpuid_count(leaf, 0) }
 }
 
 /// Model-specific registers.
