@@ -114,6 +114,10 @@ global_asm!(
     r#"
     .pushsection .rodata.siov_guest, "a"
 
+    // The code that refers to them may be compiled into another object.
+    .globl siov_guest_long, siov_guest_long_end, siov_guest_real, siov_guest_real_end
+    .globl siov_guest_rom, siov_guest_rom_end
+
     .macro siov_repeat name, access:vararg
 \name:
     \access

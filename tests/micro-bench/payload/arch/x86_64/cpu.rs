@@ -43,6 +43,8 @@ pub fn mask_interrupts() {
 /// A leaf of CPUID; it always exits to the hypervisor.
 #[inline(always)]
 pub fn cpuid(leaf: u32) -> intrinsics::CpuidResult {
+    // Newer compilers know that.
+    #[allow(unused_unsafe)]
     // SAFETY: every 64-bit processor has the instruction.
     unsafe { intrinsics::__cpuid_count(leaf, 0) }
 }
