@@ -46,7 +46,9 @@ pub fn cpuid(leaf: u32) -> intrinsics::CpuidResult {
     // Newer compilers know that.
     #[allow(unused_unsafe)]
     // SAFETY: every 64-bit processor has the instruction.
-    unsafe { intrinsics::__cpuid_count(leaf, 0) }
+    unsafe {
+        intrinsics::__cpuid_count(leaf, 0)
+    }
 }
 
 /// Model-specific registers.
