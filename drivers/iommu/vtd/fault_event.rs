@@ -7,13 +7,14 @@
 //! processor.
 
 use crate::faults::Faults;
+use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use linux::irq::{Message, MessageSource};
 use linux::work::{Deferred, Task};
 
 /// The fault event of one unit.
-#[pin_data]
+#[pin_data(PinnedDrop)]
 pub(crate) struct FaultEvent {
     faults: Arc<Faults>,
     #[pin]
@@ -22,11 +23,22 @@ pub(crate) struct FaultEvent {
 
 impl FaultEvent {
     pub(crate) fn new(faults: Arc<Faults>) -> impl PinInit<Self> {
-        let rest = Rest(faults.clone());
+        let rest = Rest {
+            faults: faults.clone(),
+            ending: AtomicBool::new(false),
+        };
         pin_init!(Self {
             faults,
             rest <- Deferred::new(rest, c"vtd faults", kernel::static_lock_class!()),
         })
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for FaultEvent {
+    fn drop(self: Pin<&mut Self>) {
+        // The worker is waited for next, and a flood need not end.
+        self.rest.task().ending.store(true, Ordering::Relaxed);
     }
 }
 
@@ -49,10 +61,17 @@ impl MessageSource for FaultEvent {
 }
 
 /// What the interrupt handler leaves.
-struct Rest(Arc<Faults>);
+struct Rest {
+    faults: Arc<Faults>,
+    ending: AtomicBool,
+}
 
 impl Task for Rest {
     fn run(&self) {
-        while !self.0.report_pending() {}
+        while !self.ending.load(Ordering::Relaxed) {
+            if self.faults.report_pending() {
+                return;
+            }
+        }
     }
 }

@@ -196,7 +196,9 @@ impl Faults {
         let _reading = self.reading.lock();
         for _ in 0..ROUNDS {
             let status = self.status();
-            if !status.intersects(FaultStatus::PPF | FaultStatus::PFO) {
+            // A unit that has gone reads as all ones, and has nothing to tell.
+            let gone = status.bits() == u32::MAX;
+            if gone || !status.intersects(FaultStatus::PPF | FaultStatus::PFO) {
                 return true;
             }
             self.report_records(status);
