@@ -10,6 +10,7 @@ pub mod adi_parent;
 pub mod child;
 pub mod edu;
 pub mod faults;
+pub mod frames;
 pub mod in_flight;
 pub mod kernel_log;
 pub mod kernel_module;

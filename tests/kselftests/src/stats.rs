@@ -35,6 +35,23 @@ pub fn iommu_pages() -> Result<i64> {
     vmstat("nr_iommu_pages")
 }
 
+/// A line of /proc/meminfo that is in kB, in bytes.
+///
+/// # Errors
+///
+/// When there is none of that name.
+pub fn meminfo(name: &str) -> Result<u64> {
+    let text = sysfs::read("/proc/meminfo")?;
+    let value = text
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(known, _)| *known == name)
+        .with_context(|| format!("/proc/meminfo has no {name}"))?
+        .1;
+    let kilobytes: u64 = value.trim().trim_end_matches(" kB").parse()?;
+    Ok(kilobytes << 10)
+}
+
 /// Whether [`slabs`] tells what is in use: KASAN keeps freed objects for a while. Where it does not,
 /// kmemleak tells of objects that nobody knows any more.
 pub fn has_exact_slabs() -> bool {
