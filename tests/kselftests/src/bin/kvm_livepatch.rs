@@ -34,11 +34,16 @@ fn switch_off() -> Result {
     poll::until_true("the patch is off", || Ok(!Path::new(&patch("")).exists()))
 }
 
+/// Waits until as many machines as this keep the module: livepatch lets go of it a little after the patch has
+/// disappeared.
+fn expect_users(count: u64) -> Result {
+    poll::until_true("the machines that keep the module", || {
+        Ok(kernel_module::references(MODULE)? == count)
+    })
+}
+
 fn unload() -> Result {
-    // Livepatch lets go of the module a little after the patch has disappeared.
-    poll::until_true("the module is free", || {
-        Ok(kernel_module::references(MODULE)? == 0)
-    })?;
+    expect_users(0)?;
     kernel_module::unload(MODULE)
 }
 
@@ -126,10 +131,7 @@ fn switched_off(_: &mut ()) -> Result {
         "ours, by C"
     );
     ensure!(coalesced(&mut without_zones)? == [false; 3]);
-    ensure!(
-        kernel_module::references(MODULE)? == 1,
-        "one machine needs it"
-    );
+    expect_users(1)?;
     let result = kernel_module::unload(MODULE);
     sysfs::expect_errno(result, Errno::EWOULDBLOCK, "unloading with zones")?;
     drop(machine);
@@ -144,10 +146,7 @@ fn last_zone(_: &mut ()) -> Result {
     let mut machine = Machine::new()?;
     zone(PORTS[1]).register(&machine.vm)?;
     switch_off()?;
-    ensure!(
-        kernel_module::references(MODULE)? == 1,
-        "the machine needs it"
-    );
+    expect_users(1)?;
     zone(PORTS[1]).unregister(&machine.vm)?;
     unload()?;
     zone(PORTS[1]).register(&machine.vm)?;
