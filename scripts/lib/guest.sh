@@ -21,6 +21,7 @@ guest_defaults() {
 	GUEST_COMMANDS=()		# shell lines, each after the kind of its output, ktap or plain
 	GUEST_ACPI=			# arguments of dmar-table: a DMAR table in place of QEMU's
 	GUEST_KVM_KO=			# kvm.ko in place of ours: stock, or c, which is rebuilt from C
+	GUEST_KERNEL_IMAGE=		# where the guest has the image of the kernel that it runs
 	GUEST_MONITOR=			# QEMU's monitor (QMP) on the guest's third serial port
 	GUEST_TIMEOUT=120		# seconds
 	GUEST_ICOUNT=
@@ -105,6 +106,10 @@ guest_make_overlay() {
 	if [ -n "$GUEST_KVM_KO" ]; then
 		mkdir -p "$stage/lib/modules/${MODDIR##*/}/updates"
 		kvm_variant "$GUEST_KVM_KO" "$stage/lib/modules/${MODDIR##*/}/updates/kvm.ko"
+	fi
+	if [ -n "$GUEST_KERNEL_IMAGE" ]; then
+		mkdir -p "$stage${GUEST_KERNEL_IMAGE%/*}"
+		in_root cp -L "$VMLINUZ" "$stage$GUEST_KERNEL_IMAGE"
 	fi
 	if [ -n "$GUEST_ACPI" ]; then
 		# The kernel looks for this path in all of an uncompressed initramfs (its

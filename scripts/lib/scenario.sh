@@ -69,6 +69,7 @@ scenario_set() {
 	data) GUEST_DATA+=("$value") ;;
 	copy) GUEST_COPY+=("$SRC/$value") ;;
 	kvm) GUEST_KVM_KO=$value ;;
+	kernel-image) GUEST_KERNEL_IMAGE=$value ;;
 	payload)
 		micro_bench_dir
 		GUEST_COPY+=("$MICRO_BENCH/$value")

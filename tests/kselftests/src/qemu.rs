@@ -8,6 +8,7 @@ use anyhow::Context;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 /// A running QEMU, ended when dropped.
 #[derive(Debug)]
@@ -95,8 +96,17 @@ impl Qemu {
     ///
     /// When it does not.
     pub fn wait(&mut self) -> Result<ExitStatus> {
+        self.wait_within(3 * poll::patience())
+    }
+
+    /// [`Self::wait`] with a bound of its own.
+    ///
+    /// # Errors
+    ///
+    /// When it does not end by then.
+    pub fn wait_within(&mut self, bound: Duration) -> Result<ExitStatus> {
         let child = &mut self.child;
-        poll::until_within(3 * poll::patience(), "QEMU ends", || Ok(child.try_wait()?))
+        poll::until_within(bound, "QEMU ends", || Ok(child.try_wait()?))
             .with_context(|| self.words())
     }
 
