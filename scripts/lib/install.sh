@@ -6,6 +6,9 @@
 
 INSTALL_DIR=updates/siov-rs
 
+# What is for use, and not for tests alone.
+INSTALL_MODULES=(vtd iommu_aux mdev vfio_iommu_type1 siov_testdev kvm coalesced_io_livepatch)
+
 # With the machine's own kmod if it has one, else with the root's.
 install_kmod() {
 	local program=$1
@@ -13,14 +16,20 @@ install_kmod() {
 	if command -v "$program" >/dev/null; then "$program" "$@"; else in_root "$program" "$@"; fi
 }
 
-# install_modules BASE: what the top-level Kbuild calls for use, without the modules of tests/.
+# install_modules BASE [WITHOUT...]: the modules for use but those that are named.
 install_modules() {
-	local base=$1 to=$1/lib/modules/$KREL/$INSTALL_DIR module
+	local base=$1 to=$1/lib/modules/$KREL/$INSTALL_DIR name file files=()
+	shift
+	for name in "${INSTALL_MODULES[@]}"; do
+		if [[ " $* " = *" $name "* ]]; then continue; fi
+		file=$BUILD/modules/$name.ko
+		if [ "$name" = kvm ]; then file=$BUILD/modules/virt/kvm/kvm.ko; fi
+		# A kernel without live patches has no module that is one.
+		if [ -e "$file" ] || [ "$name" != coalesced_io_livepatch ]; then files+=("$file"); fi
+	done
 	rm -rf "$to"
 	mkdir -p "$to"
-	for module in "$BUILD"/modules/*.ko; do
-		in_root strip --strip-debug -o "$to/${module##*/}" "$module"
-	done
+	in_root "$SRC/scripts/lib/copy-modules" "$to" "${files[@]}"
 	install_kmod depmod -b "$base" "$KREL"
 	install_check "$base" "$to"
 }
@@ -55,25 +64,33 @@ install_test() {
 	rm -rf "$base"
 	mkdir -p "$to/kernel/drivers"
 	expose "$base"
+	mkdir -p "$to/kernel/arch/x86"
 	in_root cp -r "$MODDIR/kernel/drivers/vfio" "$to/kernel/drivers/"
+	in_root cp -r "$MODDIR/kernel/arch/x86/kvm" "$to/kernel/arch/x86/"
 	in_root cp "$MODDIR/modules.order" "$MODDIR/modules.builtin" "$MODDIR/modules.builtin.modinfo" "$to/"
 	install_kmod depmod -b "$base" "$KREL"
 	declare -A stock=()
-	for name in mdev vfio_iommu_type1; do stock[$name]=$(install_which "$base" "$name"); done
+	for name in mdev vfio_iommu_type1 kvm; do stock[$name]=$(install_which "$base" "$name"); done
 
+	install_modules "$base" kvm
+	[ "$(install_which "$base" kvm)" = "${stock[kvm]}" ]
 	install_modules "$base"
-	for name in mdev vfio_iommu_type1 siov_testdev iommu_aux; do
+	for name in "${INSTALL_MODULES[@]}"; do
 		[ "$(install_which "$base" "$name")" = "$to/$INSTALL_DIR/$name.ko" ]
 	done
+	[ "$(find "$to/$INSTALL_DIR" -name '*.ko' | wc -l)" = ${#INSTALL_MODULES[@]} ]
+	cmp "$BUILD/modules/coalesced_io_livepatch.ko" "$to/$INSTALL_DIR/coalesced_io_livepatch.ko"
 	install_kmod modprobe -d "$base" -S "$KREL" --show-depends siov_testdev >"$base/depends"
 	grep -q "$INSTALL_DIR/mdev.ko" "$base/depends"
 	grep -q "$INSTALL_DIR/iommu_aux.ko" "$base/depends"
+	install_kmod modprobe -d "$base" -S "$KREL" --show-depends kvm_amd >"$base/depends"
+	grep -q "$INSTALL_DIR/kvm.ko" "$base/depends"
 	[ "$(install_kmod modprobe -d "$base" -S "$KREL" -R pci:v00001234d0000510Fsv0sd0bc00scFFi00)" = siov_testdev ]
 	# A second time changes nothing.
 	install_modules "$base"
 
 	install_remove "$base"
-	for name in mdev vfio_iommu_type1; do
+	for name in "${!stock[@]}"; do
 		[ "$(install_which "$base" "$name")" = "${stock[$name]}" ]
 	done
 	[ ! -e "$to/updates" ]
