@@ -2,6 +2,8 @@
 
 //! Whether our type1 driver answers as the shipped one does: each case is run on both, and the
 //! transcripts are compared line by line.
+//!
+//! Argument: `--seeds N`, how many sequences of random requests there are (24).
 
 mod emulated;
 mod external;
@@ -25,10 +27,11 @@ pub struct Devices {
     functions: Vec<Node>,
     emulated: Vec<Node>,
     bars: Option<Function>,
+    seeds: u64,
 }
 
 impl Devices {
-    fn new() -> Result<Self> {
+    fn new(seeds: u64) -> Result<Self> {
         let functions = Function::all(EDU)?;
         ensure!(functions.len() >= 2, "the guest has fewer than two edu");
         Ok(Self {
@@ -38,6 +41,7 @@ impl Devices {
                 .collect::<Result<_>>()?,
             emulated: vec![Node::emulated(0)?, Node::emulated(1)?],
             bars: Function::first(IGB).ok(),
+            seeds,
         })
     }
 
@@ -87,7 +91,7 @@ const CASES: &[Case] = &[
 type Transcripts = BTreeMap<&'static str, std::result::Result<Vec<String>, String>>;
 
 /// Runs all cases on the driver that `load` loads.
-fn transcripts(load: impl Fn() -> Result) -> Result<Transcripts> {
+fn transcripts(seeds: u64, load: impl Fn() -> Result) -> Result<Transcripts> {
     kernel_module::modprobe("vfio", "")?;
     // vfio asks for it (a soft dependency).
     if kernel_module::is_loaded("vfio_iommu_type1") {
@@ -96,7 +100,7 @@ fn transcripts(load: impl Fn() -> Result) -> Result<Transcripts> {
     load()?;
     kernel_module::modprobe("vfio-pci", "")?;
     kernel_module::modprobe("vfio_ktest", "")?;
-    let devices = Devices::new()?;
+    let devices = Devices::new(seeds)?;
     let mut all = Transcripts::new();
     for (name, run) in CASES {
         all.insert(name, run(&devices).map_err(|error| format!("{error:#}")));
@@ -149,27 +153,29 @@ fn compare(theirs: &[String], ours: &[String]) -> Result {
     Ok(())
 }
 
-fn setup() -> Result<(Transcripts, Transcripts)> {
+fn setup(seeds: u64) -> Result<(Transcripts, Transcripts)> {
     sysfs::write("/proc/sys/vm/nr_hugepages", "8")?;
     let parameters = "allow_unsafe_interrupts=1";
     let mut log = KernelLog::from_now()?;
-    let ours = transcripts(|| kernel_module::load("vfio_iommu_type1", parameters))?;
+    let ours = transcripts(seeds, || {
+        kernel_module::load("vfio_iommu_type1", parameters)
+    })?;
     // The C driver takes two of its locks in both orders, which lockdep reports, once. Ours comes first, so that
     // lockdep still looks at it.
     let report = "possible circular locking dependency";
     ensure!(log.count(&[report])? == 0, "our driver: {report}");
     expect_console(report);
-    let theirs = transcripts(|| kernel_module::load_stock("vfio_iommu_type1", parameters))?;
+    let theirs = transcripts(seeds, || {
+        kernel_module::load_stock("vfio_iommu_type1", parameters)
+    })?;
     Ok((theirs, ours))
 }
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
-    if words.next().as_deref() == Some("--inherited") {
-        let container = words
-            .next()
-            .and_then(|word| word.parse().ok())
-            .unwrap_or(-1);
+    let (kind, number) = (words.next(), words.next());
+    if kind.as_deref() == Some("--inherited") {
+        let container = number.and_then(|word| word.parse().ok()).unwrap_or(-1);
         let lines = process::inherited(container);
         println!(
             "{}",
@@ -177,6 +183,11 @@ fn main() -> ExitCode {
         );
         return ExitCode::SUCCESS;
     }
+    let seeds = match kind.as_deref() {
+        Some("--seeds") => number.and_then(|word| word.parse().ok()),
+        _ => Some(24),
+    };
+    let setup = || setup(seeds.context("--seeds takes a number")?);
     ktap::run(setup, |(theirs, ours)| {
         let mut plan = Plan::new(());
         for (name, _) in CASES {

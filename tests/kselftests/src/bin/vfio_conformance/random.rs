@@ -167,7 +167,7 @@ fn run(devices: &Devices, seed: u64, requests: usize) -> Result<Vec<String>> {
 /// Many seeds, a few hundred requests each.
 pub fn requests(devices: &Devices) -> Result<Vec<String>> {
     let mut lines = Vec::new();
-    for seed in 1..=24 {
+    for seed in 1..=devices.seeds {
         lines.extend(run(devices, seed, 250)?);
     }
     Ok(lines)
