@@ -73,6 +73,23 @@ impl Group {
         c::iommu_group_dma_owner_claimed(self)
     }
 
+    /// What `f` says of the first device, which cannot leave the group meanwhile; `None` without devices.
+    pub fn with_first_device<R, F: FnOnce(&Device) -> R>(&self, f: F) -> Option<R> {
+        extern "C" fn first<R, F: FnOnce(&Device) -> R>(
+            dev: &Device,
+            mut call: DataMut<'_, (Option<F>, Option<R>)>,
+        ) -> i32 {
+            call.1 = call.0.take().map(|f| f(dev));
+            // No further ones.
+            1
+        }
+        let mut call = (Some(f), None);
+        let (data, first) = ((&raw mut call).cast(), callback2(first::<R, F>));
+        // SAFETY: `first` gets the call, and a device that exists.
+        unsafe { bindings::iommu_group_for_each_dev(self.as_c(), data, Some(first)) };
+        call.1
+    }
+
     /// The devices of the group.
     ///
     /// # Errors

@@ -102,7 +102,8 @@ impl Endpoint {
     pub(crate) fn new_table(&self) -> Result<Table> {
         match &self.parent {
             Some(parent) => Table::new(parent.device()),
-            None => Table::new(self.group.devices()?.first().ok_or(ENODEV)?),
+            // Its IOMMU must not go while the domain is made.
+            None => self.group.with_first_device(Table::new).ok_or(ENODEV)?,
         }
     }
 }
