@@ -61,14 +61,9 @@ impl Type1 {
             },
             _ => Endpoint::of_group(group)?,
         };
-        match attach_endpoint(&mut state, &endpoint) {
-            Err(Failure::MemoryLimit) => {
-                drop(state);
-                self.complain_of_limit();
-                Err(ENOMEM)
-            }
-            result => result.map_err(Failure::error),
-        }
+        let result = attach_endpoint(&mut state, &endpoint);
+        drop(state);
+        result.map_err(|failure| self.explain(failure))
     }
 }
 

@@ -50,12 +50,13 @@ impl Type1 {
         for (index, page) in pages.enumerate() {
             match state.space.pin(page, access, track) {
                 Ok(pfn) => out.set(index, pfn),
-                Err(e) => {
+                Err(failure) => {
                     for page in pages_from(iova, index).into_iter().flatten() {
                         state.space.unpin(page);
                     }
                     out.clear(index.saturating_add(1));
-                    return Err(e);
+                    drop(state);
+                    return Err(self.explain(failure));
                 }
             }
         }

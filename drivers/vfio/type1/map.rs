@@ -29,23 +29,19 @@ impl Type1 {
             MapKind::Memory { read, write } => {
                 let result = map_memory(&mut state, &request, Access::new(read, write));
                 drop(state);
-                if result == Err(Failure::MemoryLimit) {
-                    self.complain_of_limit();
-                }
-                result.map_err(Failure::error)
+                result.map_err(|failure| self.explain(failure))
             }
         }
     }
 
-    /// Says that the calling process may not lock more memory.
-    pub(crate) fn complain_of_limit(&self) {
-        if self.complaints.allows() {
-            let current = current!();
-            pr_warn!(
-                "process {}: RLIMIT_MEMLOCK exceeded by a mapping for devices\n",
-                current.group_leader().pid()
-            );
+    /// What user space gets to see of a failure. Says so when it is that a process may not lock more memory.
+    pub(crate) fn explain(&self, failure: Failure) -> Error {
+        if let Failure::MemoryLimit(process) = failure {
+            if self.complaints.allows() {
+                pr_warn!("process {process}: RLIMIT_MEMLOCK exceeded by memory for devices\n");
+            }
         }
+        failure.error()
     }
 }
 

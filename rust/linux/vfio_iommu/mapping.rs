@@ -4,6 +4,7 @@
 
 use crate::account::{self, Payer};
 use crate::pin::{self, Found, FrameKind};
+use crate::space::Failure;
 use kernel::alloc::KVVec;
 use kernel::mm::Mm;
 use kernel::prelude::*;
@@ -188,11 +189,25 @@ impl Mapping {
     ///
     /// # Errors
     ///
-    /// `ESRCH` after its exit, `ENOMEM` past its limit, `EINTR`.
-    pub(crate) fn charge(&mut self, pages: isize) -> Result {
-        self.pay(pages)?;
+    /// [`Failure::MemoryLimit`] past its limit; `ESRCH` after its exit, `EINTR`.
+    pub(crate) fn charge(&mut self, pages: isize) -> Result<(), Failure> {
+        self.pay(pages).map_err(|e| match e {
+            e if e == ENOMEM => Failure::MemoryLimit(self.task.pid()),
+            e => Failure::Other(e),
+        })?;
         self.locked = self.locked.wrapping_add_signed(pages);
         Ok(())
+    }
+
+    /// Gives all back that was charged, but for what drivers have pinned if that was, too. A process that
+    /// has exited has settled its account.
+    pub(crate) fn settle(&mut self, pins_are_charged: bool) {
+        let kept = if pins_are_charged {
+            self.pinned_memory()
+        } else {
+            0
+        };
+        let _ = self.charge((kept as isize).wrapping_sub(self.locked as isize));
     }
 
     /// Pages of `extent` from `iova` on that drivers have pinned, and thereby been charged for.
@@ -200,13 +215,13 @@ impl Mapping {
         if self.pins.is_empty() {
             return 0;
         }
-        let end = iova.wrapping_add(pin::bytes(pages));
-        let within = |page: &&u64| (iova..end).contains(*page);
+        let bytes = pin::bytes(pages);
+        let within = |page: &&u64| page.checked_sub(iova).is_some_and(|offset| offset < bytes);
         self.pins.keys().filter(within).count() as u64
     }
 
     /// Pages pinned by drivers that are somebody's memory.
-    pub(crate) fn pinned_memory(&self) -> usize {
+    fn pinned_memory(&self) -> usize {
         let memory = |pin: &&Pin| pin::kind_of(pin.pfn) == FrameKind::Memory;
         self.pins.values().filter(memory).count()
     }
@@ -217,8 +232,8 @@ impl Mapping {
     /// # Errors
     ///
     /// `ENODEV` after the exit of the process, `EINVAL` for memory without page structures, `ENOMEM`, and
-    /// those of pinning.
-    pub(crate) fn pin(&mut self, iova: u64, offset: u64, charged: bool) -> Result<u64> {
+    /// those of charging and pinning.
+    pub(crate) fn pin(&mut self, iova: u64, offset: u64, charged: bool) -> Result<u64, Failure> {
         if let Some(pin) = self.pins.get_mut(&iova) {
             pin.count = pin.count.wrapping_add(1);
             return Ok(pin.pfn);
@@ -232,7 +247,7 @@ impl Mapping {
             Found::Frames(pfn, _) => pfn,
         };
         match pin::kind_of(pfn) {
-            FrameKind::Bare => return Err(EINVAL),
+            FrameKind::Bare => return Err(EINVAL.into()),
             FrameKind::Memory if charged => {
                 if let Err(e) = self.charge(1) {
                     self.unpin_frame(pfn);

@@ -27,8 +27,8 @@ use siov_types::{Iova, IovaRange};
 /// Why memory could not be mapped.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
-    /// The process may not lock as much (`ENOMEM`).
-    MemoryLimit,
+    /// The process of this number may not lock as much (`ENOMEM`).
+    MemoryLimit(i32),
     /// Anything else.
     Other(Error),
 }
@@ -37,7 +37,7 @@ impl Failure {
     /// What user space gets to see.
     pub fn error(self) -> Error {
         match self {
-            Self::MemoryLimit => ENOMEM,
+            Self::MemoryLimit(_) => ENOMEM,
             Self::Other(e) => e,
         }
     }
@@ -216,10 +216,9 @@ impl Space {
     /// Takes the first `size` bytes of a mapping out of the domains, and lets go of it.
     fn release(&self, iova: u64, size: u64, mut mapping: Mapping) {
         if mapping.mapped {
-            let pages = drain::drain(&self.domains, iova, size, &mapping);
+            drain::drain(&self.domains, iova, size, &mapping);
             mapping.mapped = false;
-            // A process that has exited has settled its account.
-            let _ = mapping.charge((pages as isize).wrapping_neg());
+            mapping.settle(false);
         }
         kernel::warn_on!(mapping.has_pins());
     }
@@ -283,10 +282,8 @@ impl Space {
     }
 
     fn undo_fill(domains: &[Domain], iova: u64, size: u64, mapping: &mut Mapping) {
-        let pages = drain::drain(domains, iova, size, mapping);
-        let charged =
-            pages.saturating_sub(mapping.pins_within(iova, size >> siov_types::PAGE_SHIFT));
-        let _ = mapping.charge((charged as isize).wrapping_neg());
+        drain::drain(domains, iova, size, mapping);
+        mapping.settle(true);
     }
 
     /// Takes the domain at `index` away, which has no groups any more. The caller has taken everything
@@ -307,10 +304,9 @@ impl Space {
                 continue;
             }
             let iova = key.0.first().raw();
-            let pages = drain::drain(&self.domains, iova, key.size(), mapping) as isize;
+            drain::drain(&self.domains, iova, key.size(), mapping);
             mapping.mapped = false;
-            let kept = mapping.pinned_memory() as isize;
-            let _ = mapping.charge(kept.wrapping_sub(pages));
+            mapping.settle(true);
         }
     }
 }

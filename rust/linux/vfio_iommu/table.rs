@@ -93,6 +93,10 @@ impl Table {
 
     /// Ends the translation of a range and has the hardware forget it; how many bytes that were.
     pub(crate) fn unmap(&self, iova: u64, len: u64) -> u64 {
+        if len == 0 {
+            // The core would have the hardware forget a range that ends before it begins.
+            return 0;
+        }
         c::iommu_unmap(self.domain(), iova as usize, len as usize) as u64
     }
 

@@ -61,11 +61,10 @@ impl Iterator for Frames<'_> {
     }
 }
 
-/// Takes `size` bytes from `iova` on out of the tables of all domains and unpins the frames. How many of
-/// them are somebody's memory, pages that the process was charged for.
-pub(super) fn drain(domains: &[Domain], iova: u64, size: u64, mapping: &Mapping) -> u64 {
+/// Takes `size` bytes from `iova` on out of the tables of all domains and unpins the frames.
+pub(super) fn drain(domains: &[Domain], iova: u64, size: u64, mapping: &Mapping) {
     let Some((first, others)) = domains.split_first() else {
-        return 0;
+        return;
     };
     for domain in others {
         domain.table().unmap(iova, size);
@@ -79,7 +78,6 @@ pub(super) fn drain(domains: &[Domain], iova: u64, size: u64, mapping: &Mapping)
         None => &mut small,
     });
     let mut start = iova;
-    let mut unpinned = 0u64;
     let mut open = NONE;
     for extent in Frames::new(first, iova, size, mapping.granule) {
         if extent.phys == open.phys.wrapping_add(open.len) {
@@ -87,22 +85,22 @@ pub(super) fn drain(domains: &[Domain], iova: u64, size: u64, mapping: &Mapping)
             continue;
         }
         if !batch.push(open) {
-            unpinned = unpinned.wrapping_add(flush(first, &mut start, &mut batch, mapping));
+            flush(first, &mut start, &mut batch, mapping);
             batch.push(open);
         }
         open = extent;
         if kernel::warn_on!(extent.phys == 0) {
             // Nothing was pinned here, and nothing is to be taken out.
-            unpinned = unpinned.wrapping_add(flush(first, &mut start, &mut batch, mapping));
+            flush(first, &mut start, &mut batch, mapping);
             start = start.wrapping_add(extent.len);
             open = NONE;
         }
     }
     if !batch.push(open) {
-        unpinned = unpinned.wrapping_add(flush(first, &mut start, &mut batch, mapping));
+        flush(first, &mut start, &mut batch, mapping);
         batch.push(open);
     }
-    unpinned.wrapping_add(flush(first, &mut start, &mut batch, mapping))
+    flush(first, &mut start, &mut batch, mapping);
 }
 
 /// Memory for as many extents as a mapping can have; `None` where the stack has enough, or where there is
@@ -119,28 +117,24 @@ fn room_for(size: u64, granule: Granule) -> Option<KVec<Extent>> {
 
 /// Takes the frames of `batch`, which are mapped from `start` on, out of the last table that has them,
 /// unpins them and moves `start` behind them. A run of frames is never split here, as an entry of the table may span all of it.
-fn flush(domain: &Domain, start: &mut u64, batch: &mut Extents<'_>, mapping: &Mapping) -> u64 {
+fn flush(domain: &Domain, start: &mut u64, batch: &mut Extents<'_>, mapping: &Mapping) {
     let wanted = batch.bytes();
     if wanted == 0 {
-        return 0;
+        return;
     }
     let done = domain.table().unmap(*start, wanted);
     *start = start.wrapping_add(wanted);
     // Frames that hardware may still write to keep their pins.
     kernel::warn_on!(done < wanted);
     let mut left = done;
-    let mut unpinned = 0u64;
     for extent in batch.as_slice() {
         let Some(rest) = left.checked_sub(extent.len) else {
             break;
         };
         left = rest;
         // SAFETY: Pinned when they were mapped, where they are memory, and out of all tables now.
-        let pages =
-            unsafe { pin::unpin(*extent, mapping.access().writes(), !mapping.has_bare_frames) };
-        unpinned = unpinned.wrapping_add(pages);
+        unsafe { pin::unpin(*extent, mapping.access().writes(), !mapping.has_bare_frames) };
     }
     batch.clear();
     pin::cond_resched();
-    unpinned
 }

@@ -70,7 +70,8 @@ impl Pending<'_> {
 }
 
 /// Pins the memory of `mapping` and maps it in `domains`. Returns the bytes that are mapped, and if they
-/// are not all, why; of the rest nothing is pinned or charged.
+/// are not all, why; of the rest nothing is pinned. What was charged for it is the caller's to settle, who
+/// takes out what is mapped.
 ///
 /// The memory is that of the calling process at the mapping's address.
 pub(super) fn fill(
@@ -88,17 +89,15 @@ pub(super) fn fill(
     };
     let result = fill_pending(&mut pending, iova, size, mapping);
     if result.is_err() && pending.extent.len != 0 {
-        let pages = give_up(pending.extent, mapping);
-        let paid = pages.saturating_sub(mapping.pins_within(pending.start, pending.extent.pages()));
-        let _ = mapping.charge((paid as isize).wrapping_neg());
+        give_up(pending.extent, mapping);
     }
     (pending.start.wrapping_sub(iova), result)
 }
 
-/// Lets go of an extent that no domain has; how many of its frames are somebody's memory.
-fn give_up(extent: Extent, mapping: &Mapping) -> u64 {
+/// Lets go of an extent that no domain has.
+fn give_up(extent: Extent, mapping: &Mapping) {
     // SAFETY: Pinned by `fill_pending`, where it is memory; no table has it.
-    unsafe { pin::unpin(extent, mapping.access().writes(), !mapping.has_bare_frames) }
+    unsafe { pin::unpin(extent, mapping.access().writes(), !mapping.has_bare_frames) };
 }
 
 fn fill_pending(
@@ -160,7 +159,7 @@ fn extent(pfn: u64, pages: u64) -> Extent {
 }
 
 /// Charges `pages` pinned pages, the frames of `runs`, to the process and maps them from `iova` on.
-/// After an error none of them that is not in a table or pending is pinned or charged.
+/// After an error none of them that is not in a table or pending is pinned.
 fn push_runs(
     pending: &mut Pending<'_>,
     runs: &[u64],
@@ -168,34 +167,25 @@ fn push_runs(
     pages: u64,
     mapping: &mut Mapping,
 ) -> Result<(), Failure> {
-    let unpin = |from: usize, mapping: &Mapping| {
-        let mut pages = 0u64;
-        for run in runs.iter().skip(from).map(|raw| Run::from_raw(*raw)) {
-            give_up(extent(run.pfn(), run.pages()), mapping);
-            pages = pages.wrapping_add(run.pages());
-        }
-        pages
+    let extent_of = |raw: &u64| {
+        let run = Run::from_raw(*raw);
+        extent(run.pfn(), run.pages())
+    };
+    let unpin_from = |first: usize, mapping: &Mapping| {
+        let rest = runs.iter().skip(first);
+        rest.for_each(|run| give_up(extent_of(run), mapping));
     };
 
     // What drivers have pinned is paid for.
     let charged = pages.saturating_sub(mapping.pins_within(iova, pages));
-    if let Err(e) = mapping.charge(charged as isize) {
-        unpin(0, mapping);
-        return Err(if e == ENOMEM {
-            Failure::MemoryLimit
-        } else {
-            e.into()
-        });
-    }
-    let mut at = iova;
-    for (index, run) in runs.iter().map(|raw| Run::from_raw(*raw)).enumerate() {
-        if let Err(e) = pending.push(extent(run.pfn(), run.pages()), mapping) {
-            let rest = unpin(index, mapping);
-            let paid = rest.saturating_sub(mapping.pins_within(at, rest));
-            let _ = mapping.charge((paid as isize).wrapping_neg());
+    mapping
+        .charge(charged as isize)
+        .inspect_err(|_| unpin_from(0, mapping))?;
+    for (index, run) in runs.iter().enumerate() {
+        if let Err(e) = pending.push(extent_of(run), mapping) {
+            unpin_from(index, mapping);
             return Err(e.into());
         }
-        at = at.wrapping_add(pin::bytes(run.pages()));
     }
     Ok(())
 }
@@ -222,7 +212,13 @@ pub(super) fn copy(
     };
     let mut frames = Frames::new(source, iova, size, mapping.granule);
     let result = frames
-        .try_for_each(|extent| pending.push(extent, mapping))
+        .try_for_each(|extent| {
+            // Frame 0 is nobody's memory: the lookup has found nothing.
+            if kernel::warn_on!(extent.phys == 0) {
+                return Err(EINVAL);
+            }
+            pending.push(extent, mapping)
+        })
         .and_then(|()| pending.flush(mapping));
     (
         pending.start.wrapping_sub(iova),

@@ -2,7 +2,7 @@
 
 //! Single pages: what drivers of emulated devices pin, and which pages are written to.
 
-use super::Space;
+use super::{Failure, Space};
 use crate::mapping::{Access, Mapping};
 use crate::pin;
 use kernel::prelude::*;
@@ -15,10 +15,10 @@ impl Space {
     ///
     /// `EINVAL` where nothing is mapped, `EPERM` where less than `access` is permitted, and those of
     /// [`Mapping`].
-    pub fn pin(&mut self, iova: u64, access: Access, track: Option<u32>) -> Result<u64> {
+    pub fn pin(&mut self, iova: u64, access: Access, track: Option<u32>) -> Result<u64, Failure> {
         let entry = self.overlapping(page(iova).ok_or(EINVAL)?).ok_or(EINVAL)?;
         if !entry.access.permits(access) {
-            return Err(EPERM);
+            return Err(EPERM.into());
         }
         // Where there is a domain, everything is pinned and paid for.
         let charged = self.domains.is_empty();
