@@ -130,6 +130,11 @@ impl Container {
         self.open(mdev.group()?, mdev.uuid())
     }
 
+    /// Has a group leave, whose devices are closed.
+    pub fn leave(&mut self, number: u32) {
+        self.groups.retain(|(known, _)| *known != number);
+    }
+
     /// Puts a group into this container, and opens its device `name`.
     fn open(&mut self, number: u32, name: &str) -> Result<Device> {
         if !self.groups.iter().any(|(known, _)| *known == number) {

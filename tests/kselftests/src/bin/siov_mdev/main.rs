@@ -5,6 +5,7 @@
 
 mod context;
 mod faults;
+mod few;
 mod leave;
 mod mediated;
 mod pci;
@@ -90,6 +91,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         (None, ["plug"]) => plug::plan(),
+        (None, ["few"]) => few::plan(),
         (None, _) => plan(),
     }
 }
