@@ -4,6 +4,8 @@
 
 use crate::raw::*;
 use crate::Devices;
+use nix::sys::resource::{setrlimit, Resource};
+use siov_kselftests::child::{drop_ipc_lock, in_child};
 use siov_kselftests::ktap::Result;
 use siov_kselftests::mmio::Mapping;
 
@@ -251,4 +253,67 @@ pub fn coming_and_going(devices: &Devices) -> Result<Vec<String>> {
         lines.extend(s.lines);
     }
     Ok(lines)
+}
+
+/// Memory of an emulated device, some of it pinned, that a group behind an IOMMU cannot have: nothing of it
+/// stays pinned for that group, or charged, and without the obstacle the group joins.
+pub fn refused(devices: &Devices) -> Result<Vec<String>> {
+    let memory = numbered(64)?;
+    let base = memory.address();
+    const HOLE: u64 = 44;
+    memory.punch(HOLE as usize * PAGE as usize, PAGE as usize)?;
+    let mut lines = Vec::new();
+    // First page of the memory, address, pages.
+    for (first, iova, pages) in [
+        (HOLE - 4, 0x40_0000, 8),
+        (HOLE, 0x40_0000, 8),
+        (0, 0xfee0_0000, 1),
+        (16, 0xfedf_f000, 4),
+        (16, 1 << 60, 4),
+        (20, u64::MAX - PAGE + 1, 1),
+    ] {
+        let mut s = Session::with(&[&devices.emulated[0]], TYPE1V2)?;
+        s.map(RW, base, base, AT, 8 * PAGE);
+        s.map(MAP_READ, base + 8 * PAGE, base, AT + 16 * PAGE, 8 * PAGE);
+        s.map(RW, base + first * PAGE, base, iova, pages * PAGE);
+        s.pin(0, AT + PAGE, 3, 3);
+        s.pin(0, iova, 1, 1);
+        join(&mut s, devices)?;
+        s.pin(0, AT, 1, 1);
+        s.unmap(0, iova, pages * PAGE);
+        join(&mut s, devices)?;
+        s.unpin(0, AT + 2 * PAGE, 2);
+        s.account()?;
+        lines.extend(s.lines);
+    }
+    lines.extend(in_child(|| {
+        let mut s = Session::with(&[&devices.emulated[0]], TYPE1V2)?;
+        s.map(RW, base, base, AT, 8 * PAGE);
+        s.map(RW, base + 8 * PAGE, base, AT + 16 * PAGE, 8 * PAGE);
+        drop_ipc_lock()?;
+        for pages in [4, 8, 12, 15, 16] {
+            setrlimit(Resource::RLIMIT_MEMLOCK, pages * PAGE, 64 * PAGE)?;
+            s.unmap(UNMAP_ALL, 0, 0);
+            s.map(RW, base, base, AT, 8 * PAGE);
+            s.map(RW, base + 8 * PAGE, base, AT + 16 * PAGE, 8 * PAGE);
+            s.pin(0, AT + PAGE, 3, 3);
+            join(&mut s, devices)?;
+        }
+        Ok(s.lines)
+    })?);
+    Ok(lines)
+}
+
+/// Has a group join, and leave again.
+fn join(s: &mut Session, devices: &Devices) -> Result {
+    s.account()?;
+    let mut group = Opened::new(&devices.functions[0])?;
+    let joined = group.join(&s.container);
+    s.note(format!("a group joins: {}", show(joined)));
+    s.info(1024);
+    s.account()?;
+    let left = group.leave();
+    s.note(format!("it leaves: {}", show(left)));
+    s.info(1024);
+    s.account()
 }

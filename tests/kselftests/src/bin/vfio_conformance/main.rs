@@ -80,6 +80,7 @@ const CASES: &[Case] = &[
         "groups of both kinds that come and go",
         external::coming_and_going,
     ),
+    ("groups that cannot join", external::refused),
     ("limit of locked memory", process::memory_limit),
     ("a container in the hands of a child", process::forked),
     ("mappings handed over to a child", process::handed_over),
