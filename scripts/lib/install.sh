@@ -16,9 +16,10 @@ install_kmod() {
 	if command -v "$program" >/dev/null; then "$program" "$@"; else in_root "$program" "$@"; fi
 }
 
-# install_modules BASE [WITHOUT...]: the modules for use but those that are named.
+# install_modules BASE [WITHOUT...]: the modules for use but those that are named. A run that is interrupted, or
+# finds no space, leaves what was there.
 install_modules() {
-	local base=$1 to=$1/lib/modules/$KREL/$INSTALL_DIR name file files=()
+	local base=$1 to=$1/lib/modules/$KREL/$INSTALL_DIR new=$1/lib/modules/.siov-rs-$KREL name file files=()
 	shift
 	for name in "${INSTALL_MODULES[@]}"; do
 		if [[ " $* " = *" $name "* ]]; then continue; fi
@@ -27,17 +28,20 @@ install_modules() {
 		# A kernel without live patches has no module that is one.
 		if [ -e "$file" ] || [ "$name" != coalesced_io_livepatch ]; then files+=("$file"); fi
 	done
+	rm -rf "$new"
+	mkdir "$new"
+	in_root "$SRC/scripts/lib/copy-modules" "$new" "${files[@]}"
 	rm -rf "$to"
-	mkdir -p "$to"
-	in_root "$SRC/scripts/lib/copy-modules" "$to" "${files[@]}"
+	mkdir -p "${to%/*}"
+	mv "$new" "$to"
 	install_kmod depmod -b "$base" "$KREL"
 	install_check "$base" "$to"
 }
 
 install_remove() {
-	local base=$1
-	rm -rf "$base/lib/modules/$KREL/$INSTALL_DIR"
-	rmdir --ignore-fail-on-non-empty "$base/lib/modules/$KREL/updates"
+	local base=$1 updates=$1/lib/modules/$KREL/updates
+	rm -rf "$base/lib/modules/$KREL/$INSTALL_DIR" "$base/lib/modules/.siov-rs-$KREL"
+	[ ! -d "$updates" ] || rmdir --ignore-fail-on-non-empty "$updates"
 	install_kmod depmod -b "$base" "$KREL"
 }
 
@@ -90,9 +94,12 @@ install_test() {
 	install_modules "$base"
 
 	install_remove "$base"
+	# Nor does this when nothing is installed.
+	install_remove "$base"
 	for name in "${!stock[@]}"; do
 		[ "$(install_which "$base" "$name")" = "${stock[$name]}" ]
 	done
 	[ ! -e "$to/updates" ]
+	[ "$(ls -A "$base/lib/modules")" = "$KREL" ]
 	rm -rf "$base"
 }
