@@ -66,7 +66,7 @@ kvm_link() {
 kvm_link_livepatch() {
 	[ -e "$BUILD/modules/coalesced_io_livepatch.ko" ] || return 0
 	in_root python3 "$SRC/scripts/lib/klp-link" "$BUILD/modules/coalesced_io_livepatch.ko" \
-		kvm kvm_io_bus_register_dev kvm_io_bus_unregister_dev kvm_lock vm_list
+		kvm kvm_io_bus_register_dev kvm_io_bus_unregister_dev kvm_lock vm_list kvm_put_kvm
 }
 
 # kvm_variant NAME TO: copies the kvm.ko that a scenario asks for.

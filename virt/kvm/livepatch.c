@@ -8,15 +8,35 @@
 #include <linux/kvm_host.h>
 #include <linux/livepatch.h>
 #include <linux/module.h>
+#include <linux/slab.h>
 #include <kvm/iodev.h>
 #include <../virt/kvm/coalesced_mmio.h>
 
 /* Found by livepatch, like those of rust/bindings/helpers_kvm.c. */
 #pragma weak kvm_lock
 #pragma weak vm_list
+#pragma weak kvm_put_kvm
 
-/* scripts/lib/klp-link sets it. What has not gone through it would call functions at address 0. */
-static u32 siov_klp_linked __used __section(".data") = 0;
+/*
+ * Whether scripts/lib/klp-link was the last to touch the module. Without it, functions at address 0 would be
+ * called; and strip(1) drops from its relocations which section they are for, whereupon livepatch would write
+ * to addresses that begin at 0.
+ */
+static bool is_linked(void)
+{
+	const struct klp_modinfo *info = THIS_MODULE->klp_info;
+	bool found = false;
+	unsigned int i;
+
+	for (i = 1; i < info->hdr.e_shnum; i++) {
+		if (!(info->sechdrs[i].sh_flags & SHF_RELA_LIVEPATCH))
+			continue;
+		if (!info->sechdrs[i].sh_info)
+			return false;
+		found = true;
+	}
+	return found;
+}
 
 /*
  * Writes that wait and zones would survive the change, but whoever reads the counters would miss what came
@@ -43,15 +63,37 @@ void siov_coalesced_io_retire(struct kvm *kvm);
 /*
  * VMs that were made in the meantime go on with what zones they have; the last of these takes what we keep
  * per VM, and lets go of the module.
+ *
+ * Each VM waits for who reads its counters, so this holds references in place of kvm_lock, which a VM takes to
+ * leave the list. VMs that are ending get none: their folder in debugfs goes before they leave the list.
  */
 static void retire_vms(struct klp_object *obj)
 {
-	struct kvm *kvm;
+	size_t count, held = 0, i;
+	struct kvm **vms, *kvm;
 
 	mutex_lock(&kvm_lock);
-	list_for_each_entry(kvm, &vm_list, vm_list)
-		siov_coalesced_io_retire(kvm);
+	count = list_count_nodes(&vm_list);
 	mutex_unlock(&kvm_lock);
+	if (!count)
+		return;
+	vms = kvmalloc_array(count, sizeof(*vms), GFP_KERNEL | __GFP_NOFAIL);
+
+	mutex_lock(&kvm_lock);
+	/* The oldest first: VMs that come now are C's alone. */
+	list_for_each_entry_reverse(kvm, &vm_list, vm_list) {
+		if (held == count)
+			break;
+		if (refcount_inc_not_zero(&kvm->users_count))
+			vms[held++] = kvm;
+	}
+	mutex_unlock(&kvm_lock);
+
+	for (i = 0; i < held; i++) {
+		siov_coalesced_io_retire(vms[i]);
+		kvm_put_kvm(vms[i]);
+	}
+	kvfree(vms);
 }
 
 /*
@@ -100,8 +142,8 @@ static struct klp_patch patch = {
 
 static int __init livepatch_init(void)
 {
-	if (!READ_ONCE(siov_klp_linked)) {
-		pr_err("not linked for livepatch: build it with scripts/build, or run scripts/lib/klp-link on it\n");
+	if (!is_linked()) {
+		pr_err("not linked for livepatch, or stripped afterwards: take it as scripts/build makes it\n");
 		return -ENOEXEC;
 	}
 	return klp_enable_patch(&patch);

@@ -31,8 +31,12 @@ pub fn modprobe(name: &str, parameters: &str) -> Result {
     Ok(())
 }
 
-/// One of this repository's modules.
-fn file(name: &str) -> Result<PathBuf> {
+/// The file of one of this repository's modules.
+///
+/// # Errors
+///
+/// Those of procfs.
+pub fn file(name: &str) -> Result<PathBuf> {
     let release = sysfs::read("/proc/sys/kernel/osrelease")?;
     Ok(PathBuf::from(format!(
         "/lib/modules/{release}/updates/{name}.ko"

@@ -26,6 +26,7 @@ pub mod qemu;
 pub mod siov_testdev;
 pub mod space;
 pub mod stats;
+pub mod stuck_page;
 pub mod sysfs;
 pub mod tables;
 pub mod traffic;

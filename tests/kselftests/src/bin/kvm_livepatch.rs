@@ -7,11 +7,16 @@ use anyhow::ensure;
 use nix::errno::Errno;
 use siov_kselftests::kernel_log::KernelLog;
 use siov_kselftests::ktap::{expect_console, Plan, Result};
+use siov_kselftests::stuck_page::StuckPage;
 use siov_kselftests::{kernel_module, poll, sysfs};
 use siov_vmm::guest::{Kind, Operation};
 use siov_vmm::{debugfs, Event, Machine, Zone};
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::mpsc;
+use std::thread;
 
 const MODULE: &str = "coalesced_io_livepatch";
 const PORTS: [u16; 3] = [0x80, 0x90, 0xa0];
@@ -95,6 +100,33 @@ fn refused(_: &mut ()) -> Result {
     Ok(())
 }
 
+/// strip(1) leaves relocations that are for no section.
+fn stripped(_: &mut ()) -> Result {
+    const SHF_RELA_LIVEPATCH: u64 = 0x10_0000;
+    expect_console(&format!("^{MODULE}: not linked for livepatch, or stripped"));
+    let mut bytes = fs::read(kernel_module::file(MODULE)?)?;
+    let at = |bytes: &[u8], from: usize, len: usize| -> u64 {
+        let mut word = [0; 8];
+        word[..len].copy_from_slice(&bytes[from..from + len]);
+        u64::from_le_bytes(word)
+    };
+    // e_shoff, e_shentsize and e_shnum; sh_flags and sh_info.
+    let (table, size) = (at(&bytes, 40, 8) as usize, at(&bytes, 58, 2) as usize);
+    let headers = (0..at(&bytes, 60, 2) as usize).map(|n| table + n * size);
+    let ours: Vec<_> = headers
+        .filter(|header| at(&bytes, header + 8, 8) & SHF_RELA_LIVEPATCH != 0)
+        .collect();
+    ensure!(!ours.is_empty(), "no relocations of livepatch");
+    for header in ours {
+        bytes[header + 44..header + 48].fill(0);
+    }
+    let file = "/tmp/stripped.ko";
+    fs::create_dir_all("/tmp")?;
+    fs::write(file, bytes)?;
+    let result = kernel_module::load_file(file, "");
+    sysfs::expect_errno(result, Errno::ENOEXEC, "loading")
+}
+
 fn loads(_: &mut ()) -> Result {
     switch_on()?;
     let mut machine = Machine::new()?;
@@ -154,11 +186,50 @@ fn last_zone(_: &mut ()) -> Result {
     Ok(())
 }
 
+/// Whoever reads the counters of one machine keeps no other from coming and going meanwhile.
+fn slow_reader(_: &mut ()) -> Result {
+    switch_on()?;
+    let ending = Machine::new()?;
+    zone(PORTS[0]).register(&ending.vm)?;
+    let counted = Machine::new()?;
+    zone(PORTS[0]).register(&counted.vm)?;
+    let mut file = File::open(debugfs::path(&counted.vm))?;
+
+    let (place, page) = StuckPage::new()?;
+    let reader = thread::spawn(move || file.read(page));
+    place.wait_for_fault()?;
+    let off = thread::spawn(switch_off);
+    // Whoever looks for the file itself would wait, too.
+    poll::until_true("KVM's own code", || {
+        Ok(sysfs::read(patch("kvm/patched"))? == "0")
+    })?;
+    let (done, is_done) = mpsc::channel();
+    let others = thread::spawn(move || {
+        drop(ending);
+        let result = Machine::new().map(drop);
+        let _ = done.send(());
+        result
+    });
+    let in_time = is_done.recv_timeout(poll::patience());
+
+    drop(place);
+    reader.join().expect("a reader")?;
+    off.join().expect("a writer")?;
+    others.join().expect("machines")?;
+    ensure!(in_time.is_ok(), "machines waited for the reader");
+    // Nothing of the other one is left.
+    expect_users(1)?;
+    drop(counted);
+    unload()
+}
+
 fn main() -> ExitCode {
     Plan::new(())
         .case("refused while machines exist", refused)
+        .case("stripped after it was linked", stripped)
         .case("switched on and off", loads)
         .case("switched off under a machine", switched_off)
         .case("the last zone", last_zone)
+        .case("switched off while somebody reads", slow_reader)
         .run()
 }
