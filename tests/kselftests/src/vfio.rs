@@ -412,6 +412,39 @@ impl Device {
         Ok(())
     }
 
+    /// `VFIO_DEVICE_SET_IRQS` with any words, sensible or not.
+    ///
+    /// # Errors
+    ///
+    /// Those of VFIO.
+    pub fn set_irqs(&self, mut words: [u32; 8]) -> Result {
+        ioctl(
+            &self.file,
+            request::DEVICE_SET_IRQS,
+            &mut words,
+            "VFIO_DEVICE_SET_IRQS",
+        )?;
+        Ok(())
+    }
+
+    /// Reads from any place of the device's file, once.
+    ///
+    /// # Errors
+    ///
+    /// Those of pread(2).
+    pub fn read_file(&self, at: u64, bytes: &mut [u8]) -> Result<usize> {
+        Ok(self.file.read_at(bytes, at)?)
+    }
+
+    /// Writes to any place of the device's file, once.
+    ///
+    /// # Errors
+    ///
+    /// Those of pwrite(2).
+    pub fn write_file(&self, at: u64, bytes: &[u8]) -> Result<usize> {
+        Ok(self.file.write_at(bytes, at)?)
+    }
+
     /// Resets the device.
     ///
     /// # Errors

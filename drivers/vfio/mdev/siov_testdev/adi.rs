@@ -136,11 +136,14 @@ impl Adi {
             })
         });
         opened.inspect_err(|e| {
-            dev_err!(
-                self.mdev.dev(),
-                "siov_testdev: not opened (error {}): it needs a domain of its own\n",
-                e.to_errno()
-            );
+            // Users may try again and again.
+            if self.parent.refusals.allows() {
+                dev_err!(
+                    self.mdev.dev(),
+                    "siov_testdev: not opened (error {}): it needs a domain of its own\n",
+                    e.to_errno()
+                );
+            }
         })
     }
 
@@ -264,8 +267,13 @@ impl Device for Adi {
         let chosen = events.iter().skip(start as usize);
         match what {
             SetInterrupts::Trigger(fds) => {
-                for (event, fd) in chosen.zip(fds) {
+                // All of them, before one takes effect.
+                let mut eventfds = KVec::with_capacity(fds.len(), GFP_KERNEL)?;
+                for fd in fds {
                     let eventfd = (*fd >= 0).then(|| EventFd::get(*fd)).transpose()?;
+                    eventfds.push(eventfd, GFP_KERNEL)?;
+                }
+                for (event, eventfd) in chosen.zip(eventfds) {
                     self.events.set(*event, eventfd);
                 }
             }
@@ -285,8 +293,10 @@ impl Device for Adi {
 
     fn reset(&self, _: Handle<'_>) -> Result {
         let open = self.open.lock();
+        // Nobody switches bus mastering on before the ADI has its PASID, which it takes only while it is off.
+        let mut state = self.state.lock();
         self.engine.stop();
-        *self.state.lock() = Virtual::new();
+        *state = Virtual::new();
         self.engine
             .prepare(open.as_ref().map(|open| open.pasid), &self.events);
         Ok(())

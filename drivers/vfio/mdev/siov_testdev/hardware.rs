@@ -115,11 +115,14 @@ impl Hardware {
     /// [`Claim::prepare`].
     pub(crate) fn take_faults(&self, mut f: impl FnMut(u32, &Record)) {
         let owners = self.owners.lock();
+        // A device that is gone reads as all ones, and so do 64 ADIs that all hold a fault.
+        if self.privileged.read32(global::offset::ID as usize) != global::ID {
+            return;
+        }
         for word in 0..pci::MAX_ADIS / 64 {
             let at = global::offset::FAULT_PENDING as usize + word as usize * 8;
             let mut pending = self.privileged.read64(at);
-            // A device that is gone reads as all ones.
-            while pending != 0 && pending != u64::MAX {
+            while pending != 0 {
                 let adi = word * 64 + pending.trailing_zeros();
                 pending &= pending.wrapping_sub(1);
                 let Some((record, more)) = self.take_fault(adi) else {
@@ -231,6 +234,8 @@ impl Claim {
             self.command(Command::Abort);
         }
         self.command(Command::Reset);
+        // Writes to a PCI function are posted: it has seen them when it answers.
+        let _ = self.status();
     }
 
     /// Reads the user page: 4 or 8 bytes, aligned to that.

@@ -16,6 +16,7 @@
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use linux::pci_driver::{self, Function};
+use linux::ratelimit::RateLimit;
 use linux_aux::Enabled;
 use linux_mdev::{DriverRegistration, ParentRegistration};
 use siov_testdev_regs::pci;
@@ -99,6 +100,7 @@ impl pci_driver::Driver for Driver {
                 user_pages: function.bar(pci::BAR_USER)?.0,
                 dev: (&**dev).into(),
                 isolated: aux.is_some(),
+                refusals: KBox::pin_init(RateLimit::new(5, 10, c"siov_testdev refusals"), GFP_KERNEL)?,
             },
             GFP_KERNEL,
         )?;

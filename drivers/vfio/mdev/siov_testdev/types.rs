@@ -11,6 +11,7 @@ use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
 use linux::pci_driver::Vectors;
+use linux::ratelimit::RateLimit;
 use linux_mdev::{DomainType, Driver, Mdev, TypeInfo};
 use siov_types::PhysAddr;
 
@@ -24,6 +25,8 @@ pub(crate) struct Parent {
     pub(crate) dev: ARef<Device>,
     /// Whether there are auxiliary domains.
     pub(crate) isolated: bool,
+    /// Of messages about ADIs that cannot be opened.
+    pub(crate) refusals: Pin<KBox<RateLimit>>,
 }
 
 pub(crate) struct Types;

@@ -6,6 +6,7 @@
 mod context;
 mod faults;
 mod few;
+mod hostile;
 mod leave;
 mod mediated;
 mod pci;
@@ -23,6 +24,8 @@ fn plan() -> ExitCode {
             .case("types, domain type and limits", pci::types)
             .case("the function that a user sees", pci::function)
             .case("regions", pci::regions)
+            .case("interrupts that make no sense", hostile::interrupts)
+            .case("places that do not exist", hostile::places)
             .case("copy, fill, checksum, compare", work::operations)
             .case("a ring, and completion records", work::ring)
             .case("completion interrupts by eventfd", work::interrupts)
@@ -42,6 +45,7 @@ fn plan() -> ExitCode {
                 mediated::crowded,
             )
             .case("both kinds in one container", mediated::beside)
+            .case("a user that is killed in the middle of work", hostile::endless)
             .case("a fault reaches its user", faults::delivered)
             .case("a fault reaches nobody else", faults::private)
             .case("more faults than the region holds", faults::many)
@@ -74,6 +78,7 @@ fn elsewhere(words: &[&str]) -> Option<Result> {
         ["reopen", uuid] => process::reopen(uuid),
         ["handed-down", container, device] => process::handed_down(container, device),
         ["limited", uuid] => process::map_beyond_limit(uuid),
+        ["endless", uuid] => hostile::work_for_ever(uuid),
         _ => return None,
     })
 }
