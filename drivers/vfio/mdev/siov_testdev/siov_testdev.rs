@@ -100,7 +100,10 @@ impl pci_driver::Driver for Driver {
                 user_pages: function.bar(pci::BAR_USER)?.0,
                 dev: (&**dev).into(),
                 isolated: aux.is_some(),
-                refusals: KBox::pin_init(RateLimit::new(5, 10, c"siov_testdev refusals"), GFP_KERNEL)?,
+                refusals: KBox::pin_init(
+                    RateLimit::new(5, 10, c"siov_testdev refusals"),
+                    GFP_KERNEL,
+                )?,
             },
             GFP_KERNEL,
         )?;

@@ -41,24 +41,88 @@ pub fn interrupts(c: &mut Context) -> Result {
     let no_eventfd = user.container.as_fd().as_raw_fd() as u32;
 
     for (what, errno, words) in [
-        ("no such index", Errno::EINVAL, [24, EVENTFD | TRIGGER, 5, 0, 1, fd]),
-        ("the last index", Errno::EINVAL, [24, EVENTFD | TRIGGER, !0, 0, 1, fd]),
-        ("an index without interrupts", Errno::EINVAL, [24, EVENTFD | TRIGGER, 0, 0, 1, fd]),
-        ("behind the last", Errno::EINVAL, [24, EVENTFD | TRIGGER, MSIX, 2, 1, fd]),
-        ("the last start", Errno::EINVAL, [24, EVENTFD | TRIGGER, MSIX, !0, 1, fd]),
-        ("one too many", Errno::EINVAL, [32, EVENTFD | TRIGGER, MSIX, 1, 2, fd]),
-        ("very many", Errno::EINVAL, [!0, EVENTFD | TRIGGER, MSIX, 0, !0, fd]),
-        ("an end that wraps", Errno::EINVAL, [!0, NONE | TRIGGER, MSIX, 1, !0, fd]),
-        ("a short header", Errno::EINVAL, [19, NONE | TRIGGER, MSIX, 0, 1, fd]),
-        ("data that is cut off", Errno::EINVAL, [27, EVENTFD | TRIGGER, MSIX, 0, 2, fd]),
-        ("two kinds of data", Errno::EINVAL, [32, EVENTFD | BOOL | TRIGGER, MSIX, 0, 1, fd]),
-        ("no kind of data", Errno::EINVAL, [32, TRIGGER, MSIX, 0, 1, fd]),
-        ("unknown flags", Errno::EINVAL, [24, 1 << 6 | NONE | TRIGGER, MSIX, 0, 1, fd]),
+        (
+            "no such index",
+            Errno::EINVAL,
+            [24, EVENTFD | TRIGGER, 5, 0, 1, fd],
+        ),
+        (
+            "the last index",
+            Errno::EINVAL,
+            [24, EVENTFD | TRIGGER, !0, 0, 1, fd],
+        ),
+        (
+            "an index without interrupts",
+            Errno::EINVAL,
+            [24, EVENTFD | TRIGGER, 0, 0, 1, fd],
+        ),
+        (
+            "behind the last",
+            Errno::EINVAL,
+            [24, EVENTFD | TRIGGER, MSIX, 2, 1, fd],
+        ),
+        (
+            "the last start",
+            Errno::EINVAL,
+            [24, EVENTFD | TRIGGER, MSIX, !0, 1, fd],
+        ),
+        (
+            "one too many",
+            Errno::EINVAL,
+            [32, EVENTFD | TRIGGER, MSIX, 1, 2, fd],
+        ),
+        (
+            "very many",
+            Errno::EINVAL,
+            [!0, EVENTFD | TRIGGER, MSIX, 0, !0, fd],
+        ),
+        (
+            "an end that wraps",
+            Errno::EINVAL,
+            [!0, NONE | TRIGGER, MSIX, 1, !0, fd],
+        ),
+        (
+            "a short header",
+            Errno::EINVAL,
+            [19, NONE | TRIGGER, MSIX, 0, 1, fd],
+        ),
+        (
+            "data that is cut off",
+            Errno::EINVAL,
+            [27, EVENTFD | TRIGGER, MSIX, 0, 2, fd],
+        ),
+        (
+            "two kinds of data",
+            Errno::EINVAL,
+            [32, EVENTFD | BOOL | TRIGGER, MSIX, 0, 1, fd],
+        ),
+        (
+            "no kind of data",
+            Errno::EINVAL,
+            [32, TRIGGER, MSIX, 0, 1, fd],
+        ),
+        (
+            "unknown flags",
+            Errno::EINVAL,
+            [24, 0x40 | NONE | TRIGGER, MSIX, 0, 1, fd],
+        ),
         ("no action", Errno::ENOTTY, [24, NONE, MSIX, 0, 1, fd]),
         ("masking", Errno::ENOTTY, [24, NONE | MASK, MSIX, 0, 1, fd]),
-        ("two actions", Errno::ENOTTY, [24, NONE | MASK | TRIGGER, MSIX, 0, 1, fd]),
-        ("no file", Errno::EBADF, [24, EVENTFD | TRIGGER, MSIX, 0, 1, NO_FILE]),
-        ("no eventfd", Errno::EINVAL, [24, EVENTFD | TRIGGER, MSIX, 0, 1, no_eventfd]),
+        (
+            "two actions",
+            Errno::ENOTTY,
+            [24, NONE | MASK | TRIGGER, MSIX, 0, 1, fd],
+        ),
+        (
+            "no file",
+            Errno::EBADF,
+            [24, EVENTFD | TRIGGER, MSIX, 0, 1, NO_FILE],
+        ),
+        (
+            "no eventfd",
+            Errno::EINVAL,
+            [24, EVENTFD | TRIGGER, MSIX, 0, 1, no_eventfd],
+        ),
     ] {
         let [argsz, flags, index, start, count, fd] = words;
         let result = device.set_irqs([argsz, flags, index, start, count, fd, fd, 0]);
@@ -115,7 +179,10 @@ pub fn places(c: &mut Context) -> Result {
     let read = device.read_file(config + 256 - 24, &mut bytes)?;
     ensure!(read == 24, "{read} bytes at the end of configuration space");
     let written = device.write_file(config + 256 - 24, &bytes)?;
-    ensure!(written == 24, "{written} bytes at the end of configuration space");
+    ensure!(
+        written == 24,
+        "{written} bytes at the end of configuration space"
+    );
     // Registers take words of four and eight bytes.
     for (at, len) in [(0, 2), (1, 4), (6, 1)] {
         let read = device.read_file(at, &mut bytes[..len]);
@@ -145,7 +212,11 @@ pub fn work_for_ever(uuid: &str) -> Result {
     device.write(0, offset::RING_BASE, &IOVA.to_le_bytes())?;
     device.write(0, offset::RING_ORDER, &RING_ORDER.to_le_bytes())?;
     println!("working");
-    device.write(0, offset::RING_TAIL, &((1u32 << RING_ORDER) - 1).to_le_bytes())?;
+    device.write(
+        0,
+        offset::RING_TAIL,
+        &((1u32 << RING_ORDER) - 1).to_le_bytes(),
+    )?;
     let mut record = [0; Completion::BYTES];
     device.read(0, offset::COMPLETION, &mut record)?;
     anyhow::bail!("the work has ended: {:x?}", Completion::from_bytes(&record))
@@ -168,7 +239,11 @@ pub fn endless(c: &mut Context) -> Result {
     let ticks = || -> Result<u64> {
         let stat = sysfs::read(format!("/proc/{}/stat", child.id()))?;
         let (_, behind) = stat.rsplit_once(')').context("stat")?;
-        Ok(behind.split_whitespace().nth(12).context("stime")?.parse()?)
+        Ok(behind
+            .split_whitespace()
+            .nth(12)
+            .context("stime")?
+            .parse()?)
     };
     let before = ticks()?;
     poll::until_true("the process is at work", || Ok(ticks()? >= before + TICKS))?;

@@ -45,7 +45,10 @@ fn plan() -> ExitCode {
                 mediated::crowded,
             )
             .case("both kinds in one container", mediated::beside)
-            .case("a user that is killed in the middle of work", hostile::endless)
+            .case(
+                "a user that is killed in the middle of work",
+                hostile::endless,
+            )
             .case("a fault reaches its user", faults::delivered)
             .case("a fault reaches nobody else", faults::private)
             .case("more faults than the region holds", faults::many)
