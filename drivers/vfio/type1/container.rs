@@ -6,7 +6,7 @@ use crate::state::State;
 use kernel::ioctl::_IO;
 use kernel::prelude::*;
 use kernel::str::CStr;
-use kernel::sync::{new_mutex, Mutex};
+use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel::uaccess::{UserPtr, UserSlice};
 use linux::bindings;
 use linux::ratelimit::RateLimit;
@@ -14,6 +14,9 @@ use linux_vfio_iommu::access::Buffer;
 use linux_vfio_iommu::container::{Container, DomainPtr, GroupKind, Pages};
 use linux_vfio_iommu::device::{Devices, VfioDevice};
 use linux_vfio_iommu::group::Group;
+use linux_vfio_iommu::open::Slot;
+
+static CONTAINERS: Slot<Type1> = Slot::new();
 
 const fn request(number: u32) -> u32 {
     _IO(b';' as u32, bindings::VFIO_BASE.wrapping_add(number))
@@ -90,7 +93,11 @@ pub(crate) fn write_user<const SIZE: usize>(address: usize, bytes: &[u8; SIZE]) 
 impl Container for Type1 {
     const NAME: &'static CStr = c"vfio-iommu-type1";
 
-    fn open(arg: usize) -> Result<Pin<KBox<Self>>> {
+    fn slot() -> &'static Slot<Self> {
+        &CONTAINERS
+    }
+
+    fn open(arg: usize) -> Result<Arc<Self>> {
         let v2 = match u32::try_from(arg) {
             Ok(bindings::VFIO_TYPE1_IOMMU) => false,
             // Nesting containers, which are no more, were of version 2.
@@ -99,7 +106,7 @@ impl Container for Type1 {
             }
             _ => return Err(EINVAL),
         };
-        KBox::pin_init(
+        Arc::pin_init(
             pin_init!(Self {
                 v2,
                 state <- new_mutex!(State::new(), "vfio_iommu_type1 container"),

@@ -6,13 +6,15 @@ use crate::access::{Buffer, BufferLen, BufferStart, ToUser};
 use crate::device::VfioDevice;
 use crate::domain::Domain;
 use crate::group::Group;
+use crate::open::{Handle, Open, Slot};
 use core::ffi::c_void;
 use core::marker::PhantomData;
 use kernel::error::{from_result, to_result};
 use kernel::prelude::*;
 use kernel::str::CStr;
+use kernel::sync::Arc;
 use kernel::types::Opaque;
-use linux::abi::{callback1, callback2, callback3, callback5, callback6, Data, Object};
+use linux::abi::{callback1, callback2, callback3, callback5, callback6, Object};
 use linux::{bindings, iommu};
 
 /// What kind of devices a group has (`enum vfio_group_type`).
@@ -80,12 +82,15 @@ pub trait Container: Send + Sync + Sized + 'static {
     /// The name of the driver.
     const NAME: &'static CStr;
 
+    /// Where the open containers are: a `static` of the driver.
+    fn slot() -> &'static Slot<Self>;
+
     /// Opens a container of the kind `arg` (`VFIO_SET_IOMMU`).
     ///
     /// # Errors
     ///
     /// `EINVAL` for a kind that there is not, `ENOMEM`.
-    fn open(arg: usize) -> Result<Pin<KBox<Self>>>;
+    fn open(arg: usize) -> Result<Arc<Self>>;
 
     /// A request of user space; `None` for one before there is a container.
     ///
@@ -148,7 +153,7 @@ linux::c_objects!(unsafe {
 /// VFIO takes a reference to the module for every container.
 pub struct Registration<T: Container> {
     operations: KBox<Operations>,
-    _container: PhantomData<T>,
+    _open: Open<T>,
 }
 
 impl<T: Container> Registration<T> {
@@ -174,11 +179,12 @@ impl<T: Container> Registration<T> {
             group_iommu_domain: Some(callback2(group_iommu_domain::<T>)),
         };
         let operations = KBox::new(Operations(Opaque::new(operations)), GFP_KERNEL)?;
+        let open = Open::new()?;
         // SAFETY: The operations live until they are unregistered.
         to_result(unsafe { bindings::vfio_register_iommu_driver(operations.as_c()) })?;
         Ok(Self {
             operations,
-            _container: PhantomData,
+            _open: open,
         })
     }
 }
@@ -190,23 +196,27 @@ impl<T: Container> Drop for Registration<T> {
     }
 }
 
-// What VFIO calls: with what `open` returned until it is released, and groups and devices that exist.
+// What VFIO calls: with what `open` returned, and groups and devices that exist. All but requests of user
+// space come before the container is released.
 
 extern "C" fn open<T: Container>(arg: usize) -> *mut c_void {
-    match T::open(arg) {
-        // SAFETY: VFIO does not move it.
-        Ok(container) => KBox::into_raw(unsafe { Pin::into_inner_unchecked(container) }).cast(),
+    match T::open(arg).and_then(|container| T::slot().add(container)) {
+        Ok(handle) => handle.into_raw(),
         Err(e) => e.to_ptr(),
     }
 }
 
-extern "C" fn release<T: Container>(container: *mut c_void) {
-    // SAFETY: What `open` returned, for the last time.
-    drop(unsafe { Pin::new_unchecked(KBox::from_raw(container.cast::<T>())) });
+extern "C" fn release<T: Container>(handle: Handle) {
+    drop(T::slot().remove(&handle));
 }
 
 /// Without a container, VFIO asks what the driver supports.
-extern "C" fn ioctl<T: Container>(container: Option<Data<'_, T>>, cmd: u32, arg: usize) -> isize {
+extern "C" fn ioctl<T: Container>(handle: Handle, cmd: u32, arg: usize) -> isize {
+    let container = T::slot().find(&handle);
+    if container.is_none() && !handle.is_null() {
+        // As VFIO answers for a container without a driver.
+        return EINVAL.to_errno() as isize;
+    }
     match T::ioctl(container.as_deref(), cmd, arg) {
         Ok(value) => value,
         Err(e) => e.to_errno() as isize,
@@ -214,7 +224,7 @@ extern "C" fn ioctl<T: Container>(container: Option<Data<'_, T>>, cmd: u32, arg:
 }
 
 extern "C" fn attach_group<T: Container>(
-    container: Data<'_, T>,
+    handle: Handle,
     group: &iommu::Group,
     kind: bindings::vfio_group_type,
 ) -> i32 {
@@ -223,18 +233,21 @@ extern "C" fn attach_group<T: Container>(
         bindings::vfio_group_type_VFIO_EMULATED_IOMMU => GroupKind::Emulated,
         _ => GroupKind::NoIommu,
     };
-    match container.attach_group(group.into(), kind) {
-        Ok(()) => 0,
-        Err(e) => e.to_errno(),
+    from_result(|| {
+        let container = T::slot().find(&handle).ok_or(EINVAL)?;
+        container.attach_group(group.into(), kind)?;
+        Ok(0)
+    })
+}
+
+extern "C" fn detach_group<T: Container>(handle: Handle, group: &iommu::Group) {
+    if let Some(container) = T::slot().find(&handle) {
+        container.detach_group(group.into());
     }
 }
 
-extern "C" fn detach_group<T: Container>(container: Data<'_, T>, group: &iommu::Group) {
-    container.detach_group(group.into());
-}
-
 extern "C" fn pin_pages<T: Container>(
-    container: Data<'_, T>,
+    handle: Handle,
     group: &iommu::Group,
     iova: u64,
     count: PagesCount,
@@ -242,6 +255,7 @@ extern "C" fn pin_pages<T: Container>(
     pages: PagesStart<'_>,
 ) -> i32 {
     from_result(|| {
+        let container = T::slot().find(&handle).ok_or(EINVAL)?;
         let mut pages = Pages::new(pages, &count)?;
         let len = pages.0.len();
         container.pin_pages(group.into(), iova, len, prot, &mut pages)?;
@@ -249,36 +263,44 @@ extern "C" fn pin_pages<T: Container>(
     })
 }
 
-extern "C" fn unpin_pages<T: Container>(container: Data<'_, T>, iova: u64, count: i32) {
-    container.unpin_pages(iova, count);
+extern "C" fn unpin_pages<T: Container>(handle: Handle, iova: u64, count: i32) {
+    if let Some(container) = T::slot().find(&handle) {
+        container.unpin_pages(iova, count);
+    }
 }
 
-extern "C" fn register_device<T: Container>(container: Data<'_, T>, device: &VfioDevice) {
-    container.register_device(device);
+extern "C" fn register_device<T: Container>(handle: Handle, device: &VfioDevice) {
+    if let Some(container) = T::slot().find(&handle) {
+        container.register_device(device);
+    }
 }
 
-extern "C" fn unregister_device<T: Container>(container: Data<'_, T>, device: &VfioDevice) {
-    container.unregister_device(device);
+extern "C" fn unregister_device<T: Container>(handle: Handle, device: &VfioDevice) {
+    if let Some(container) = T::slot().find(&handle) {
+        container.unregister_device(device);
+    }
 }
 
 extern "C" fn dma_rw<T: Container>(
-    container: Data<'_, T>,
+    handle: Handle,
     iova: u64,
     buffer: BufferStart<'_>,
     len: BufferLen,
     write: ToUser,
 ) -> i32 {
-    match container.dma_rw(iova, Buffer::new(buffer, len, write)) {
-        Ok(()) => 0,
-        Err(e) => e.to_errno(),
-    }
+    from_result(|| {
+        let container = T::slot().find(&handle).ok_or(EINVAL)?;
+        container.dma_rw(iova, Buffer::new(buffer, len, write))?;
+        Ok(0)
+    })
 }
 
 extern "C" fn group_iommu_domain<T: Container>(
-    container: Data<'_, T>,
+    handle: Handle,
     group: &iommu::Group,
 ) -> *mut bindings::iommu_domain {
-    match container.domain_of(group.into()) {
+    let container = T::slot().find(&handle);
+    match container.and_then(|container| container.domain_of(group.into())) {
         Some(domain) => domain.0,
         None => ENODEV.to_ptr(),
     }

@@ -18,6 +18,7 @@ pub mod endpoint;
 pub mod group;
 mod layout;
 pub mod mapping;
+pub mod open;
 pub mod params;
 mod parent;
 mod pin;

@@ -130,9 +130,10 @@ impl Container {
         self.open(mdev.group()?, mdev.uuid())
     }
 
-    /// Has a group leave, whose devices are closed.
+    /// Has a group leave, whose devices are closed. With the last one the container loses its driver.
     pub fn leave(&mut self, number: u32) {
         self.groups.retain(|(known, _)| *known != number);
+        self.has_iommu &= !self.groups.is_empty();
     }
 
     /// Puts a group into this container, and opens its device `name`.

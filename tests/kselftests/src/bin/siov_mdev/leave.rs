@@ -7,15 +7,22 @@ use crate::{alone, work};
 use anyhow::{ensure, Context as _};
 use siov_kselftests::adi::signals;
 use siov_kselftests::child::pinned_pages;
-use siov_kselftests::ktap::Result;
+use siov_kselftests::ktap::{note, Result};
 use siov_kselftests::mdev::{uuid, Parent};
+use siov_kselftests::mmio::Mapping;
 use siov_kselftests::pattern::expect_equal;
 use siov_kselftests::siov_testdev::copy;
+use siov_kselftests::vfio::{Access, Container};
 use siov_kselftests::{poll, sysfs, PAGE};
 use std::io::{BufRead, BufReader};
+use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use vfio_bindings::bindings::vfio::VFIO_PCI_REQ_IRQ_INDEX;
+
+/// Where further memory is mapped.
+const OTHER: u64 = 0x4000_0000;
 
 /// Another process: opens a device, says so, and keeps it busy.
 pub fn work(name: &str) -> Result {
@@ -53,6 +60,48 @@ pub fn killed(c: &mut Context) -> Result {
         expect_equal("the copy", &user.get(1), &data)?;
     }
     poll::until_true("no page stays pinned", || Ok(pinned_pages()? == pinned))
+}
+
+/// Requests to a container whose last group leaves, with which VFIO takes its data away.
+pub fn deprived(c: &mut Context) -> Result {
+    const ROUNDS: usize = 20;
+    let mdev = c.create()?;
+    let mut user = alone(&mdev.0)?;
+    let number = mdev.0.group()?;
+    let container = user.container.as_fd().try_clone_to_owned()?;
+    let same = Container::handed_down(container);
+    let pinned = pinned_pages()?;
+    let memory = Mapping::memory(64 * PAGE)?;
+    let done = AtomicBool::new(false);
+    drop(user.adi);
+    let mapped = thread::scope(|scope| -> Result<usize> {
+        let request = || {
+            let mut mapped = 0;
+            while !done.load(Ordering::Relaxed) {
+                // There may be no driver, or another thread's mapping.
+                let len = memory.len();
+                mapped += usize::from(same.map(OTHER, &memory, 0, len, Access::ReadWrite).is_ok());
+                let _ = same.unmap(OTHER, len);
+            }
+            mapped
+        };
+        let threads: Vec<_> = (0..3).map(|_| scope.spawn(request)).collect();
+        let result = (0..ROUNDS).try_for_each(|_| {
+            user.container.leave(number);
+            user.container.add_mdev(&mdev.0).map(drop)
+        });
+        done.store(true, Ordering::Relaxed);
+        let mapped = threads
+            .into_iter()
+            .map(|thread| thread.join().ok().context("a thread panicked"))
+            .sum::<Result<usize>>()?;
+        result.map(|()| mapped)
+    })?;
+    note(format!("mapped {mapped} times"));
+    user.container.leave(number);
+    let now = pinned_pages()?;
+    ensure!(now <= pinned, "{now} pages are pinned, {pinned} before");
+    Ok(())
 }
 
 pub fn removed(c: &mut Context) -> Result {

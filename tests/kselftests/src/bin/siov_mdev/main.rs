@@ -63,6 +63,10 @@ fn plan() -> ExitCode {
                 "a user that is killed while the device works",
                 leave::killed,
             )
+            .case(
+                "requests while the last group leaves its container",
+                leave::deprived,
+            )
             .case("a device that is removed while it is open", leave::removed)
             .case(
                 "the parent goes while sixteen devices are open",
