@@ -2,6 +2,7 @@
 
 //! The C structures and functions that this crate works with.
 
+use kernel::device::Device;
 use kernel::mm::Mm;
 use linux::bindings;
 use linux::iommu::{AnyDomain, Group};
@@ -20,8 +21,8 @@ linux::c_functions!(unsafe {
     pub(crate) fn capable(capability: i32) -> bool;
 });
 
-// SAFETY: These want a domain, which is there until it is detached, and a group or an address space that
-// exist. That the memory behind a domain is there to be used is the business of `Space`.
+// SAFETY: These want a domain, which is there until it is detached, and a group, a device or an address space
+// that exist. That the memory behind a domain is there to be used is the business of `Space`.
 linux::c_functions!(unsafe {
     pub(crate) fn iommu_map(
         domain: &AnyDomain,
@@ -35,6 +36,7 @@ linux::c_functions!(unsafe {
     pub(crate) fn iommu_get_msi_cookie(domain: &AnyDomain, base: u64) -> i32;
     pub(crate) fn iommu_attach_group(domain: &AnyDomain, group: &Group) -> i32;
     pub(crate) fn iommu_detach_group(domain: &AnyDomain, group: &Group);
+    pub(crate) fn device_iommu_capable(dev: &Device, cap: bindings::iommu_cap) -> bool;
     pub(crate) fn siov_vfio_device_pins(device: &VfioDevice) -> bool;
     pub(crate) fn siov_vfio_untagged_addr(mm: &Mm, address: usize) -> usize;
 });

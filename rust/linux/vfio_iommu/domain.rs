@@ -115,7 +115,8 @@ impl Domain {
 
     /// Has all DMA snoop the caches where the IOMMU can enforce that.
     pub fn enforce_coherency(&mut self) {
-        self.coherent = self.table.enforce_coherency();
+        let can = |member: &Member| member.attachment.endpoint().can_enforce_coherency();
+        self.coherent = self.members.iter().all(can) && self.table.enforce_coherency();
     }
 
     /// Whether all DMA snoops the caches.

@@ -12,6 +12,7 @@ use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
+use linux::bindings;
 
 /// A group whose DMA goes through an IOMMU domain.
 pub struct Endpoint {
@@ -84,6 +85,19 @@ impl Endpoint {
     /// raise interrupts by DMA.
     pub fn has_isolated_interrupts(&self) -> bool {
         self.is_auxiliary() || self.group.has_isolated_interrupts()
+    }
+
+    /// Whether requests can be made to snoop caches, whatever the device asks for.
+    ///
+    /// A domain answers that by the devices that are attached to it as a whole. The C driver for VT-d does not
+    /// look at PASIDs: a domain with nothing else promises what the unit cannot do, and is refused by every
+    /// further unit then. So the parent's unit is asked.
+    pub(crate) fn can_enforce_coherency(&self) -> bool {
+        let capability = bindings::iommu_cap_IOMMU_CAP_ENFORCE_CACHE_COHERENCY;
+        match &self.parent {
+            Some(parent) => c::device_iommu_capable(parent.device(), capability),
+            None => true,
+        }
     }
 
     /// What the device that does the DMA cannot use.
