@@ -2,14 +2,17 @@
 
 //! Vectors behind spinlocks.
 
-use crate::sync::SpinLockIrq;
 use kernel::prelude::*;
+use kernel::sync::lock::{Backend, Lock};
 
 /// Makes room for one more element in a vector that `lock` guards, and that `vec` finds there.
 ///
 /// Memory is allocated and freed outside of the lock. Whoever adds elements is serialised by other
 /// means, so that the room is still there when the element is pushed.
-pub fn reserve<S: Unpin, T>(lock: &SpinLockIrq<S>, vec: impl Fn(&mut S) -> &mut KVec<T>) -> Result {
+pub fn reserve<S: Unpin, T, B: Backend>(
+    lock: &Lock<S, B>,
+    vec: impl Fn(&mut S) -> &mut KVec<T>,
+) -> Result {
     let needed = {
         let mut guard = lock.lock();
         let vec = vec(&mut guard);

@@ -6,13 +6,15 @@
 //! the last group may leave meanwhile, with which the container is released. A driver that gave out an address
 //! would work on freed memory then, or on a container of somebody else. A number is used once, and finds
 //! nothing when its container has gone.
+//!
+//! Lock order: [`Table::opening`], then [`Table::entries`], inside of which no other lock is taken.
 
 use crate::container::Container;
 use core::ffi::c_void;
-use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicPtr, Ordering};
 use kernel::prelude::*;
-use kernel::sync::Arc;
-use kernel::xarray::{AllocKind, XArray};
+use kernel::sync::{new_mutex, new_spinlock, Arc, Mutex, SpinLock};
+use linux::vec;
 
 // SAFETY: Any number will do.
 linux::c_arguments!(unsafe {
@@ -34,12 +36,23 @@ impl Handle {
     }
 }
 
+/// Bits of a number that tell where its container is in the table; those above are never the same again.
+const INDEX_BITS: u32 = 20;
+const INDEX_MASK: usize = (1 << INDEX_BITS) - 1;
+
+struct Entry<T> {
+    number: usize,
+    container: Option<Arc<T>>,
+}
+
 #[pin_data]
 struct Table<T: Container> {
+    /// How many have been opened. There is no time to open so many that a number would look like an error.
     #[pin]
-    containers: XArray<Arc<T>>,
-    /// Counts up from 1. There is no time to open so many that it would look like an error number.
-    next: AtomicUsize,
+    opening: Mutex<usize>,
+    /// A request costs one look into this.
+    #[pin]
+    entries: SpinLock<KVec<Entry<T>>>,
 }
 
 /// Where the functions that VFIO calls, which get a number and nothing else, find the open containers.
@@ -61,27 +74,51 @@ impl<T: Container> Slot<T> {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// `ENOMEM`, `ENFILE` for more than a million.
     pub(crate) fn add(&self, container: Arc<T>) -> Result<Handle> {
         let table = self.table().ok_or(ENODEV)?;
-        let number = table.next.fetch_add(1, Ordering::Relaxed);
-        table
-            .containers
-            .lock()
-            .store(number, container, GFP_KERNEL)?;
+        let mut opened = table.opening.lock();
+        vec::reserve(&table.entries, |entries| entries)?;
+        let mut entries = table.entries.lock();
+        let free = entries.iter().position(|entry| entry.container.is_none());
+        let index = free.unwrap_or(entries.len());
+        if index > INDEX_MASK {
+            return Err(ENFILE);
+        }
+        *opened = opened.wrapping_add(1);
+        let number = *opened << INDEX_BITS | index;
+        let entry = Entry {
+            number,
+            container: Some(container),
+        };
+        match entries.get_mut(index) {
+            Some(free) => *free = entry,
+            None => entries.push_within_capacity(entry).map_err(|_| ENOMEM)?,
+        }
         Ok(Handle(core::ptr::without_provenance_mut(number)))
     }
 
     /// The container, unless it has been released.
+    #[inline]
     pub(crate) fn find(&self, handle: &Handle) -> Option<Arc<T>> {
-        let table = self.table()?;
-        let containers = table.containers.lock();
-        containers.get(handle.number()).map(Arc::from)
+        let number = handle.number();
+        let entries = self.table()?.entries.lock();
+        let entry = entries.get(number & INDEX_MASK)?;
+        if entry.number != number {
+            return None;
+        }
+        entry.container.clone()
     }
 
     /// Forgets a container. It goes with the last request that is being worked on.
     pub(crate) fn remove(&self, handle: &Handle) -> Option<Arc<T>> {
-        self.table()?.containers.lock().remove(handle.number())
+        let number = handle.number();
+        let mut entries = self.table()?.entries.lock();
+        let entry = entries.get_mut(number & INDEX_MASK)?;
+        if entry.number != number {
+            return None;
+        }
+        entry.container.take()
     }
 }
 
@@ -101,8 +138,8 @@ impl<T: Container> Open<T> {
     pub(crate) fn new() -> Result<Self> {
         let table = KBox::pin_init(
             pin_init!(Table {
-                containers <- XArray::new(AllocKind::Alloc1),
-                next: AtomicUsize::new(1),
+                opening <- new_mutex!(0, "vfio_iommu_type1 opening"),
+                entries <- new_spinlock!(KVec::new(), "vfio_iommu_type1 containers"),
             }),
             GFP_KERNEL,
         )?;
