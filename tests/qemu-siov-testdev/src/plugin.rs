@@ -6,10 +6,10 @@
 //! time to add one. A preloaded library starts before QEMU does, and has itself called when the types
 //! are registered.
 
-use std::ffi::{c_char, c_int, c_void, CStr};
+use std::ffi::{c_char, c_int, CStr};
 use std::sync::Once;
 
-use qemu_device::{preload, Qemu};
+use qemu_device::{preload, Qemu, Setup};
 
 use crate::device::SiovTestdev;
 
@@ -18,27 +18,31 @@ use crate::device::SiovTestdev;
 #[no_mangle]
 pub static qemu_plugin_version: c_int = 7;
 
-/// QEMU's plugin entry (include/plugins/qemu-plugin.h). A result that is not 0 ends QEMU with an error.
-///
-/// # Safety
-///
-/// Called by QEMU, with `argc` strings at `argv`.
+/// `qemu_info_t` (include/plugins/qemu-plugin.h). Only QEMU has one.
+#[repr(C)]
+struct Info([u8; 0]);
+
+/// QEMU's plugin entry (include/plugins/qemu-plugin.h), called with `argc` strings at `argv`. A result that
+/// is not 0 ends QEMU with an error.
 #[no_mangle]
-pub unsafe extern "C" fn qemu_plugin_install(
+extern "C" fn qemu_plugin_install(
     _id: u64,
-    _info: *const c_void,
+    _info: &Info,
     argc: c_int,
     argv: *const *const c_char,
 ) -> c_int {
-    if argc > 0 {
-        // SAFETY: as QEMU promises.
-        let argument = unsafe { CStr::from_ptr(*argv) };
+    // SAFETY: as QEMU promises. Plugins are loaded by the thread that sets QEMU up, between options and
+    // devices.
+    let (argument, setup) = unsafe {
+        let argument = (argc > 0).then(|| CStr::from_ptr(*argv));
+        (argument, Setup::new())
+    };
+    if let Some(argument) = argument {
         let argument = argument.to_string_lossy();
         complain(&format!("unknown plugin argument '{argument}'"));
         return -1;
     }
-    // SAFETY: plugins are loaded by the thread that sets QEMU up, between options and devices.
-    if unsafe { register() } {
+    if register(&setup) {
         0
     } else {
         -1
@@ -46,13 +50,8 @@ pub unsafe extern "C" fn qemu_plugin_install(
 }
 
 /// Adds the device's type. False, and a line on standard error, if this QEMU is not understood.
-///
-/// # Safety
-///
-/// As for [`Qemu::find`] and [`qemu_device::register`].
-unsafe fn register() -> bool {
-    // SAFETY: as the caller promises.
-    let qemu = match unsafe { Qemu::find() } {
+fn register(setup: &Setup) -> bool {
+    let qemu = match Qemu::find(setup) {
         Ok(qemu) => qemu,
         Err(refusal) => {
             complain(&refusal.to_string());
@@ -67,8 +66,7 @@ unsafe fn register() -> bool {
         ));
     }
     static ONCE: Once = Once::new();
-    // SAFETY: as the caller promises.
-    ONCE.call_once(|| unsafe { qemu_device::register::<SiovTestdev>(qemu) });
+    ONCE.call_once(|| qemu_device::register::<SiovTestdev>(qemu, setup));
     true
 }
 
@@ -80,9 +78,8 @@ fn complain(text: &str) {
 /// Runs when the library is loaded.
 extern "C" fn constructor() {
     // Without the type, -device says that there is no such device.
-    let callback = || {
-        // SAFETY: called by the thread that sets QEMU up.
-        unsafe { register() };
+    let callback = |setup: &Setup| {
+        register(setup);
     };
     if preload::is_preloaded() {
         // SAFETY: this is a constructor.

@@ -3,12 +3,15 @@
 //! Requests of a device: with its requester id, with or without a PASID.
 
 use std::cell::{Cell, OnceCell};
+use std::rc::Rc;
 
 use siov_types::{Iova, Pasid, PhysAddr};
 
-use crate::ffi::{AddressSpace, Object, ATTRS_UNSPECIFIED, NO_PASID};
-use crate::layout::{Refusal, TranslationHeader, TranslationSpace};
+use crate::ffi::{AddressSpace, PciDevice, ATTRS_UNSPECIFIED, NO_PASID};
+use crate::layout::{Refusal, TranslationSpace};
+use crate::object_ref::ObjectRef;
 use crate::qemu::Qemu;
+use crate::unit::Unit;
 
 /// Why a request failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,9 +29,9 @@ pub enum DmaError {
 /// The address spaces of one function.
 pub(crate) struct Spaces {
     qemu: &'static Qemu,
-    object: *mut Object,
+    device: Rc<ObjectRef<PciDevice>>,
     /// The emulated VT-d unit and where its structures keep an address space.
-    unit: OnceCell<Option<(*mut Object, TranslationSpace)>>,
+    unit: OnceCell<Option<(Unit, TranslationSpace)>>,
     refused: Cell<bool>,
 }
 
@@ -41,10 +44,10 @@ enum Direction<'a> {
 }
 
 impl Spaces {
-    pub(crate) fn new(qemu: &'static Qemu, object: *mut Object) -> Self {
+    pub(crate) fn new(qemu: &'static Qemu, device: Rc<ObjectRef<PciDevice>>) -> Self {
         Self {
             qemu,
-            object,
+            device,
             unit: OnceCell::new(),
             refused: Cell::new(false),
         }
@@ -82,7 +85,7 @@ impl Spaces {
 
     fn access(
         &self,
-        space: *mut AddressSpace,
+        space: &AddressSpace,
         address: u64,
         direction: Direction<'_>,
     ) -> Result<(), DmaError> {
@@ -90,7 +93,7 @@ impl Spaces {
             Direction::Read(into) => (into.as_mut_ptr(), into.len(), false),
             Direction::Write(data) => (data.as_ptr().cast_mut(), data.len(), true),
         };
-        // SAFETY: the space is QEMU's, and QEMU only reads the buffer of a write.
+        // SAFETY: the buffer is as long as that, and QEMU only reads that of a write.
         let result = unsafe {
             (self.qemu.symbols.address_space_rw)(
                 space,
@@ -113,10 +116,11 @@ impl Spaces {
         pasid: Option<Pasid>,
         address: Iova,
         length: usize,
-    ) -> Result<*mut AddressSpace, DmaError> {
+    ) -> Result<&AddressSpace, DmaError> {
         let Some(pasid) = pasid else {
-            // SAFETY: the object is a PCI device.
-            return Ok(unsafe { (self.qemu.symbols.pci_device_iommu_address_space)(self.object) });
+            return Ok((self.qemu.symbols.pci_device_iommu_address_space)(
+                &self.device,
+            ));
         };
         if touches_interrupt_range(address, length) {
             // A request with a PASID is never an interrupt. QEMU's VT-d unit does not expect one here:
@@ -128,11 +132,13 @@ impl Spaces {
 
     /// The address space of requests with a PASID. QEMU makes one for each PASID that is used and
     /// keeps it.
-    fn tagged_space(&self, pasid: Pasid) -> Option<*mut AddressSpace> {
-        let (unit, layout) = (*self.unit.get_or_init(|| self.find_unit()))?;
-        let (outer, asked, found) = self.find_in(unit, pasid.raw())?;
-        match layout.inside(asked, found, outer) {
-            Ok(space) => Some(space as *mut AddressSpace),
+    fn tagged_space(&self, pasid: Pasid) -> Option<&AddressSpace> {
+        let (unit, layout) = self.unit.get_or_init(|| self.find_unit()).as_ref()?;
+        let (found, asked) = unit.translation(&self.device, pasid.raw())?;
+        let outer = std::ptr::from_ref(found);
+        match layout.inside(asked, *found, outer as usize) {
+            // SAFETY: the layout has found an address space there, and the structure is never freed.
+            Ok(space) => Some(unsafe { &*(space as *const AddressSpace) }),
             Err(refusal) => {
                 self.refuse(&refusal);
                 None
@@ -140,56 +146,17 @@ impl Spaces {
         }
     }
 
-    fn find_unit(&self) -> Option<(*mut Object, TranslationSpace)> {
-        let symbols = &self.qemu.symbols;
-        // SAFETY: the strings are static; a machine has one such unit at most.
-        let unit = unsafe {
-            let any = std::ptr::null_mut();
-            (symbols.object_resolve_path_type)(c"".as_ptr(), c"intel-iommu".as_ptr(), any)
-        };
-        if unit.is_null() {
-            return None;
-        }
-        let (outer, asked, found) = self.find_in(unit, NO_PASID)?;
-        // SAFETY: the object is a PCI device.
-        let inner = unsafe { (symbols.pci_device_iommu_address_space)(self.object) };
-        match TranslationSpace::derive(asked, found, outer, inner as usize) {
+    fn find_unit(&self) -> Option<(Unit, TranslationSpace)> {
+        let unit = Unit::find(self.qemu, &self.device)?;
+        let (found, asked) = unit.translation(&self.device, NO_PASID)?;
+        let inner = (self.qemu.symbols.pci_device_iommu_address_space)(&self.device);
+        let (outer, inner) = (std::ptr::from_ref(found), std::ptr::from_ref(inner));
+        match TranslationSpace::derive(asked, *found, outer as usize, inner as usize) {
             Ok(layout) => Some((unit, layout)),
             Err(refusal) => {
                 self.refuse(&refusal);
                 None
             }
-        }
-    }
-
-    /// Address of the unit's structure for this function and PASID, the header that it should have, and
-    /// the one that it has.
-    fn find_in(
-        &self,
-        unit: *mut Object,
-        pasid: u32,
-    ) -> Option<(usize, TranslationHeader, TranslationHeader)> {
-        let symbols = &self.qemu.symbols;
-        let find = symbols.vtd_find_add_as?;
-        // SAFETY: object and unit are what the functions take. The structure is never freed, and long
-        // enough for the header, because an address space follows.
-        unsafe {
-            let bus = (symbols.qdev_get_parent_bus)(self.object);
-            let devfn = (symbols.pci_requester_id)(self.object) as u8;
-            let outer = find(unit, bus, devfn.into(), pasid);
-            if outer.is_null() {
-                return None;
-            }
-            let asked = TranslationHeader {
-                bus: bus as usize,
-                devfn,
-                pasid,
-            };
-            Some((
-                outer as usize,
-                asked,
-                outer.cast::<TranslationHeader>().read(),
-            ))
         }
     }
 

@@ -35,11 +35,7 @@ fn c_string(text: &str) -> CString {
 
 impl Symbols {
     /// `error_setg()`.
-    ///
-    /// # Safety
-    ///
-    /// `errp` is what QEMU passed to a callback that may fail, or points to a null pointer.
-    pub(crate) unsafe fn set_error(&self, errp: Errp, error: &Error) {
+    pub(crate) fn set_error(&self, errp: Errp<'_>, error: &Error) {
         let file = concat!(file!(), "\0");
         let text = c_string(&error.0);
         // SAFETY: the strings live during the call, which copies them; %s takes one.
@@ -55,18 +51,16 @@ impl Symbols {
         }
     }
 
-    /// `error_report()`: a line on QEMU's standard error or monitor.
-    pub(crate) fn report(&self, text: &str) {
+    /// Prints a line on QEMU's standard error or monitor: `error_report()`, or `warn_report()`.
+    pub(crate) fn print(&self, is_error: bool, text: &str) {
         let text = c_string(text);
         // SAFETY: %s takes one string, which lives during the call.
-        unsafe { (self.error_report)(c"%s".as_ptr(), text.as_ptr()) };
-    }
-
-    /// `warn_report()`.
-    pub(crate) fn warn(&self, text: &str) {
-        let text = c_string(text);
-        // SAFETY: %s takes one string, which lives during the call.
-        unsafe { (self.warn_report)(c"%s".as_ptr(), text.as_ptr()) };
+        unsafe {
+            match is_error {
+                true => (self.error_report)(c"%s".as_ptr(), text.as_ptr()),
+                false => (self.warn_report)(c"%s".as_ptr(), text.as_ptr()),
+            }
+        }
     }
 }
 

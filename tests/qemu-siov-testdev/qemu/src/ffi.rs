@@ -2,9 +2,17 @@
 
 //! QEMU's structures that are compiled in, each checked at run time by [`layout`](crate::layout), and
 //! opaque types for those that are only pointed to.
+//!
+//! Safe code cannot make the opaque ones, nor send them to another thread: it gets references from QEMU,
+//! which passes them with the big lock held and for the time of a call. So a reference says that there is
+//! such a structure, and that this thread holds the lock. QEMU writes to all of them: without a cell in
+//! them the compiler would take a reference for the promise that nobody does.
 
-use std::cell::UnsafeCell;
-use std::ffi::{c_char, c_int, c_void};
+use std::cell::{Cell, UnsafeCell};
+use std::ffi::{c_char, c_int, c_void, CStr};
+use std::marker::{PhantomData, PhantomPinned};
+use std::ptr::NonNull;
+use std::sync::atomic::AtomicU8;
 
 use static_assertions::const_assert_eq;
 
@@ -13,7 +21,10 @@ macro_rules! opaque {
         $(
             $(#[$doc])*
             #[repr(C)]
-            pub(crate) struct $name([u8; 0]);
+            pub(crate) struct $name {
+                opaque: UnsafeCell<[u8; 0]>,
+                kept_from_threads: PhantomData<(*mut u8, PhantomPinned)>,
+            }
         )*
     };
 }
@@ -26,7 +37,6 @@ opaque! {
     ObjectProperty;
     PciBus;
     MemoryRegion;
-    AddressSpace;
     /// A bottom half.
     Bh;
     AioContext;
@@ -34,39 +44,108 @@ opaque! {
     Visitor;
     /// QEMU's `Error`.
     QemuError;
-    /// An IOMMU notifier.
-    IotlbNotifier;
 }
 
-/// `Error **`.
-pub(crate) type Errp = *mut *mut QemuError;
+impl Object {
+    pub(crate) fn address(&self) -> usize {
+        std::ptr::from_ref(self) as usize
+    }
+}
 
-/// `TypeInfo` (include/qom/object.h).
+/// An address space. No function that is safe to call takes one, so threads may share it.
 #[repr(C)]
-pub(crate) struct TypeInfo {
-    pub(crate) name: *const c_char,
-    pub(crate) parent: *const c_char,
+pub(crate) struct AddressSpace([AtomicU8; 0]);
+
+/// Kinds of objects and classes: what else is promised where a reference exists.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident: $base:ident;)*) => {
+        $(
+            $(#[$doc])*
+            #[repr(transparent)]
+            pub(crate) struct $name($base);
+
+            impl AsRef<$base> for $name {
+                fn as_ref(&self) -> &$base {
+                    &self.0
+                }
+            }
+        )*
+    };
+}
+
+kinds! {
+    /// A PCI device that is on its bus and has a configuration space: from realize on, until exit is
+    /// over.
+    PciDevice: Object;
+    /// The emulated VT-d unit.
+    VtdUnit: Object;
+    /// The class of PCI devices of ours, while it is made.
+    PciDeviceClass: ObjectClass;
+}
+
+/// A C string.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+pub(crate) struct Text<'a>(NonNull<c_char>, PhantomData<&'a CStr>);
+
+impl<'a> Text<'a> {
+    pub(crate) fn get(self) -> &'a CStr {
+        // SAFETY: made of one, or passed by QEMU where it has one.
+        unsafe { CStr::from_ptr(self.0.as_ptr()) }
+    }
+}
+
+impl<'a> From<&'a CStr> for Text<'a> {
+    fn from(text: &'a CStr) -> Self {
+        Self(NonNull::from(text.to_bytes_with_nul()).cast(), PhantomData)
+    }
+}
+
+/// `Error **`: a place for one error.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+pub(crate) struct Errp<'a>(*mut *mut QemuError, PhantomData<&'a Cell<*mut QemuError>>);
+
+impl<'a> Errp<'a> {
+    /// For whom no error is of interest.
+    pub(crate) const NONE: Self = Self(std::ptr::null_mut(), PhantomData);
+
+    /// A place of ours. If it is not null already, QEMU fails an assertion.
+    pub(crate) fn new(place: &'a Cell<*mut QemuError>) -> Self {
+        Self(place.as_ptr(), PhantomData)
+    }
+}
+
+/// Called with an object.
+pub(crate) type ObjectFunction = extern "C" fn(&Object);
+
+/// `TypeInfo` (include/qom/object.h) of a type whose class is a `C`.
+#[repr(C)]
+pub(crate) struct TypeInfo<'a, C> {
+    pub(crate) name: Text<'a>,
+    pub(crate) parent: Text<'a>,
     pub(crate) instance_size: usize,
     pub(crate) instance_align: usize,
-    pub(crate) instance_init: Option<unsafe extern "C" fn(*mut Object)>,
-    pub(crate) instance_post_init: Option<unsafe extern "C" fn(*mut Object)>,
-    pub(crate) instance_finalize: Option<unsafe extern "C" fn(*mut Object)>,
+    pub(crate) instance_init: Option<ObjectFunction>,
+    pub(crate) instance_post_init: Option<ObjectFunction>,
+    pub(crate) instance_finalize: Option<ObjectFunction>,
     pub(crate) is_abstract: bool,
     pub(crate) class_size: usize,
-    pub(crate) class_init: Option<unsafe extern "C" fn(*mut ObjectClass, *const c_void)>,
-    pub(crate) class_base_init: Option<unsafe extern "C" fn(*mut ObjectClass, *const c_void)>,
+    pub(crate) class_init: Option<extern "C" fn(&C, *const c_void)>,
+    pub(crate) class_base_init: Option<extern "C" fn(&C, *const c_void)>,
     pub(crate) class_data: *const c_void,
-    pub(crate) interfaces: *const InterfaceInfo,
+    /// Up to a `None`.
+    pub(crate) interfaces: *const Option<Text<'a>>,
 }
 
-const_assert_eq!(size_of::<TypeInfo>(), 13 * 8);
+const_assert_eq!(size_of::<TypeInfo<'_, ObjectClass>>(), 13 * 8);
 
-impl TypeInfo {
+impl<'a, C> TypeInfo<'a, C> {
     /// A type with nothing but a name and a parent.
-    pub(crate) const fn new(name: *const c_char, parent: *const c_char) -> Self {
+    pub(crate) fn new(name: &'a CStr, parent: &'a CStr) -> Self {
         Self {
-            name,
-            parent,
+            name: name.into(),
+            parent: parent.into(),
             instance_size: 0,
             instance_align: 0,
             instance_init: None,
@@ -82,16 +161,11 @@ impl TypeInfo {
     }
 }
 
-/// `InterfaceInfo` (include/qom/object.h).
-#[repr(transparent)]
-pub(crate) struct InterfaceInfo(pub(crate) *const c_char);
-
-/// `MemoryRegionOps` (include/system/memory.h).
+/// `MemoryRegionOps` (include/system/memory.h) of regions whose opaque pointer is that of a `T`.
 #[repr(C)]
-#[derive(Clone, Copy)]
-pub(crate) struct RegionOps {
-    pub(crate) read: Option<unsafe extern "C" fn(*mut c_void, u64, u32) -> u64>,
-    pub(crate) write: Option<unsafe extern "C" fn(*mut c_void, u64, u64, u32)>,
+pub(crate) struct RegionOps<T> {
+    pub(crate) read: Option<extern "C" fn(&T, u64, u32) -> u64>,
+    pub(crate) write: Option<extern "C" fn(&T, u64, u64, u32)>,
     pub(crate) read_with_attrs: usize,
     pub(crate) write_with_attrs: usize,
     pub(crate) endianness: u32,
@@ -99,32 +173,29 @@ pub(crate) struct RegionOps {
     pub(crate) implemented: Implemented,
 }
 
-const_assert_eq!(size_of::<RegionOps>(), 0x50);
+const_assert_eq!(size_of::<RegionOps<()>>(), 0x50);
 
 /// `MemoryRegionOps.valid`.
 #[repr(C)]
-#[derive(Clone, Copy)]
 pub(crate) struct Valid {
     pub(crate) min_access_size: u32,
     pub(crate) max_access_size: u32,
-    pub(crate) unaligned: bool,
+    pub(crate) unaligned: u8,
     pub(crate) accepts: usize,
 }
 
 /// `MemoryRegionOps.impl`.
 #[repr(C)]
-#[derive(Clone, Copy)]
 pub(crate) struct Implemented {
     pub(crate) min_access_size: u32,
     pub(crate) max_access_size: u32,
-    pub(crate) unaligned: bool,
+    pub(crate) unaligned: u8,
 }
 
 /// `IOMMUTLBEntry` (include/system/memory.h).
 #[repr(C)]
-#[derive(Clone, Copy)]
 pub(crate) struct TlbEntry {
-    pub(crate) target: *mut AddressSpace,
+    pub(crate) target: *const AddressSpace,
     pub(crate) iova: u64,
     pub(crate) translated: u64,
     pub(crate) mask: u64,
@@ -136,7 +207,7 @@ const_assert_eq!(size_of::<TlbEntry>(), 40);
 
 impl TlbEntry {
     pub(crate) const NONE: Self = Self {
-        target: std::ptr::null_mut(),
+        target: std::ptr::null(),
         iova: 0,
         translated: 0,
         mask: 0,
@@ -157,8 +228,12 @@ pub(crate) const ATTRS_UNSPECIFIED: u64 = 1 << 32;
 /// `PCI_NO_PASID` (include/hw/pci/pci.h).
 pub(crate) const NO_PASID: u32 = u32::MAX;
 
-/// `QEMU_CLOCK_VIRTUAL` (include/qemu/timer.h): guest time.
-pub(crate) const CLOCK_VIRTUAL: c_int = 1;
+/// `QEMUClockType` (include/qemu/timer.h).
+#[repr(C)]
+pub(crate) enum Clock {
+    /// Guest time.
+    Virtual = 1,
+}
 
 /// `SCALE_NS` (include/qemu/timer.h).
 pub(crate) const SCALE_NS: c_int = 1;
@@ -170,7 +245,7 @@ pub(crate) const BAR_64: u8 = 4;
 /// does not change. The upper half stays as it is unless the bound was wrong, which
 /// [`is_intact`](Self::is_intact) tells.
 #[repr(C, align(16))]
-pub(crate) struct Storage(UnsafeCell<[u8; Storage::BYTES]>);
+pub(crate) struct Storage([Cell<u8>; Storage::BYTES]);
 
 impl Storage {
     const BYTES: usize = 4096;
@@ -182,34 +257,29 @@ impl Storage {
 
     /// Zeroes, as QEMU's allocator gives them.
     pub(crate) fn new() -> Self {
-        let mut bytes = [0; Self::BYTES];
-        bytes[Self::USABLE..].fill(Self::CANARY);
-        Self(UnsafeCell::new(bytes))
+        let storage = Self([const { Cell::new(0) }; Self::BYTES]);
+        storage.0[Self::USABLE..]
+            .iter()
+            .for_each(|byte| byte.set(Self::CANARY));
+        storage
     }
 
     /// For QEMU, which keeps the structure there.
     pub(crate) fn as_ptr<T>(&self) -> *mut T {
-        self.0.get().cast()
+        self.0.as_ptr().cast_mut().cast()
     }
 
     pub(crate) fn is_intact(&self) -> bool {
-        let bytes = self.bytes();
-        bytes[Self::USABLE..]
+        self.0[Self::USABLE..]
             .iter()
-            .all(|&byte| byte == Self::CANARY)
+            .all(|byte| byte.get() == Self::CANARY)
     }
 
     /// Whether the structure holds this pointer.
     pub(crate) fn holds(&self, pointer: usize) -> bool {
         let pointer = pointer.to_ne_bytes();
-        let bytes = self.bytes();
-        bytes[..Self::USABLE]
+        self.0[..Self::USABLE]
             .chunks_exact(size_of::<usize>())
-            .any(|word| word == pointer)
-    }
-
-    fn bytes(&self) -> [u8; Self::BYTES] {
-        // SAFETY: the cell is ours, and the big lock keeps QEMU from writing at the same time.
-        unsafe { self.0.get().read() }
+            .any(|word| word.iter().map(Cell::get).eq(pointer))
     }
 }

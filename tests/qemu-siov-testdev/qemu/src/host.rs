@@ -3,13 +3,14 @@
 //! How a device reaches the machine around it.
 
 use std::cell::{Cell, RefCell};
-use std::ffi::c_void;
+use std::rc::Rc;
 
 use siov_types::{Iova, Pasid, PhysAddr};
 
 use crate::ats::{Ats, Invalidation, Translation};
 use crate::dma::{DmaError, Spaces};
-use crate::ffi::Object;
+use crate::ffi::{ObjectFunction, PciDevice};
+use crate::object_ref::ObjectRef;
 use crate::qemu::Qemu;
 use crate::waker::{now, Waker};
 
@@ -30,7 +31,7 @@ pub struct Enabled {
 /// raised or called any more.
 pub struct Host {
     qemu: &'static Qemu,
-    object: *mut Object,
+    device: Rc<ObjectRef<PciDevice>>,
     spaces: Spaces,
     gone: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -38,35 +39,33 @@ pub struct Host {
 }
 
 /// Offset of the command register in configuration space.
-const COMMAND: u32 = 4;
+const COMMAND: u16 = 4;
 /// Bus master enable.
 const COMMAND_MASTER: u32 = 1 << 2;
 
 impl Host {
-    /// `run` is called with `opaque` when it is time. `pasid_control` is the offset of that register in
+    /// `run` is called with the device when it is time. `pasid_control` is the offset of that register in
     /// configuration space.
-    ///
-    /// # Safety
-    ///
-    /// `object` is a PCI device that is being realized and outlives the result; the call of `run` is
-    /// sound until [`stop`](Self::stop).
-    pub(crate) unsafe fn new(
+    pub(crate) fn new(
         qemu: &'static Qemu,
-        object: *mut Object,
-        pasid_control: Option<u32>,
-        run: unsafe extern "C" fn(*mut c_void),
-        opaque: *mut c_void,
+        device: ObjectRef<PciDevice>,
+        pasid_control: Option<u16>,
+        run: ObjectFunction,
     ) -> Self {
-        // SAFETY: as the caller promises; stop() drops the waker.
-        let waker = unsafe { Waker::new(qemu, run, opaque) };
+        let device = Rc::new(device);
         Self {
             qemu,
-            object,
-            spaces: Spaces::new(qemu, object),
+            spaces: Spaces::new(qemu, device.clone()),
             gone: Cell::new(false),
-            waker: RefCell::new(Some(waker)),
-            ats: RefCell::new(Some(Ats::new(qemu, object, pasid_control))),
+            waker: RefCell::new(Some(Waker::new(qemu, device.clone(), run))),
+            ats: RefCell::new(Some(Ats::new(qemu, device.clone(), pasid_control))),
+            device,
         }
+    }
+
+    /// The device; `None` after it is unplugged.
+    pub(crate) fn device(&self) -> Option<&PciDevice> {
+        (!self.gone.get()).then_some(&self.device)
     }
 
     /// Ends all that the device has going.
@@ -142,9 +141,8 @@ impl Host {
 
     /// Raises an MSI-X vector of those that the function has.
     pub fn interrupt(&self, vector: u32) {
-        if !self.gone.get() {
-            // SAFETY: the object is a PCI device. QEMU ignores vectors that are not in use.
-            unsafe { (self.qemu.symbols.msix_notify)(self.object, vector) };
+        if let Some(device) = self.device() {
+            (self.qemu.symbols.msix_notify)(device, vector);
         }
     }
 
@@ -163,16 +161,14 @@ impl Host {
 
     /// What is enabled in configuration space.
     pub fn enabled(&self) -> Enabled {
-        if self.gone.get() {
+        let Some(device) = self.device() else {
             return Enabled::default();
-        }
-        let symbols = &self.qemu.symbols;
-        let ask = |function: Option<unsafe extern "C" fn(*mut Object) -> bool>| {
-            // SAFETY: the object is a PCI device.
-            function.is_some_and(|function| unsafe { function(self.object) })
         };
-        // SAFETY: as above.
-        let command = unsafe { (symbols.pci_default_read_config)(self.object, COMMAND, 2) };
+        let symbols = &self.qemu.symbols;
+        let ask = |function: Option<extern "C" fn(&PciDevice) -> bool>| {
+            function.is_some_and(|function| function(device))
+        };
+        let command = symbols.read_config(device, COMMAND);
         Enabled {
             bus_master: command & COMMAND_MASTER != 0,
             pasid: ask(symbols.pcie_pasid_enabled),

@@ -5,60 +5,73 @@
 //! The object itself has no room for us, because the size of what it inherits is not known; the
 //! instance is found by the object's address.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::ffi::{c_int, c_void};
+use std::ffi::c_int;
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::rc::Rc;
-use std::sync::{Mutex, PoisonError};
+use std::rc::{Rc, Weak};
 
 use crate::device::{Device, Function};
 use crate::error::Error;
-use crate::ffi::{Errp, Object, QemuError};
+use crate::ffi::{Errp, Object, PciDevice};
 use crate::host::Host;
+use crate::migration::Blocker;
+use crate::object_ref::ObjectRef;
 use crate::qemu::Qemu;
 use crate::region::Region;
 
-/// Addresses of instances by those of their objects.
-static INSTANCES: Mutex<BTreeMap<usize, usize>> = Mutex::new(BTreeMap::new());
+/// Instances by the addresses of their objects.
+struct Instances(RefCell<BTreeMap<usize, Rc<dyn Any>>>);
 
-fn instances<R>(f: impl FnOnce(&mut BTreeMap<usize, usize>) -> R) -> R {
-    f(&mut INSTANCES.lock().unwrap_or_else(PoisonError::into_inner))
+// SAFETY: used by whoever has an object, and therefore the big lock, and so is what is in it: with() passes
+// it on for the time of a call, and regions, which have it too, are called by QEMU.
+unsafe impl Sync for Instances {}
+
+static INSTANCES: Instances = Instances(RefCell::new(BTreeMap::new()));
+
+impl Instances {
+    fn of(&self, object: &Object) -> Option<Rc<dyn Any>> {
+        self.0.borrow().get(&object.address()).cloned()
+    }
+
+    fn replace(&self, object: &Object, instance: Option<Rc<dyn Any>>) -> Option<Rc<dyn Any>> {
+        let mut all = self.0.borrow_mut();
+        match instance {
+            Some(instance) => all.insert(object.address(), instance),
+            None => all.remove(&object.address()),
+        }
+    }
 }
 
 /// Offsets in configuration space of control registers, which a reset clears.
 #[derive(Clone, Copy, Default)]
 struct Controls {
-    pasid: Option<u32>,
-    ats: Option<u32>,
-    pri: Option<u32>,
+    pasid: Option<u16>,
+    ats: Option<u16>,
+    pri: Option<u16>,
 }
 
 /// What stands behind an object.
 pub(crate) struct Instance<D: Device> {
     qemu: &'static Qemu,
-    object: *mut Object,
+    this: Weak<Self>,
     config: RefCell<D::Config>,
     host: RefCell<Option<Rc<Host>>>,
     device: RefCell<Option<D>>,
     /// A reset came while the device was busy.
     reset_is_due: Cell<bool>,
     controls: Cell<Controls>,
-    blocker: Cell<*mut QemuError>,
+    blocker: Blocker,
     /// Until the object ends, because accesses may be under way when it is unplugged.
-    regions: RefCell<Vec<Box<Region<D>>>>,
+    regions: RefCell<Vec<Rc<Region<D>>>>,
 }
 
 impl<D: Device> Instance<D> {
-    /// The instance of an object.
-    ///
-    /// # Safety
-    ///
-    /// `object` is of `D`'s type and lives as long as the result is used.
-    pub(crate) unsafe fn of<'a>(object: *mut Object) -> Option<&'a Self> {
-        let address = instances(|all| all.get(&(object as usize)).copied())?;
-        // SAFETY: init() put it there, and finalize() takes it out.
-        Some(unsafe { &*(address as *const Self) })
+    /// Calls `f` with the instance of an object. `None` if it has none, or is of another type.
+    pub(crate) fn with<R>(object: &Object, f: impl FnOnce(&Self) -> R) -> Option<R> {
+        let instance = INSTANCES.of(object)?.downcast::<Self>().ok()?;
+        Some(f(&instance))
     }
 
     pub(crate) fn qemu(&self) -> &'static Qemu {
@@ -100,33 +113,35 @@ impl<D: Device> Instance<D> {
         result.ok()
     }
 
-    fn realize(&self) -> Result<(), RealizeError> {
+    /// `None`: an error is at `errp` already.
+    fn realize(&self, device: &PciDevice, errp: Errp<'_>) -> Result<(), Option<Error>> {
         let made = catch_unwind(AssertUnwindSafe(|| D::new(&self.config.borrow())));
-        let (device, function) = made.map_err(|_| Error::new("the device could not be made"))??;
-        self.check_bus()?;
-        self.add_capabilities(&function)?;
-        self.block_migration()?;
-        self.add_bars(&function)
-            .inspect_err(|_| self.allow_migration())?;
-        let opaque = std::ptr::from_ref(self).cast_mut().cast();
-        // SAFETY: the instance lives as long as its object, and unrealize() stops the host before.
-        let host = unsafe {
-            let pasid_control = self.controls.get().pasid;
-            Host::new(self.qemu, self.object, pasid_control, run::<D>, opaque)
-        };
-        self.device.replace(Some(device));
+        let made = made.unwrap_or_else(|_| Err(Error::new("the device could not be made")));
+        let (state, function) = made.map_err(Some)?;
+        self.check_bus(device).map_err(Some)?;
+        self.add_capabilities(device, &function).map_err(Some)?;
+        let name = D::NAME.to_string_lossy();
+        let reason = Error::new(format!("device {name} cannot be migrated"));
+        let symbols = &self.qemu.symbols;
+        if !self.blocker.add(symbols, &reason, errp) {
+            return Err(None);
+        }
+        if !self.add_bars(device, &function, errp) {
+            self.blocker.remove(symbols);
+            return Err(None);
+        }
+        // SAFETY: whoever has the instance has the big lock. It gives the host to the device for the time
+        // of a call, and unrealize() stops the host before the object is no device any more.
+        let kept = unsafe { ObjectRef::new(self.qemu, device) };
+        let host = Host::new(self.qemu, kept, self.controls.get().pasid, run::<D>);
+        self.device.replace(Some(state));
         self.host.replace(Some(Rc::new(host)));
         Ok(())
     }
 
-    fn check_bus(&self) -> Result<(), Error> {
+    fn check_bus(&self, device: &PciDevice) -> Result<(), Error> {
         let symbols = &self.qemu.symbols;
-        // SAFETY: the object is a PCI device on a bus.
-        let is_express = unsafe {
-            let bus = (symbols.qdev_get_parent_bus)(self.object);
-            (symbols.pci_bus_is_express)(bus)
-        };
-        if is_express {
+        if (symbols.pci_bus_is_express)((symbols.qdev_get_parent_bus)(device)) {
             Ok(())
         } else {
             Err(Error::new("this device takes a PCI Express bus"))
@@ -134,102 +149,70 @@ impl<D: Device> Instance<D> {
     }
 
     /// The capabilities in extended configuration space stand one behind the other from 0x100 on.
-    fn add_capabilities(&self, function: &Function) -> Result<(), Error> {
+    fn add_capabilities(&self, device: &PciDevice, function: &Function) -> Result<(), Error> {
         let symbols = &self.qemu.symbols;
         let lacks = |what| Error::new(format!("this QEMU cannot give a device {what}"));
         let mut at: u16 = 0x100;
         let mut controls = Controls::default();
-        // SAFETY: the object is being realized; no capability overlaps another.
-        unsafe {
-            if (symbols.pcie_endpoint_cap_init)(self.object, 0) < 0 {
-                return Err(Error::new("no room for the PCI Express capability"));
-            }
-            if let Some(init) = symbols.pcie_cap_flr_init {
-                init(self.object);
-            }
-            if function.pasid_bits != 0 {
-                let init = symbols
-                    .pcie_pasid_init
-                    .ok_or_else(|| lacks("a PASID capability"))?;
-                init(self.object, at, function.pasid_bits, false, false);
-                controls.pasid = Some(u32::from(at) + 6);
-                at += 8;
-            }
-            if function.ats {
-                let init = symbols
-                    .pcie_ats_init
-                    .ok_or_else(|| lacks("an ATS capability"))?;
-                init(self.object, at, true);
-                controls.ats = Some(u32::from(at) + 6);
-                at += 8;
-            }
-            if let Some(requests) = function.pri {
-                let init = symbols
-                    .pcie_pri_init
-                    .ok_or_else(|| lacks("a PRI capability"))?;
-                init(self.object, at, requests, true);
-                controls.pri = Some(u32::from(at) + 4);
-            }
+        if (symbols.pcie_endpoint_cap_init)(device, 0) < 0 {
+            return Err(Error::new("no room for the PCI Express capability"));
+        }
+        if let Some(init) = symbols.pcie_cap_flr_init {
+            init(device);
+        }
+        if function.pasid_bits != 0 {
+            let init = symbols
+                .pcie_pasid_init
+                .ok_or_else(|| lacks("a PASID capability"))?;
+            init(device, at, function.pasid_bits, false, false);
+            controls.pasid = Some(at + 6);
+            at += 8;
+        }
+        if function.ats {
+            let init = symbols
+                .pcie_ats_init
+                .ok_or_else(|| lacks("an ATS capability"))?;
+            init(device, at, true);
+            controls.ats = Some(at + 6);
+            at += 8;
+        }
+        if let Some(requests) = function.pri {
+            let init = symbols
+                .pcie_pri_init
+                .ok_or_else(|| lacks("a PRI capability"))?;
+            init(device, at, requests, true);
+            controls.pri = Some(at + 4);
         }
         self.controls.set(controls);
         Ok(())
     }
 
-    fn add_bars(&self, function: &Function) -> Result<(), RealizeError> {
+    /// False: an error is at `errp`.
+    fn add_bars(&self, device: &PciDevice, function: &Function, errp: Errp<'_>) -> bool {
+        let symbols = &self.qemu.symbols;
         let mut regions = self.regions.borrow_mut();
-        for bar in &function.bars {
-            // SAFETY: the object is being realized; the regions go with the instance.
-            regions.push(unsafe { Region::new(self.qemu, self.object, self, bar) });
-        }
-        let symbols = &self.qemu.symbols;
-        if let Some(msix) = function.msix {
-            let mut error = std::ptr::null_mut();
-            // SAFETY: as above.
-            unsafe {
-                let init = symbols.msix_init_exclusive_bar;
-                if init(self.object, msix.vectors, msix.bar, &mut error) < 0 {
-                    return Err(RealizeError::Qemu(error));
-                }
-                for vector in 0..msix.vectors {
-                    (symbols.msix_vector_use)(self.object, vector);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Nothing here knows how to write the state of a device down.
-    fn block_migration(&self) -> Result<(), RealizeError> {
-        let symbols = &self.qemu.symbols;
-        let Some(add) = symbols.migrate_add_blocker else {
-            return Ok(());
-        };
-        let name = D::NAME.to_string_lossy();
-        let reason = Error::new(format!("device {name} cannot be migrated"));
-        let mut error = std::ptr::null_mut();
-        // SAFETY: QEMU takes the reason over, and clears the pointer if it refuses.
+        // SAFETY: the object is being realized, and the function has each BAR once. The regions go with
+        // the instance, and so does the table of the vectors.
         unsafe {
-            symbols.set_error(self.blocker.as_ptr(), &reason);
-            if add(self.blocker.as_ptr(), &mut error) < 0 {
-                return Err(RealizeError::Qemu(error));
+            for bar in &function.bars {
+                regions.push(Region::new(self.qemu, device, self.this.clone(), bar));
             }
+            let Some(msix) = function.msix else {
+                return true;
+            };
+            let done = (symbols.msix_init_exclusive_bar)(device, msix.vectors, msix.bar, errp) >= 0;
+            for vector in (0..msix.vectors).filter(|_| done) {
+                (symbols.msix_vector_use)(device, vector);
+            }
+            done
         }
-        Ok(())
     }
 
-    fn allow_migration(&self) {
-        if let Some(delete) = self.qemu.symbols.migrate_del_blocker {
-            // SAFETY: what block_migration() added, or null.
-            unsafe { delete(self.blocker.as_ptr()) };
-        }
-    }
-
-    fn unrealize(&self) {
+    fn unrealize(&self, device: &PciDevice) {
         if let Some(host) = self.host.take() {
             host.stop();
-            // SAFETY: realize() has been successful.
-            unsafe { (self.qemu.symbols.msix_uninit_exclusive_bar)(self.object) };
-            self.allow_migration();
+            (self.qemu.symbols.msix_uninit_exclusive_bar)(device);
+            self.blocker.remove(&self.qemu.symbols);
         }
         // Otherwise enter() drops the device when it is done.
         if let Ok(mut device) = self.device.try_borrow_mut() {
@@ -238,10 +221,14 @@ impl<D: Device> Instance<D> {
     }
 
     fn reset(&self) {
+        let host = self.host.borrow().clone();
+        let Some(device) = host.as_ref().and_then(|host| host.device()) else {
+            return;
+        };
         let Controls { pasid, ats, pri } = self.controls.get();
         for control in [pasid, ats, pri].into_iter().flatten() {
-            // SAFETY: the object is a PCI device with a register there.
-            unsafe { (self.qemu.symbols.pci_default_write_config)(self.object, control, 0, 2) };
+            let symbols = &self.qemu.symbols;
+            symbols.write_config(device, control.into(), 0, 2, false);
         }
         if self.device.try_borrow_mut().is_err() {
             self.reset_is_due.set(true);
@@ -251,132 +238,60 @@ impl<D: Device> Instance<D> {
     }
 }
 
-/// Why a device is not realized.
-enum RealizeError {
-    /// Because we say so.
-    Ours(Error),
-    /// Because QEMU says so.
-    Qemu(*mut QemuError),
-}
-
-impl From<Error> for RealizeError {
-    fn from(error: Error) -> Self {
-        Self::Ours(error)
-    }
-}
-
 /// `instance_init` of a type.
-///
-/// # Safety
-///
-/// QEMU calls it with a new object of `D`'s type.
-pub(crate) unsafe extern "C" fn init<D: Device>(object: *mut Object) {
+pub(crate) extern "C" fn init<D: Device>(object: &Object) {
     let Some(qemu) = Qemu::found() else {
         return;
     };
-    let instance = Box::new(Instance::<D> {
+    let instance = Rc::new_cyclic(|this| Instance::<D> {
         qemu,
-        object,
+        this: this.clone(),
         config: RefCell::default(),
         host: RefCell::default(),
         device: RefCell::default(),
         reset_is_due: Cell::new(false),
         controls: Cell::default(),
-        blocker: Cell::new(std::ptr::null_mut()),
+        blocker: Blocker::none(),
         regions: RefCell::default(),
     });
-    instances(|all| all.insert(object as usize, Box::into_raw(instance) as usize));
+    INSTANCES.replace(object, Some(instance));
 }
 
 /// `instance_finalize` of a type. Regions, which are children of the object, are gone by now.
-///
-/// # Safety
-///
-/// QEMU calls it with the last reference to an object of `D`'s type.
-pub(crate) unsafe extern "C" fn finalize<D: Device>(object: *mut Object) {
-    if let Some(address) = instances(|all| all.remove(&(object as usize))) {
-        // SAFETY: init() made it, and nobody can find it any more.
-        drop(unsafe { Box::from_raw(address as *mut Instance<D>) });
-    }
+pub(crate) extern "C" fn finalize(object: &Object) {
+    INSTANCES.replace(object, None);
 }
 
 /// `PCIDeviceClass.realize`.
-///
-/// # Safety
-///
-/// QEMU calls it with an object of `D`'s type and a place for an error.
-pub(crate) unsafe extern "C" fn realize<D: Device>(object: *mut Object, errp: Errp) {
-    // SAFETY: as QEMU does.
-    let Some(instance) = (unsafe { Instance::<D>::of(object) }) else {
-        return;
-    };
-    match instance.realize() {
-        Ok(()) => {}
-        // SAFETY: errp is QEMU's; an error is passed on once.
-        Err(RealizeError::Ours(error)) => unsafe { instance.qemu.symbols.set_error(errp, &error) },
-        // SAFETY: as above.
-        Err(RealizeError::Qemu(error)) => unsafe {
-            (instance.qemu.symbols.error_propagate)(errp, error);
-        },
-    }
+pub(crate) extern "C" fn realize<D: Device>(device: &PciDevice, errp: Errp<'_>) {
+    Instance::<D>::with(device.as_ref(), |instance| {
+        if let Err(Some(error)) = instance.realize(device, errp) {
+            instance.qemu.symbols.set_error(errp, &error);
+        }
+    });
 }
 
 /// `PCIDeviceClass.exit`.
-///
-/// # Safety
-///
-/// QEMU calls it with an object of `D`'s type.
-pub(crate) unsafe extern "C" fn exit<D: Device>(object: *mut Object) {
-    // SAFETY: as QEMU does.
-    if let Some(instance) = unsafe { Instance::<D>::of(object) } {
-        instance.unrealize();
-    }
+pub(crate) extern "C" fn exit<D: Device>(device: &PciDevice) {
+    Instance::<D>::with(device.as_ref(), |instance| instance.unrealize(device));
 }
 
 /// `DeviceClass.legacy_reset`.
-///
-/// # Safety
-///
-/// QEMU calls it with an object of `D`'s type.
-pub(crate) unsafe extern "C" fn reset<D: Device>(object: *mut Object) {
-    // SAFETY: as QEMU does.
-    if let Some(instance) = unsafe { Instance::<D>::of(object) } {
-        instance.reset();
-    }
+pub(crate) extern "C" fn reset<D: Device>(object: &Object) {
+    Instance::<D>::with(object, Instance::reset);
 }
 
 /// `PCIDeviceClass.config_write`: with function level reset.
-///
-/// # Safety
-///
-/// QEMU calls it with an object of `D`'s type.
-pub(crate) unsafe extern "C" fn write_config<D: Device>(
-    object: *mut Object,
-    at: u32,
-    value: u32,
-    length: c_int,
-) {
-    // SAFETY: as QEMU does.
-    unsafe {
-        if let Some(instance) = Instance::<D>::of(object) {
-            let symbols = &instance.qemu.symbols;
-            (symbols.pci_default_write_config)(object, at, value, length);
-            if let Some(write) = symbols.pcie_cap_flr_write_config {
-                write(object, at, value, length);
-            }
-        }
+pub(crate) extern "C" fn write_config(device: &PciDevice, at: u32, value: u32, length: c_int) {
+    if let Some(qemu) = Qemu::found() {
+        qemu.symbols.write_config(device, at, value, length, true);
     }
 }
 
-/// The bottom half and the timer of a device.
-unsafe extern "C" fn run<D: Device>(opaque: *mut c_void) {
-    // SAFETY: realize() gave the instance. Its object is kept for as long as the device works, because
-    // its DMA can unplug it.
-    unsafe {
-        let instance = &*opaque.cast::<Instance<D>>();
-        let (qemu, object) = (instance.qemu, instance.object);
-        (qemu.symbols.object_ref)(object);
-        instance.enter(|device, host| device.run(host));
-        (qemu.symbols.object_unref)(object);
-    }
+/// The bottom half and the timer of a device. Its DMA can unplug it; the host, which enter() keeps, keeps
+/// the object.
+extern "C" fn run<D: Device>(object: &Object) {
+    Instance::<D>::with(object, |instance| {
+        instance.enter(|device, host| device.run(host))
+    });
 }

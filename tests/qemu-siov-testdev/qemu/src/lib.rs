@@ -11,6 +11,13 @@
 //! `layout` finds and checks the rest; `class` and `instance` are what QEMU calls; [`Host`] is how a
 //! device reaches the machine. A device itself is safe code.
 //!
+//! # Safety
+//!
+//! What C says with a pointer and a comment, `ffi` says with types, whose references are promises. QEMU's
+//! functions take and return those, and the list in `symbols` tells which demand nothing else: these are
+//! safe to call. What QEMU calls is safe functions with such parameters, which fit their places in QEMU's
+//! structures because these are declared with the types of the functions.
+//!
 //! # Locking
 //!
 //! QEMU calls devices with its big lock (BQL) held: register accesses, bottom halves, timers, reset and
@@ -19,6 +26,7 @@
 
 mod ats;
 mod class;
+mod config;
 mod device;
 mod dma;
 mod error;
@@ -27,11 +35,14 @@ mod host;
 mod instance;
 mod layout;
 mod libc;
+mod migration;
+mod object_ref;
 pub mod preload;
 mod property;
 mod qemu;
 mod region;
 mod symbols;
+mod unit;
 mod waker;
 
 pub use ats::{Invalidation, Translation};
@@ -42,4 +53,4 @@ pub use error::Error;
 pub use host::{Enabled, Host};
 pub use layout::Refusal;
 pub use property::{Property, Value};
-pub use qemu::Qemu;
+pub use qemu::{Qemu, Setup};

@@ -4,6 +4,8 @@
 
 use std::ffi::{c_char, c_int, c_void, CStr};
 
+use crate::ffi::Text;
+
 /// `Dl_info`.
 #[repr(C)]
 struct DlInfo {
@@ -15,15 +17,14 @@ struct DlInfo {
 
 extern "C" {
     fn dladdr(address: *const c_void, info: *mut DlInfo) -> c_int;
-    fn dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void;
-    fn malloc_usable_size(block: *mut c_void) -> usize;
+    /// The address of a symbol, or null.
+    pub(crate) fn dlsym(handle: *mut c_void, name: Text<'_>) -> *mut c_void;
+    /// Bytes of a block of malloc(), at least as many as were asked for.
+    pub(crate) fn malloc_usable_size(block: *const c_void) -> usize;
 }
 
-/// The address of a symbol of this program or its libraries (`RTLD_DEFAULT`), or null.
-pub(crate) fn symbol(name: &CStr) -> *mut c_void {
-    // SAFETY: the name is a string; null is RTLD_DEFAULT.
-    unsafe { dlsym(std::ptr::null_mut(), name.as_ptr()) }
-}
+/// The whole program and its libraries.
+pub(crate) const RTLD_DEFAULT: *mut c_void = std::ptr::null_mut();
 
 /// A loaded program or library.
 pub(crate) struct Object {
@@ -52,14 +53,4 @@ pub(crate) fn object_at(address: usize) -> Option<Object> {
             path,
         })
     }
-}
-
-/// Bytes of a block, at least as many as were asked for.
-///
-/// # Safety
-///
-/// `block` comes from malloc().
-pub(crate) unsafe fn usable_size(block: *mut c_void) -> usize {
-    // SAFETY: as the caller promises.
-    unsafe { malloc_usable_size(block) }
 }

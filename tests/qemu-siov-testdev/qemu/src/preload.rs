@@ -2,11 +2,13 @@
 
 //! Being loaded by LD_PRELOAD, for a QEMU that takes no plugins or other ones.
 
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::c_int;
+use std::mem::transmute_copy;
 use std::sync::{Once, OnceLock};
 
-use crate::ffi::ObjectClass;
-use crate::libc;
+use crate::ffi::{ObjectClass, Text};
+use crate::libc::{self, dlsym, RTLD_DEFAULT};
+use crate::qemu::Setup;
 
 /// `MODULE_INIT_QOM` (include/qemu/module.h), before QEMU 11 and since.
 const REGISTRATION_OF_TYPES: [c_int; 2] = [3, 4];
@@ -14,9 +16,7 @@ const REGISTRATION_OF_TYPES: [c_int; 2] = [3, 4];
 /// `register_module_init()`: has a function called together with all others of a kind.
 type RegisterModuleInit = unsafe extern "C" fn(extern "C" fn(), c_int);
 
-type ObjectClassByName = unsafe extern "C" fn(*const c_char) -> *mut ObjectClass;
-
-static CALLBACK: OnceLock<fn()> = OnceLock::new();
+static CALLBACK: OnceLock<fn(&Setup)> = OnceLock::new();
 
 /// Whether LD_PRELOAD names the library that this code is in.
 pub fn is_preloaded() -> bool {
@@ -37,7 +37,7 @@ pub fn is_preloaded() -> bool {
 /// To be called from a constructor of a preloaded library. The constructors of QEMU, which come later,
 /// queue the registration of their types behind what is queued here; so that only queues itself once
 /// more, behind all of them.
-pub unsafe fn call_when_types_are_registered(callback: fn()) {
+pub unsafe fn call_when_types_are_registered(callback: fn(&Setup)) {
     let Some(register) = register_module_init() else {
         return;
     };
@@ -53,12 +53,8 @@ pub unsafe fn call_when_types_are_registered(callback: fn()) {
 }
 
 fn register_module_init() -> Option<RegisterModuleInit> {
-    let address = libc::symbol(c"register_module_init");
-    if address.is_null() {
-        return None;
-    }
-    // SAFETY: the function of that name has this type.
-    Some(unsafe { std::mem::transmute::<*mut c_void, RegisterModuleInit>(address) })
+    // SAFETY: the function of that name has this type; null is `None`.
+    unsafe { transmute_copy(&dlsym(RTLD_DEFAULT, c"register_module_init".into())) }
 }
 
 extern "C" fn queue<const KIND: c_int>() {
@@ -71,19 +67,18 @@ extern "C" fn queue<const KIND: c_int>() {
 /// One of the two kinds is that of types. With the other, either there are none yet, or all of them.
 extern "C" fn call() {
     static CALLED: Once = Once::new();
-    let address = libc::symbol(c"object_class_by_name");
-    if address.is_null() {
-        return;
-    }
-    // SAFETY: the function of that name has this type, and the name is a string.
-    let types_exist = unsafe {
-        let find = std::mem::transmute::<*mut c_void, ObjectClassByName>(address);
-        !find(c"pci-device".as_ptr()).is_null()
+    // SAFETY: the function of that name has this type. QEMU is being set up; if there are types, all of
+    // them are registered.
+    let setup = unsafe {
+        let find = dlsym(RTLD_DEFAULT, c"object_class_by_name".into());
+        let find: Option<extern "C" fn(Text<'_>) -> Option<&ObjectClass>> = transmute_copy(&find);
+        let class = find.and_then(|find| find(c"pci-device".into()));
+        class.map(|_| Setup::new())
     };
-    if types_exist {
+    if let Some(setup) = setup {
         CALLED.call_once(|| {
             if let Some(callback) = CALLBACK.get() {
-                callback();
+                callback(&setup);
             }
         });
     }

@@ -2,22 +2,36 @@
 
 //! A QEMU that is understood.
 
+use std::marker::PhantomData;
 use std::sync::OnceLock;
 
+use crate::ffi::Errp;
 use crate::layout::{Layout, Refusal};
 use crate::libc;
 use crate::symbols::Symbols;
 
-/// QEMU's functions and the layout of its structures: proof that both have been found and checked.
+/// QEMU's functions and the layout of its structures: proof that both have been found and checked. Threads
+/// may share it: functions that take the big lock either take something that only its holder has, or are
+/// unsafe to call.
 pub struct Qemu {
     pub(crate) symbols: Symbols,
     pub(crate) layout: Layout,
 }
 
-// SAFETY: only addresses that do not change.
-unsafe impl Send for Qemu {}
-// SAFETY: as above.
-unsafe impl Sync for Qemu {}
+/// QEMU is being set up: its types are registered, it is not walking them, and no device exists yet. Only
+/// the thread that sets it up, which holds the big lock, has this.
+pub struct Setup(PhantomData<*mut ()>);
+
+impl Setup {
+    /// Says so.
+    ///
+    /// # Safety
+    ///
+    /// It is true as long as the result exists, or the process has none of QEMU's symbols.
+    pub unsafe fn new() -> Self {
+        Self(PhantomData)
+    }
+}
 
 static QEMU: OnceLock<Result<Qemu, Refusal>> = OnceLock::new();
 
@@ -32,43 +46,35 @@ impl Qemu {
     /// # Errors
     ///
     /// What is missing, or not understood.
-    ///
-    /// # Safety
-    ///
-    /// The process is QEMU (or something that has none of its symbols), its types are registered, and
-    /// the calling thread is the one that sets QEMU up, which holds the big lock.
-    pub unsafe fn find() -> Result<&'static Self, Refusal> {
-        // SAFETY: as the caller promises.
-        QEMU.get_or_init(|| unsafe { Self::look() })
+    pub fn find(setup: &Setup) -> Result<&'static Self, Refusal> {
+        QEMU.get_or_init(|| Self::look(setup))
             .as_ref()
             .map_err(Clone::clone)
     }
 
-    /// # Safety
-    ///
-    /// As for [`find`](Self::find).
-    unsafe fn look() -> Result<Self, Refusal> {
+    fn look(setup: &Setup) -> Result<Self, Refusal> {
         // SAFETY: dlsym() finds QEMU's symbols in QEMU.
-        let symbols = unsafe { Symbols::resolve(libc::symbol) }.map_err(|missing| {
+        let symbols =
+            unsafe { Symbols::resolve(|name| libc::dlsym(libc::RTLD_DEFAULT, name.into())) };
+        let symbols = symbols.map_err(|missing| {
             Refusal::new(format!(
                 "this program does not export {}",
                 missing.join(", ")
             ))
         })?;
-        // SAFETY: as the caller promises.
-        let layout = unsafe { Layout::find(&symbols) }
+        let layout = Layout::find(&symbols, setup)
             .map_err(|refusal| Refusal::new(format!("{}: {refusal}", version(&symbols))))?;
         Ok(Self { symbols, layout })
     }
 
     /// Prints an error on QEMU's standard error or monitor.
     pub(crate) fn report(&self, text: &str) {
-        self.symbols.report(text);
+        self.symbols.print(true, text);
     }
 
     /// Prints a warning on QEMU's standard error or monitor.
     pub(crate) fn warn(&self, text: &str) {
-        self.symbols.warn(text);
+        self.symbols.print(false, text);
     }
 
     /// Names of optional functions that this QEMU lacks; what needs them is refused by the device that
@@ -80,11 +86,12 @@ impl Qemu {
 
 /// "QEMU 11.1.3", as well as it is known.
 fn version(symbols: &Symbols) -> String {
-    let Some(query) = symbols.qmp_query_version else {
-        return "QEMU of unknown version".into();
-    };
-    // SAFETY: the result is a VersionInfo, which starts with a pointer to three numbers. It is leaked,
-    // because nothing exported frees it.
-    let [major, minor, micro] = unsafe { **query(std::ptr::null_mut()) };
-    format!("QEMU {major}.{minor}.{micro}")
+    // The result is leaked, because nothing exported frees it.
+    match symbols
+        .qmp_query_version
+        .and_then(|query| query(Errp::NONE))
+    {
+        Some([major, minor, micro]) => format!("QEMU {major}.{minor}.{micro}"),
+        None => "QEMU of unknown version".into(),
+    }
 }

@@ -2,54 +2,63 @@
 
 //! Calls a function later: from a bottom half as soon as possible, from a timer at a guest time.
 
-use std::ffi::c_void;
+use std::rc::Rc;
 
-use crate::ffi::{Bh, Storage, Timer, CLOCK_VIRTUAL, SCALE_NS};
+use crate::ffi::{Bh, Clock, ObjectFunction, PciDevice, Storage, Timer, SCALE_NS};
+use crate::object_ref::ObjectRef;
 use crate::qemu::Qemu;
 
 /// Guest time in nanoseconds.
 pub(crate) fn now(qemu: &Qemu) -> u64 {
-    // SAFETY: the clock exists.
-    let now = unsafe { (qemu.symbols.qemu_clock_get_ns)(CLOCK_VIRTUAL) };
-    u64::try_from(now).unwrap_or(0)
+    u64::try_from((qemu.symbols.qemu_clock_get_ns)(Clock::Virtual)).unwrap_or(0)
 }
 
 /// A bottom half and a timer for the same function.
 pub(crate) struct Waker {
     qemu: &'static Qemu,
     bh: *mut Bh,
-    timer: Box<Storage>,
+    timer: Rc<Storage>,
+    _device: Rc<ObjectRef<PciDevice>>,
 }
 
 impl Waker {
-    /// Will call `function` with `opaque`, with the big lock held.
-    ///
-    /// # Safety
-    ///
-    /// The call is sound as long as the waker exists.
-    pub(crate) unsafe fn new(
+    /// Will call `function` with `device`, with the big lock held.
+    pub(crate) fn new(
         qemu: &'static Qemu,
-        function: unsafe extern "C" fn(*mut c_void),
-        opaque: *mut c_void,
+        device: Rc<ObjectRef<PciDevice>>,
+        function: ObjectFunction,
     ) -> Self {
         let symbols = &qemu.symbols;
-        let none = std::ptr::null_mut();
-        let timer = Box::new(Storage::new());
-        // SAFETY: the strings are static, and the timer stays in its box until it is deleted.
+        let (context, object) = ((symbols.qemu_get_aio_context)(), device.as_ref().as_ref());
+        let (init, none) = (symbols.timer_init_full, std::ptr::null_mut());
+        let timer = Rc::new(Storage::new());
+        // SAFETY: the string is static; the timer stays where it is, and the object is kept, until both
+        // are deleted.
         let bh = unsafe {
-            let context = (symbols.qemu_get_aio_context)();
-            (symbols.timer_init_full)(
+            let make_bh = symbols.aio_bh_new_full;
+            init(
                 timer.as_ptr(),
                 none,
-                CLOCK_VIRTUAL,
+                Clock::Virtual,
                 SCALE_NS,
                 0,
                 function,
-                opaque,
+                object,
             );
-            (symbols.aio_bh_new_full)(context, function, opaque, c"qemu-device".as_ptr(), none)
+            make_bh(
+                context,
+                function,
+                object,
+                c"qemu-device".into(),
+                none.cast(),
+            )
         };
-        Self { qemu, bh, timer }
+        Self {
+            qemu,
+            bh,
+            timer,
+            _device: device,
+        }
     }
 
     /// Sets the next call; replaces the one that was set. `None`: no call.

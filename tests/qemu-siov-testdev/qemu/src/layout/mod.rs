@@ -19,6 +19,7 @@ pub(crate) use region_ops::aligned_words;
 pub(crate) use translation::{Header as TranslationHeader, TranslationSpace};
 
 use crate::libc;
+use crate::qemu::Setup;
 use crate::symbols::Symbols;
 
 /// Why this QEMU is not understood, as a sentence that names the structure.
@@ -51,20 +52,13 @@ impl Layout {
     /// # Errors
     ///
     /// What is not as expected.
-    ///
-    /// # Safety
-    ///
-    /// `symbols` are QEMU's, its types have been registered, and the big lock is held.
-    pub(crate) unsafe fn find(symbols: &Symbols) -> Result<Self, Refusal> {
-        // SAFETY: as the caller promises, for all of them.
-        unsafe {
-            type_info::check(symbols)?;
-            timer::check(symbols)?;
-            Ok(Self {
-                pci_class: pci_class::find(symbols)?,
-                little_endian: region_ops::find(symbols)?,
-            })
-        }
+    pub(crate) fn find(symbols: &Symbols, setup: &Setup) -> Result<Self, Refusal> {
+        type_info::check(symbols, setup)?;
+        timer::check(symbols)?;
+        Ok(Self {
+            pci_class: pci_class::find(symbols, setup)?,
+            little_endian: region_ops::find(symbols, setup)?,
+        })
     }
 }
 

@@ -5,12 +5,14 @@
 //! They stand one after the other: realize, exit, config_read, config_write, vendor_id, device_id,
 //! revision, class_id. Their offset is that of the identifiers which well-known classes carry.
 
-use std::ffi::{c_void, CStr};
+use std::ffi::{c_int, CStr};
+use std::ptr::write;
 
 use super::{same_program, Refusal};
 use crate::device::Identity;
-use crate::ffi::ObjectClass;
+use crate::ffi::{Errp, PciDevice, PciDeviceClass};
 use crate::libc;
+use crate::qemu::Setup;
 use crate::symbols::Symbols;
 
 /// Offsets in bytes from the start of the class.
@@ -23,12 +25,12 @@ pub(crate) struct PciClass {
 /// The functions of a class that a device replaces.
 #[derive(Clone, Copy)]
 pub(crate) struct Functions {
-    pub(crate) realize: *const c_void,
-    pub(crate) exit: *const c_void,
-    pub(crate) write_config: *const c_void,
+    pub(crate) realize: extern "C" fn(&PciDevice, Errp<'_>),
+    pub(crate) exit: extern "C" fn(&PciDevice),
+    pub(crate) write_config: extern "C" fn(&PciDevice, u32, u32, c_int),
 }
 
-const POINTER: usize = size_of::<*const c_void>();
+const POINTER: usize = size_of::<usize>();
 
 impl PciClass {
     const fn realize(self) -> usize {
@@ -44,32 +46,20 @@ impl PciClass {
     }
 
     /// Fills in a class.
-    ///
-    /// # Safety
-    ///
-    /// `class` is that of a PCI device, and its `class_init` is running.
-    pub(crate) unsafe fn fill(
-        self,
-        class: *mut ObjectClass,
-        functions: Functions,
-        identity: Identity,
-    ) {
-        let at = |offset: usize| class.cast::<u8>().wrapping_add(offset);
-        // SAFETY: these are the fields of the class, as find() has checked.
+    pub(crate) fn fill(self, class: &PciDeviceClass, functions: Functions, identity: Identity) {
+        let at = |offset| {
+            let class: *mut u8 = std::ptr::from_ref(class).cast_mut().cast();
+            class.wrapping_add(offset)
+        };
+        // SAFETY: these are the fields of the class, as find() has checked, and it is being made.
         unsafe {
-            at(self.realize())
-                .cast::<*const c_void>()
-                .write(functions.realize);
-            at(self.exit())
-                .cast::<*const c_void>()
-                .write(functions.exit);
-            at(self.write_config())
-                .cast::<*const c_void>()
-                .write(functions.write_config);
-            at(self.identity).cast::<u16>().write(identity.vendor);
-            at(self.identity + 2).cast::<u16>().write(identity.device);
-            at(self.identity + 4).write(identity.revision);
-            at(self.identity + 6).cast::<u16>().write(identity.class);
+            write(at(self.realize()).cast(), functions.realize);
+            write(at(self.exit()).cast(), functions.exit);
+            write(at(self.write_config()).cast(), functions.write_config);
+            write(at(self.identity).cast(), identity.vendor);
+            write(at(self.identity + 2).cast(), identity.device);
+            write(at(self.identity + 4).cast(), identity.revision);
+            write(at(self.identity + 6).cast(), identity.class);
         }
     }
 }
@@ -119,18 +109,12 @@ struct Sample<'a> {
     bytes: Vec<u8>,
 }
 
-/// # Safety
-///
-/// As for [`Layout::find`](super::Layout::find).
-pub(super) unsafe fn find(symbols: &Symbols) -> Result<PciClass, Refusal> {
+pub(super) fn find(symbols: &Symbols, _setup: &Setup) -> Result<PciClass, Refusal> {
     let copy = |name: &CStr| {
-        // SAFETY: the name is a string. A class is allocated in one piece and never freed.
+        // SAFETY: a class is one block of malloc(), never freed, and nothing changes it now.
         unsafe {
-            let class = (symbols.object_class_by_name)(name.as_ptr());
-            if class.is_null() {
-                return None;
-            }
-            let length = libc::usable_size(class.cast());
+            let class = std::ptr::from_ref((symbols.object_class_by_name)(name.into())?);
+            let length = libc::malloc_usable_size(class.cast());
             Some(std::slice::from_raw_parts(class.cast::<u8>(), length).to_vec())
         }
     };
@@ -372,23 +356,28 @@ mod tests {
             revision: 7,
             class: 0x0880,
         };
-        let functions = [0x1000_usize, 0x2000, 0x3000].map(|address| address as *const c_void);
-        let [realize, exit, write_config] = functions;
+        extern "C" fn realize(_: &PciDevice, _: Errp<'_>) {}
+        extern "C" fn exit(_: &PciDevice) {}
+        extern "C" fn write_config(_: &PciDevice, _: u32, _: u32, _: c_int) {}
+        let functions = Functions {
+            realize,
+            exit,
+            write_config,
+        };
         let mut bytes = vec![0_u64; 32];
-        let class: *mut ObjectClass = bytes.as_mut_ptr().cast();
         // SAFETY: the buffer is as long as a class.
-        unsafe {
-            let functions = Functions {
-                realize,
-                exit,
-                write_config,
-            };
-            PciClass { identity: AT }.fill(class, functions, identity);
-        }
+        let class = unsafe { &*bytes.as_mut_ptr().cast() };
+        PciClass { identity: AT }.fill(class, functions, identity);
         let bytes: Vec<u8> = bytes.iter().flat_map(|word| word.to_ne_bytes()).collect();
         assert_eq!(identity_at(&bytes, AT), Some(identity));
         let words = [AT - 32, AT - 24, AT - 16, AT - 8].map(|at| word(&bytes, at));
-        assert_eq!(words, [Some(0x1000), Some(0x2000), Some(0), Some(0x3000)]);
+        let functions = [
+            realize as *const () as usize,
+            exit as *const () as usize,
+            0,
+            write_config as *const () as usize,
+        ];
+        assert_eq!(words, functions.map(Some));
         assert!(bytes[..AT - 32].iter().all(|&byte| byte == 0));
     }
 }

@@ -4,43 +4,35 @@
 //! finds the number of `DEVICE_LITTLE_ENDIAN`, which has changed over the years.
 
 use std::cell::Cell;
-use std::ffi::c_void;
 
 use super::{same_program, Refusal};
 use crate::ffi::{Implemented, MemoryRegion, RegionOps, Storage, Valid, ATTRS_UNSPECIFIED};
 use crate::libc;
+use crate::qemu::Setup;
 use crate::symbols::Symbols;
 
 fn refuse<T>(what: &str) -> Result<T, Refusal> {
     Err(Refusal::new(format!("MemoryRegionOps: {what}")))
 }
 
-/// # Safety
-///
-/// As for [`Layout::find`](super::Layout::find).
-pub(super) unsafe fn find(symbols: &Symbols) -> Result<u32, Refusal> {
+pub(super) fn find(symbols: &Symbols, setup: &Setup) -> Result<u32, Refusal> {
     let in_qemu = |address| same_program(address, symbols.pci_bridge_write_config as usize);
-    // SAFETY: QEMU's variables of these names. If they are shorter than we think, what lies behind
-    // them is still QEMU's data.
-    let little_endian = unsafe {
-        decide(
-            &symbols.pci_host_conf_le_ops.read(),
-            &symbols.pci_host_conf_be_ops.read(),
-            &symbols.unassigned_mem_ops.read(),
-            in_qemu,
-        )
-    }?;
-    // SAFETY: as the caller promises.
-    unsafe { try_out(symbols, little_endian) }?;
+    let little_endian = decide(
+        symbols.pci_host_conf_le_ops,
+        symbols.pci_host_conf_be_ops,
+        symbols.unassigned_mem_ops,
+        in_qemu,
+    )?;
+    try_out(symbols, setup, little_endian)?;
     Ok(little_endian)
 }
 
 /// Judges three structures of QEMU: the host bridge's configuration registers in both byte orders,
 /// which have read and write functions and no limits, and unassigned memory, which has `accepts`.
 fn decide(
-    little: &RegionOps,
-    big: &RegionOps,
-    unassigned: &RegionOps,
+    little: &RegionOps<()>,
+    big: &RegionOps<()>,
+    unassigned: &RegionOps<()>,
     in_qemu: impl Fn(usize) -> bool,
 ) -> Result<u32, Refusal> {
     for ops in [little, big] {
@@ -86,25 +78,21 @@ const fn trial_value(at: u64, size: u32) -> u64 {
     0x1122_3344 + (at << 8) + size as u64
 }
 
-unsafe extern "C" fn trial_read(opaque: *mut c_void, at: u64, size: u32) -> u64 {
-    // SAFETY: the opaque pointer of try_out().
-    let trial = unsafe { &*opaque.cast::<Trial>() };
+extern "C" fn trial_read(trial: &Trial, at: u64, size: u32) -> u64 {
     trial.reads.set(trial.reads.get() + 1);
     trial_value(at, size)
 }
 
-unsafe extern "C" fn trial_write(opaque: *mut c_void, at: u64, value: u64, size: u32) {
-    // SAFETY: the opaque pointer of try_out().
-    let trial = unsafe { &*opaque.cast::<Trial>() };
+extern "C" fn trial_write(trial: &Trial, at: u64, value: u64, size: u32) {
     trial.written.set((at, value, size));
 }
 
 /// The operations of every region of ours: aligned accesses of four or eight bytes.
-pub(crate) const fn aligned_words(
-    read: unsafe extern "C" fn(*mut c_void, u64, u32) -> u64,
-    write: unsafe extern "C" fn(*mut c_void, u64, u64, u32),
+pub(crate) const fn aligned_words<T>(
+    read: extern "C" fn(&T, u64, u32) -> u64,
+    write: extern "C" fn(&T, u64, u64, u32),
     endianness: u32,
-) -> RegionOps {
+) -> RegionOps<T> {
     RegionOps {
         read: Some(read),
         write: Some(write),
@@ -114,28 +102,24 @@ pub(crate) const fn aligned_words(
         valid: Valid {
             min_access_size: 4,
             max_access_size: 8,
-            unaligned: false,
+            unaligned: 0,
             accepts: 0,
         },
         implemented: Implemented {
             min_access_size: 4,
             max_access_size: 8,
-            unaligned: false,
+            unaligned: 0,
         },
     }
 }
 
 /// Makes a region of our own and accesses it as a processor would.
-///
-/// # Safety
-///
-/// As for [`Layout::find`](super::Layout::find).
-unsafe fn try_out(symbols: &Symbols, endianness: u32) -> Result<(), Refusal> {
-    // SAFETY: the type exists. malloc_usable_size() takes a block of malloc(), as objects are; objects
-    // of a size that is not a multiple of malloc's are rounded up only.
+fn try_out(symbols: &Symbols, _setup: &Setup, endianness: u32) -> Result<(), Refusal> {
+    // SAFETY: the type exists. Objects are blocks of malloc(); one of a size that is not a multiple of
+    // malloc's is rounded up only.
     let size = unsafe {
-        let region = (symbols.object_new)(c"memory-region".as_ptr());
-        let size = libc::usable_size(region.cast());
+        let region = (symbols.object_new)(c"memory-region".into());
+        let size = libc::malloc_usable_size(region.cast());
         (symbols.object_unref)(region);
         size
     };
@@ -152,9 +136,8 @@ unsafe fn try_out(symbols: &Symbols, endianness: u32) -> Result<(), Refusal> {
     // SAFETY: a region without owner and name, which nothing but this function knows; it goes with its
     // only reference before what it points to.
     let accesses = unsafe {
-        let opaque = std::ptr::from_ref(&trial).cast_mut().cast();
-        let nobody = std::ptr::null_mut();
-        (symbols.memory_region_init_io)(region, nobody, &ops, opaque, std::ptr::null(), 64);
+        let (ops, opaque) = ((&raw const ops).cast(), (&raw const trial).cast());
+        (symbols.memory_region_init_io)(region, None, ops, opaque, None, 64);
         let read = |at, log2_size| {
             let mut value = 0;
             let read = symbols.memory_region_dispatch_read;
@@ -210,13 +193,13 @@ fn judge(accesses: Accesses, reads: usize, write: (u64, u64, u32)) -> Result<(),
 mod tests {
     use super::*;
 
-    unsafe extern "C" fn read(_: *mut c_void, _: u64, _: u32) -> u64 {
+    extern "C" fn read(_: &(), _: u64, _: u32) -> u64 {
         0
     }
 
-    unsafe extern "C" fn write(_: *mut c_void, _: u64, _: u64, _: u32) {}
+    extern "C" fn write(_: &(), _: u64, _: u64, _: u32) {}
 
-    fn host_bridge(endianness: u32) -> RegionOps {
+    fn host_bridge(endianness: u32) -> RegionOps<()> {
         let mut ops = aligned_words(read, write, endianness);
         ops.valid.min_access_size = 0;
         ops.valid.max_access_size = 0;
@@ -225,7 +208,7 @@ mod tests {
         ops
     }
 
-    fn unassigned() -> RegionOps {
+    fn unassigned() -> RegionOps<()> {
         let mut ops = host_bridge(0);
         ops.valid.accepts = read as *const () as usize;
         ops
@@ -250,7 +233,7 @@ mod tests {
 
     #[test]
     fn every_doubt_is_a_refusal() {
-        type Spoil = fn(&mut RegionOps);
+        type Spoil = fn(&mut RegionOps<()>);
         let spoil: [(Spoil, &str); 8] = [
             (|ops| ops.read = None, "read or write"),
             (|ops| ops.write = None, "read or write"),

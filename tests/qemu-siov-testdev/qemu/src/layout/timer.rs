@@ -2,35 +2,29 @@
 
 //! Checks that a timer (include/qemu/timer.h, `QEMUTimer`) fits into what is set aside for it.
 
-use std::ffi::c_void;
-
 use super::Refusal;
-use crate::ffi::{Storage, CLOCK_VIRTUAL, SCALE_NS};
+use crate::ffi::{Clock, Object, Storage, SCALE_NS};
 use crate::symbols::Symbols;
 
-unsafe extern "C" fn never(_opaque: *mut c_void) {}
+extern "C" fn never(_object: &Object) {}
 
-/// # Safety
-///
-/// As for [`Layout::find`](super::Layout::find).
-pub(super) unsafe fn check(symbols: &Symbols) -> Result<(), Refusal> {
+pub(super) fn check(symbols: &Symbols) -> Result<(), Refusal> {
     let storage = Storage::new();
-    let opaque = std::ptr::from_ref(&storage) as usize;
-    let none = std::ptr::null_mut();
-    // SAFETY: the timer is never armed, so that nothing keeps its address.
+    let opaque: *const Object = storage.as_ptr();
+    let (init, none) = (symbols.timer_init_full, std::ptr::null_mut());
+    // SAFETY: the timer is never armed, so that nothing is called and nothing keeps its address.
     unsafe {
-        let timer = storage.as_ptr();
-        (symbols.timer_init_full)(
-            timer,
+        init(
+            storage.as_ptr(),
             none,
-            CLOCK_VIRTUAL,
+            Clock::Virtual,
             SCALE_NS,
             0,
             never,
-            opaque as *mut _,
-        );
-    }
-    if !storage.holds(never as *const () as usize) || !storage.holds(opaque) {
+            opaque,
+        )
+    };
+    if !storage.holds(never as *const () as usize) || !storage.holds(opaque as usize) {
         return Err(Refusal::new(
             "QEMUTimer: it does not hold what it was given",
         ));

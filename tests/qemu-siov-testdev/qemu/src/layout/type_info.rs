@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use super::Refusal;
 use crate::ffi::{Object, ObjectClass, TypeInfo};
+use crate::qemu::Setup;
 use crate::symbols::Symbols;
 
 const NAME: &CStr = c"qemu-device-trial";
@@ -20,26 +21,23 @@ static SEEN_INIT: AtomicUsize = AtomicUsize::new(0);
 static SEEN_POST_INIT: AtomicUsize = AtomicUsize::new(0);
 static SEEN_FINALIZE: AtomicUsize = AtomicUsize::new(0);
 
-unsafe extern "C" fn class_init(_class: *mut ObjectClass, data: *const c_void) {
+extern "C" fn class_init(_class: &ObjectClass, data: *const c_void) {
     SEEN_CLASS_DATA.store(data as usize, Relaxed);
 }
 
-unsafe extern "C" fn init(object: *mut Object) {
-    SEEN_INIT.store(object as usize, Relaxed);
+extern "C" fn init(object: &Object) {
+    SEEN_INIT.store(object.address(), Relaxed);
 }
 
-unsafe extern "C" fn post_init(object: *mut Object) {
-    SEEN_POST_INIT.store(object as usize, Relaxed);
+extern "C" fn post_init(object: &Object) {
+    SEEN_POST_INIT.store(object.address(), Relaxed);
 }
 
-unsafe extern "C" fn finalize(object: *mut Object) {
-    SEEN_FINALIZE.store(object as usize, Relaxed);
+extern "C" fn finalize(object: &Object) {
+    SEEN_FINALIZE.store(object.address(), Relaxed);
 }
 
-/// # Safety
-///
-/// As for [`Layout::find`](super::Layout::find).
-pub(super) unsafe fn check(symbols: &Symbols) -> Result<(), Refusal> {
+pub(super) fn check(symbols: &Symbols, _setup: &Setup) -> Result<(), Refusal> {
     let data = (&raw const CLASS_DATA).cast();
     let plain = TypeInfo {
         instance_init: Some(init),
@@ -47,36 +45,30 @@ pub(super) unsafe fn check(symbols: &Symbols) -> Result<(), Refusal> {
         instance_finalize: Some(finalize),
         class_init: Some(class_init),
         class_data: data,
-        ..TypeInfo::new(NAME.as_ptr(), c"object".as_ptr())
+        ..TypeInfo::new(NAME, c"object")
     };
     let base = TypeInfo {
         is_abstract: true,
-        ..TypeInfo::new(ABSTRACT_NAME.as_ptr(), NAME.as_ptr())
+        ..TypeInfo::<ObjectClass>::new(ABSTRACT_NAME, NAME)
     };
     // SAFETY: QEMU copies the types; names and data are static. Nothing else uses these types.
-    let (class, parent, object) = unsafe {
-        (symbols.type_register_static)(&plain);
-        (symbols.type_register_static)(&base);
-        let class = (symbols.object_class_by_name)(ABSTRACT_NAME.as_ptr());
-        let class = class.as_mut().map(std::ptr::from_mut);
-        let parent = class.map(|class| (symbols.object_class_get_parent)(class));
-        let object = (symbols.object_new)(NAME.as_ptr());
+    let (class, object) = unsafe {
+        (symbols.type_register_static)((&raw const plain).cast());
+        (symbols.type_register_static)((&raw const base).cast());
+        let class = (symbols.object_class_by_name)(ABSTRACT_NAME.into());
+        let object = (symbols.object_new)(NAME.into());
         (symbols.object_unref)(object);
-        (class, parent, object as usize)
+        (class, object as usize)
     };
-    let (Some(class), Some(parent)) = (class, parent.filter(|parent| !parent.is_null())) else {
+    let parent = class.and_then(|class| (symbols.object_class_get_parent)(class));
+    let (Some(class), Some(parent)) = (class, parent) else {
         return Err(Refusal::new(
             "TypeInfo: a registered type has no class, or no parent",
         ));
     };
-    // SAFETY: both are classes.
-    let (is_abstract, parent_is_abstract, parent_name) = unsafe {
-        (
-            (symbols.object_class_is_abstract)(class),
-            (symbols.object_class_is_abstract)(parent),
-            CStr::from_ptr((symbols.object_class_get_name)(parent)),
-        )
-    };
+    let is_abstract = (symbols.object_class_is_abstract)(class);
+    let parent_is_abstract = (symbols.object_class_is_abstract)(parent);
+    let parent_name = (symbols.object_class_get_name)(parent).get();
     let seen = [&SEEN_INIT, &SEEN_POST_INIT, &SEEN_FINALIZE].map(|address| address.load(Relaxed));
     let wrong = [
         (parent_name != NAME, "the parent of a type is another"),
