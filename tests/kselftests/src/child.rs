@@ -6,11 +6,28 @@ use crate::ktap::Result;
 use crate::sysfs;
 use anyhow::{ensure, Context};
 use nix::sys::wait::{waitpid, WaitStatus};
-use nix::unistd::{fork, pipe, ForkResult};
+use nix::unistd::{fork, pipe, ForkResult, Pid};
 use std::fs::{self, File};
 use std::io::{Read, Write};
 
 const FAILED: &str = "failed: ";
+
+/// Runs `work` in a child of this process, which ends with the status that it returns.
+///
+/// # Errors
+///
+/// Those of fork(2), or when this process has several threads.
+pub fn spawn(work: impl FnOnce() -> i32) -> Result<Pid> {
+    let threads = fs::read_dir("/proc/self/task")?.count();
+    ensure!(threads == 1, "{threads} threads, of which a child has one");
+    // SAFETY: There is one thread, as was just counted, and the child ends without the parent's destructors.
+    unsafe {
+        match fork()? {
+            ForkResult::Child => libc::_exit(work()),
+            ForkResult::Parent { child } => Ok(child),
+        }
+    }
+}
 
 /// Runs `work` in a child of this process, which must have one thread, and returns the lines that it returned.
 ///
@@ -19,32 +36,26 @@ const FAILED: &str = "failed: ";
 /// Those of `work`, or when the child dies.
 pub fn in_child(work: impl FnOnce() -> Result<Vec<String>>) -> Result<Vec<String>> {
     let (from, to) = pipe()?;
-    // SAFETY: The program has one thread.
-    match unsafe { fork() }? {
-        ForkResult::Child => {
-            drop(from);
-            let text = match work() {
-                Ok(lines) => lines.join("\n"),
-                Err(error) => format!("{FAILED}{error:#}"),
-            };
-            let _ = File::from(to).write_all(text.as_bytes());
-            // SAFETY: Without the parent's destructors.
-            unsafe { libc::_exit(0) }
-        }
-        ForkResult::Parent { child } => {
-            drop(to);
-            let mut text = String::new();
-            File::from(from).read_to_string(&mut text)?;
-            ensure!(
-                matches!(waitpid(child, None)?, WaitStatus::Exited(_, 0)),
-                "the child died"
-            );
-            if let Some(error) = text.strip_prefix(FAILED) {
-                anyhow::bail!("in a child: {error}");
-            }
-            Ok(text.lines().map(str::to_owned).collect())
-        }
+    let to = File::from(to);
+    let child = spawn(|| {
+        let text = match work() {
+            Ok(lines) => lines.join("\n"),
+            Err(error) => format!("{FAILED}{error:#}"),
+        };
+        let _ = (&to).write_all(text.as_bytes());
+        0
+    })?;
+    drop(to);
+    let mut text = String::new();
+    File::from(from).read_to_string(&mut text)?;
+    ensure!(
+        matches!(waitpid(child, None)?, WaitStatus::Exited(_, 0)),
+        "the child died"
+    );
+    if let Some(error) = text.strip_prefix(FAILED) {
+        anyhow::bail!("in a child: {error}");
     }
+    Ok(text.lines().map(str::to_owned).collect())
 }
 
 /// Gives the capability to lock any amount of memory up.
@@ -63,16 +74,15 @@ pub fn drop_ipc_lock() -> Result {
         pid: 0,
     };
     let mut data = [0u32; 6];
-    // SAFETY: Version 3 of the structure: two triples of 32 capabilities each.
-    let ret = unsafe { libc::syscall(libc::SYS_capget, &header, data.as_mut_ptr()) };
-    nix::errno::Errno::result(ret).context("capget")?;
-    // CAP_IPC_LOCK is 14; effective, permitted, inheritable.
-    for set in &mut data[..3] {
-        *set &= !(1 << 14);
+    for (call, what) in [(libc::SYS_capget, "capget"), (libc::SYS_capset, "capset")] {
+        // SAFETY: Version 3 of the structure: two triples of 32 capabilities each.
+        let ret = unsafe { libc::syscall(call, &header, data.as_mut_ptr()) };
+        nix::errno::Errno::result(ret).context(what)?;
+        // CAP_IPC_LOCK is 14; effective, permitted, inheritable.
+        for set in &mut data[..3] {
+            *set &= !(1 << 14);
+        }
     }
-    // SAFETY: As above.
-    let ret = unsafe { libc::syscall(libc::SYS_capset, &header, data.as_ptr()) };
-    nix::errno::Errno::result(ret).context("capset")?;
     Ok(())
 }
 

@@ -80,23 +80,45 @@ struct DmaArg {
     address: u64,
 }
 
-/// Argument structures and their requests. The size is part of a request's number, so the module
-/// refuses one whose layout differs in size.
-mod request {
-    use super::*;
-    nix::ioctl_readwrite!(domain_alloc, 0xb7, 0, DomainArg);
-    nix::ioctl_write_ptr!(domain_free, 0xb7, 1, u32);
-    nix::ioctl_write_ptr!(attach, 0xb7, 2, AttachArg);
-    nix::ioctl_write_ptr!(replace, 0xb7, 3, AttachArg);
-    nix::ioctl_write_ptr!(detach, 0xb7, 4, AttachArg);
-    nix::ioctl_write_ptr!(map, 0xb7, 5, MapArg);
-    nix::ioctl_readwrite!(unmap, 0xb7, 6, UnmapArg);
-    nix::ioctl_readwrite!(iova_to_phys, 0xb7, 7, PhysArg);
-    nix::ioctl_readwrite!(buffer_alloc, 0xb7, 8, BufferArg);
-    nix::ioctl_write_ptr!(buffer_free, 0xb7, 9, u32);
-    nix::ioctl_readwrite!(dma_map, 0xb7, 10, DmaArg);
-    nix::ioctl_write_ptr!(dma_unmap, 0xb7, 11, DmaArg);
+/// The module's device, which alone is asked the requests of this module.
+#[derive(Debug)]
+struct Device(File);
+
+/// Lists requests: methods of [`Device`] that take their argument and what to say of an error. The size is
+/// part of a request's number, so the module refuses one whose layout differs in size.
+///
+/// Whoever lists one says by `unsafe` that the module reads and writes an argument of this type, and nothing
+/// else of this process.
+macro_rules! requests {
+    (unsafe { $(fn $name:ident($argument:ty) = $code:ident($number:literal);)* }) => {
+        impl Device {$(
+            fn $name(&self, argument: &mut $argument, what: impl FnOnce() -> String) -> Result {
+                let request = nix::$code!(0xb7, $number, std::mem::size_of::<$argument>());
+                let argument = std::ptr::from_mut(argument);
+                // SAFETY: As whoever lists the request says.
+                let ret = unsafe { libc::ioctl(self.0.as_raw_fd(), request as _, argument) };
+                nix::errno::Errno::result(ret).map(drop).with_context(what)
+            }
+        )*}
+    };
 }
+use requests;
+
+// SAFETY: As tests/modules/iommu_ktest.h has them.
+requests!(unsafe {
+    fn domain_alloc(DomainArg) = request_code_readwrite(0);
+    fn domain_free(u32) = request_code_write(1);
+    fn attach(AttachArg) = request_code_write(2);
+    fn replace(AttachArg) = request_code_write(3);
+    fn detach(AttachArg) = request_code_write(4);
+    fn map(MapArg) = request_code_write(5);
+    fn unmap(UnmapArg) = request_code_readwrite(6);
+    fn iova_to_phys(PhysArg) = request_code_readwrite(7);
+    fn buffer_alloc(BufferArg) = request_code_readwrite(8);
+    fn buffer_free(u32) = request_code_write(9);
+    fn dma_map(DmaArg) = request_code_readwrite(10);
+    fn dma_unmap(DmaArg) = request_code_write(11);
+});
 
 const _: () = {
     assert!(size_of::<DomainArg>() == 32);
@@ -132,11 +154,7 @@ pub enum Direction {
 /// An open /dev/iommu_ktest: all that is made through it goes with it.
 #[derive(Clone, Debug)]
 pub struct Ktest {
-    file: Arc<File>,
-}
-
-fn check(result: nix::Result<libc::c_int>, what: impl FnOnce() -> String) -> Result {
-    result.map(drop).with_context(what)
+    device: Arc<Device>,
 }
 
 impl Ktest {
@@ -154,7 +172,7 @@ impl Ktest {
             .open(path)
             .context(path)?;
         Ok(Self {
-            file: Arc::new(file),
+            device: Arc::new(Device(file)),
         })
     }
 
@@ -197,11 +215,10 @@ impl Ktest {
             first: 0,
             last: 0,
         };
-        // SAFETY: The argument is the structure that the request is defined with.
-        let result = unsafe { request::domain_alloc(self.file.as_raw_fd(), &mut arg) };
-        check(result, || format!("domain for {function}"))?;
+        self.device
+            .domain_alloc(&mut arg, || format!("domain for {function}"))?;
         Ok(Domain {
-            file: self.file.clone(),
+            device: self.device.clone(),
             number: arg.domain,
             page_sizes: arg.page_sizes,
             first: arg.first,
@@ -221,16 +238,14 @@ impl Ktest {
             phys: 0,
             offset: 0,
         };
-        // SAFETY: The argument is the structure that the request is defined with.
-        let result = unsafe { request::buffer_alloc(self.file.as_raw_fd(), &mut arg) };
-        check(result, || format!("buffer of order {order}"))?;
-        let memory = Mapping::of_file(&self.file, arg.offset, PAGE << order);
+        self.device
+            .buffer_alloc(&mut arg, || format!("buffer of order {order}"))?;
+        let memory = Mapping::of_file(&self.device.0, arg.offset, PAGE << order);
         if memory.is_err() {
-            // SAFETY: As above.
-            let _ = unsafe { request::buffer_free(self.file.as_raw_fd(), &arg.buffer) };
+            let _ = self.device.buffer_free(&mut arg.buffer, String::new);
         }
         Ok(Buffer {
-            file: self.file.clone(),
+            device: self.device.clone(),
             number: arg.buffer,
             phys: arg.phys,
             memory: memory?,
@@ -243,27 +258,25 @@ impl Ktest {
     ///
     /// `ENODEV` when the driver is not bound to it.
     pub fn current_phys(&self, function: &Function, iova: u64) -> Result<Option<u64>> {
-        iova_to_phys(&self.file, function.id(), 0, iova)
+        iova_to_phys(&self.device, function.id(), 0, iova)
     }
 }
 
-fn iova_to_phys(file: &File, device: u32, domain: u32, iova: u64) -> Result<Option<u64>> {
+fn iova_to_phys(handle: &Device, device: u32, domain: u32, iova: u64) -> Result<Option<u64>> {
     let mut arg = PhysArg {
         device,
         domain,
         iova,
         phys: 0,
     };
-    // SAFETY: The argument is the structure that the request is defined with.
-    let result = unsafe { request::iova_to_phys(file.as_raw_fd(), &mut arg) };
-    check(result, || format!("iova_to_phys of {iova:#x}"))?;
+    handle.iova_to_phys(&mut arg, || format!("iova_to_phys of {iova:#x}"))?;
     Ok((arg.phys != 0).then_some(arg.phys))
 }
 
 /// A paging domain; detached and freed when dropped.
 #[derive(Debug)]
 pub struct Domain {
-    file: Arc<File>,
+    device: Arc<Device>,
     number: u32,
     /// Page sizes in bytes, a bit for each.
     pub page_sizes: u64,
@@ -293,10 +306,9 @@ impl Domain {
     /// Those of iommu_attach_group() and iommu_attach_device_pasid(); `EOPNOTSUPP` for a PASID of a
     /// function without any.
     pub fn attach(&self, function: &Function, pasid: u32) -> Result {
-        let arg = self.attachment(function, pasid);
-        // SAFETY: The argument is the structure that the request is defined with.
-        let result = unsafe { request::attach(self.file.as_raw_fd(), &arg) };
-        check(result, || format!("attach PASID {pasid} of {function}"))
+        let mut arg = self.attachment(function, pasid);
+        self.device
+            .attach(&mut arg, || format!("attach PASID {pasid} of {function}"))
     }
 
     /// Takes the place of the domain that `pasid` of `function` is attached to.
@@ -305,10 +317,9 @@ impl Domain {
     ///
     /// Those of iommu_replace_group_handle() and iommu_replace_device_pasid().
     pub fn replace(&self, function: &Function, pasid: u32) -> Result {
-        let arg = self.attachment(function, pasid);
-        // SAFETY: The argument is the structure that the request is defined with.
-        let result = unsafe { request::replace(self.file.as_raw_fd(), &arg) };
-        check(result, || format!("replace PASID {pasid} of {function}"))
+        let mut arg = self.attachment(function, pasid);
+        self.device
+            .replace(&mut arg, || format!("replace PASID {pasid} of {function}"))
     }
 
     /// Ends the attachment.
@@ -317,10 +328,9 @@ impl Domain {
     ///
     /// `ENOENT` when there is none.
     pub fn detach(&self, function: &Function, pasid: u32) -> Result {
-        let arg = self.attachment(function, pasid);
-        // SAFETY: The argument is the structure that the request is defined with.
-        let result = unsafe { request::detach(self.file.as_raw_fd(), &arg) };
-        check(result, || format!("detach PASID {pasid} of {function}"))
+        let mut arg = self.attachment(function, pasid);
+        self.device
+            .detach(&mut arg, || format!("detach PASID {pasid} of {function}"))
     }
 
     /// iommu_map().
@@ -329,16 +339,14 @@ impl Domain {
     ///
     /// Those of iommu_map().
     pub fn map(&self, iova: u64, phys: u64, len: usize, prot: u32) -> Result {
-        let arg = MapArg {
+        let mut arg = MapArg {
             domain: self.number,
             prot,
             iova,
             phys,
             size: len as u64,
         };
-        // SAFETY: The argument is the structure that the request is defined with.
-        let result = unsafe { request::map(self.file.as_raw_fd(), &arg) };
-        check(result, || {
+        self.device.map(&mut arg, || {
             format!("map {len:#x} bytes at {iova:#x} to {phys:#x}")
         })
     }
@@ -356,9 +364,8 @@ impl Domain {
             size: len as u64,
             unmapped: 0,
         };
-        // SAFETY: The argument is the structure that the request is defined with.
-        let result = unsafe { request::unmap(self.file.as_raw_fd(), &mut arg) };
-        check(result, || format!("unmap {len:#x} bytes at {iova:#x}"))?;
+        self.device
+            .unmap(&mut arg, || format!("unmap {len:#x} bytes at {iova:#x}"))?;
         Ok(usize::try_from(arg.unmapped)?)
     }
 
@@ -368,14 +375,13 @@ impl Domain {
     ///
     /// Those of the request.
     pub fn iova_to_phys(&self, iova: u64) -> Result<Option<u64>> {
-        iova_to_phys(&self.file, 0, self.number, iova)
+        iova_to_phys(&self.device, 0, self.number, iova)
     }
 }
 
 impl Drop for Domain {
     fn drop(&mut self) {
-        // SAFETY: The argument is the structure that the request is defined with.
-        let result = unsafe { request::domain_free(self.file.as_raw_fd(), &self.number) };
+        let result = self.device.domain_free(&mut self.number, String::new);
         debug_assert!(result.is_ok(), "domain not freed: {result:?}");
     }
 }
@@ -383,7 +389,7 @@ impl Drop for Domain {
 /// Pages of the kernel. They must not be mapped by a domain any more when this is dropped.
 #[derive(Debug)]
 pub struct Buffer {
-    file: Arc<File>,
+    device: Arc<Device>,
     number: u32,
     /// Physical address.
     pub phys: u64,
@@ -425,9 +431,8 @@ impl Buffer {
             mask_bits,
             address: 0,
         };
-        // SAFETY: The argument is the structure that the request is defined with.
-        let result = unsafe { request::dma_map(self.file.as_raw_fd(), &mut arg) };
-        check(result, || format!("dma_map_page for {function}"))?;
+        self.device
+            .dma_map(&mut arg, || format!("dma_map_page for {function}"))?;
         Ok(arg.address)
     }
 
@@ -437,7 +442,7 @@ impl Buffer {
     ///
     /// `ENOENT` when it is not mapped.
     pub fn dma_unmap(&self, function: &Function, address: u64) -> Result {
-        let arg = DmaArg {
+        let mut arg = DmaArg {
             device: function.id(),
             buffer: self.number,
             offset: 0,
@@ -446,9 +451,7 @@ impl Buffer {
             mask_bits: 0,
             address,
         };
-        // SAFETY: The argument is the structure that the request is defined with.
-        let result = unsafe { request::dma_unmap(self.file.as_raw_fd(), &arg) };
-        check(result, || {
+        self.device.dma_unmap(&mut arg, || {
             format!("dma_unmap_page of {address:#x} for {function}")
         })
     }
@@ -456,8 +459,7 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        // SAFETY: The argument is the structure that the request is defined with.
-        let result = unsafe { request::buffer_free(self.file.as_raw_fd(), &self.number) };
+        let result = self.device.buffer_free(&mut self.number, String::new);
         debug_assert!(result.is_ok(), "buffer not freed: {result:?}");
     }
 }

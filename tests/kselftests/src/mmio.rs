@@ -6,24 +6,32 @@
 use crate::ktap::Result;
 use anyhow::Context;
 use nix::errno::Errno;
-use nix::sys::mman::{mmap, mmap_anonymous, munmap, MapFlags, ProtFlags};
-use std::ffi::c_void;
-use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, AsRawFd};
-use std::ptr::NonNull;
 
 /// A mapping; unmapped when dropped.
+///
+/// # Invariants
+///
+/// The range is this value's own, and there are no references into it: it is reached through volatile or
+/// copying accesses only, and concurrent ones of one place are as harmless as those of a device.
 #[derive(Debug)]
 pub struct Mapping {
-    base: NonNull<c_void>,
+    base: usize,
     len: usize,
 }
 
-// SAFETY: The mapping belongs to the process, not to a thread, and is reached through volatile or
-// copying accesses only.
-unsafe impl Send for Mapping {}
-// SAFETY: As above; concurrent accesses of one place are as harmless as those of a device.
-unsafe impl Sync for Mapping {}
+/// A system call whose first arguments are a range.
+#[derive(Clone, Copy, Debug)]
+#[repr(i64)]
+enum Call {
+    Map = libc::SYS_mmap,
+    Unmap = libc::SYS_munmap,
+    Protect = libc::SYS_mprotect,
+    Advise = libc::SYS_madvise,
+}
+
+/// Readable and writable.
+const READ_WRITE: i32 = libc::PROT_READ | libc::PROT_WRITE;
 
 impl Mapping {
     /// Maps `len` bytes of `file` from `offset` on, shared.
@@ -32,13 +40,8 @@ impl Mapping {
     ///
     /// Those of mmap(2).
     pub fn of_file(file: impl AsFd, offset: u64, len: usize) -> Result<Self> {
-        let size = NonZeroUsize::new(len).context("mapping of no bytes")?;
-        let prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        let offset = libc::off_t::try_from(offset)?;
-        // SAFETY: A new mapping at an address that the kernel chooses.
-        let base = unsafe { mmap(None, size, prot, MapFlags::MAP_SHARED, file, offset) }
-            .context("mmap of a file")?;
-        Ok(Self { base, len })
+        let fd = file.as_fd().as_raw_fd();
+        Self::new(len, READ_WRITE, libc::MAP_SHARED, fd, offset).context("mmap of a file")
     }
 
     /// Maps `len` bytes of `file` from `offset` on, read-only and private.
@@ -47,13 +50,31 @@ impl Mapping {
     ///
     /// Those of mmap(2).
     pub fn of_file_private(file: impl AsFd, offset: u64, len: usize) -> Result<Self> {
-        let size = NonZeroUsize::new(len).context("mapping of no bytes")?;
+        let fd = file.as_fd().as_raw_fd();
+        Self::new(len, libc::PROT_READ, libc::MAP_PRIVATE, fd, offset).context("mmap of a file")
+    }
+
+    fn new(len: usize, protection: i32, flags: i32, fd: i32, offset: u64) -> Result<Self> {
         let offset = libc::off_t::try_from(offset)?;
-        let (prot, flags) = (ProtFlags::PROT_READ, MapFlags::MAP_PRIVATE);
+        let null = std::ptr::null_mut();
         // SAFETY: A new mapping at an address that the kernel chooses.
-        let mapped = unsafe { mmap(None, size, prot, flags, file, offset) };
-        let base = mapped.context("mmap of a file")?;
+        let base =
+            unsafe { libc::mmap(null, len, protection, flags & !libc::MAP_FIXED, fd, offset) };
+        if base == libc::MAP_FAILED {
+            return Err(Errno::last().into());
+        }
+        let base = base as usize;
         Ok(Self { base, len })
+    }
+
+    /// Has the kernel do something to `len` bytes from `offset` on.
+    fn call(&self, call: Call, offset: usize, len: usize, arguments: [i32; 3]) -> Result {
+        let [a, b, c] = arguments.map(i64::from);
+        // SAFETY: `at` has checked the range, where nobody's references are; a mapping that takes its place
+        // lies there as well, because it is told to.
+        let ret = unsafe { libc::syscall(call as i64, self.at(offset, len), len, a, b, c, 0) };
+        Errno::result(ret).with_context(|| format!("{call:?} {len:#x} bytes"))?;
+        Ok(())
     }
 
     /// Anonymous memory that is not present.
@@ -62,7 +83,7 @@ impl Mapping {
     ///
     /// Those of mmap(2).
     pub fn fresh(len: usize) -> Result<Self> {
-        Self::anonymous(len, MapFlags::empty())
+        Self::anonymous(len, 0)
     }
 
     /// Changes the protection of `len` bytes from `offset` on to `PROT_*`.
@@ -71,10 +92,7 @@ impl Mapping {
     ///
     /// Those of mprotect(2).
     pub fn protect(&self, offset: usize, len: usize, protection: i32) -> Result {
-        // SAFETY: `at` has checked the range; who takes access away does not access.
-        let ret = unsafe { libc::mprotect(self.at(offset, len).cast(), len, protection) };
-        Errno::result(ret).context("mprotect")?;
-        Ok(())
+        self.call(Call::Protect, offset, len, [protection, 0, 0])
     }
 
     /// Unmaps `len` bytes at `offset`, until [`Self::fill`] maps memory there again.
@@ -83,10 +101,7 @@ impl Mapping {
     ///
     /// Those of munmap(2).
     pub fn punch(&self, offset: usize, len: usize) -> Result {
-        // SAFETY: `at` has checked the range; nobody accesses it meanwhile.
-        let ret = unsafe { libc::munmap(self.at(offset, len).cast(), len) };
-        Errno::result(ret).context("munmap")?;
-        Ok(())
+        self.call(Call::Unmap, offset, len, [0; 3])
     }
 
     /// Maps zeroed memory where [`Self::punch`] has made a hole.
@@ -95,12 +110,8 @@ impl Mapping {
     ///
     /// Those of mmap(2).
     pub fn fill(&self, offset: usize, len: usize) -> Result {
-        let at = self.at(offset, len);
-        let prot = libc::PROT_READ | libc::PROT_WRITE;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
-        // SAFETY: Replaces part of this mapping.
-        let base = unsafe { libc::mmap(at.cast(), len, prot, flags, -1, 0) };
-        anyhow::ensure!(base != libc::MAP_FAILED, "mmap of a hole");
+        self.call(Call::Map, offset, len, [READ_WRITE, flags, -1])?;
         self.write(offset, &[1]);
         Ok(())
     }
@@ -111,10 +122,9 @@ impl Mapping {
     ///
     /// Those of mmap(2).
     pub fn memory(len: usize) -> Result<Self> {
-        let mapping = Self::anonymous(len, MapFlags::empty())?;
-        // SAFETY: The range is the mapping. Without this, a large one could get huge pages.
-        let ret = unsafe { libc::madvise(mapping.base.as_ptr(), len, libc::MADV_NOHUGEPAGE) };
-        nix::errno::Errno::result(ret).context("madvise(MADV_NOHUGEPAGE)")?;
+        let mapping = Self::anonymous(len, 0)?;
+        // Without this, a large one could get huge pages.
+        mapping.call(Call::Advise, 0, len, [libc::MADV_NOHUGEPAGE, 0, 0])?;
         mapping.zero();
         Ok(mapping)
     }
@@ -125,8 +135,8 @@ impl Mapping {
     ///
     /// Those of mmap(2): `ENOMEM` when the kernel has no such pages left.
     pub fn huge_pages(len: usize, shift: u32) -> Result<Self> {
-        let size = MapFlags::from_bits_retain((shift << libc::MAP_HUGE_SHIFT) as i32);
-        let mapping = Self::anonymous(len, MapFlags::MAP_HUGETLB | size)?;
+        let size = (shift << libc::MAP_HUGE_SHIFT) as i32;
+        let mapping = Self::anonymous(len, libc::MAP_HUGETLB | size)?;
         mapping.zero_first_of_each(1 << shift);
         Ok(mapping)
     }
@@ -137,21 +147,15 @@ impl Mapping {
     ///
     /// Those of mmap(2) and madvise(2).
     pub fn transparent_huge_pages(len: usize) -> Result<Self> {
-        let mapping = Self::anonymous(len, MapFlags::empty())?;
-        // SAFETY: The range is the mapping.
-        let ret = unsafe { libc::madvise(mapping.base.as_ptr(), len, libc::MADV_HUGEPAGE) };
-        nix::errno::Errno::result(ret).context("madvise(MADV_HUGEPAGE)")?;
+        let mapping = Self::anonymous(len, 0)?;
+        mapping.call(Call::Advise, 0, len, [libc::MADV_HUGEPAGE, 0, 0])?;
         mapping.zero();
         Ok(mapping)
     }
 
-    fn anonymous(len: usize, flags: MapFlags) -> Result<Self> {
-        let size = NonZeroUsize::new(len).context("mapping of no bytes")?;
-        let prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        // SAFETY: A new mapping at an address that the kernel chooses.
-        let base = unsafe { mmap_anonymous(None, size, prot, flags | MapFlags::MAP_PRIVATE) }
-            .with_context(|| format!("mmap of {len:#x} bytes"))?;
-        Ok(Self { base, len })
+    fn anonymous(len: usize, flags: i32) -> Result<Self> {
+        let flags = flags | libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        Self::new(len, READ_WRITE, flags, -1, 0).with_context(|| format!("mmap of {len:#x} bytes"))
     }
 
     /// Bytes.
@@ -166,7 +170,7 @@ impl Mapping {
 
     /// Address in this process.
     pub fn address(&self) -> u64 {
-        self.base.as_ptr() as u64
+        self.base as u64
     }
 
     /// Pointer to the `len` bytes at `offset`.
@@ -177,8 +181,7 @@ impl Mapping {
             "{len} bytes at {offset:#x} of a mapping of {:#x}",
             self.len
         );
-        // SAFETY: Inside of the mapping, as just checked.
-        unsafe { self.base.as_ptr().cast::<u8>().add(offset) }
+        (self.base as *mut u8).wrapping_add(offset)
     }
 
     /// Copies out.
@@ -215,17 +218,7 @@ impl Mapping {
     ///
     /// Those of pwrite(2), also when it wrote less.
     pub fn store(&self, offset: usize, len: usize, file: impl AsFd, at: u64) -> Result {
-        let from = self.at(offset, len).cast_const().cast();
-        let position = libc::off_t::try_from(at)?;
-        // SAFETY: `at` has checked the range.
-        let ret = unsafe { libc::pwrite64(file.as_fd().as_raw_fd(), from, len, position) };
-        let done =
-            Errno::result(ret).with_context(|| format!("write {len:#x} bytes at {at:#x}"))?;
-        anyhow::ensure!(
-            done as usize == len,
-            "wrote {done:#x} of {len:#x} bytes at {at:#x}"
-        );
-        Ok(())
+        self.transfer(true, offset, len, file, at)
     }
 
     /// Reads `len` bytes to `offset` from position `at` of `file`, without a copy in between.
@@ -234,51 +227,61 @@ impl Mapping {
     ///
     /// Those of pread(2), also when it read less.
     pub fn load(&self, offset: usize, len: usize, file: impl AsFd, at: u64) -> Result {
-        let to = self.at(offset, len).cast();
+        self.transfer(false, offset, len, file, at)
+    }
+
+    fn transfer(&self, out: bool, offset: usize, len: usize, file: impl AsFd, at: u64) -> Result {
+        let range = self.at(offset, len).cast();
         let position = libc::off_t::try_from(at)?;
+        let fd = file.as_fd().as_raw_fd();
         // SAFETY: `at` has checked the range.
-        let ret = unsafe { libc::pread64(file.as_fd().as_raw_fd(), to, len, position) };
-        let done = Errno::result(ret).with_context(|| format!("read {len:#x} bytes at {at:#x}"))?;
+        let ret = unsafe {
+            match out {
+                true => libc::pwrite64(fd, range, len, position),
+                false => libc::pread64(fd, range, len, position),
+            }
+        };
+        let what = if out { "written to" } else { "read from" };
+        let done = Errno::result(ret).with_context(|| format!("{len:#x} bytes {what} {at:#x}"))?;
         anyhow::ensure!(
             done as usize == len,
-            "read {done:#x} of {len:#x} bytes at {at:#x}"
+            "{done:#x} of {len:#x} bytes {what} {at:#x}"
         );
         Ok(())
     }
+}
 
-    /// Reads a 32-bit register.
-    pub fn read32(&self, offset: usize) -> u32 {
-        assert!(offset % 4 == 0);
-        // SAFETY: `at` has checked the range; aligned because the mapping is page-aligned.
-        unsafe { self.at(offset, 4).cast::<u32>().read_volatile() }
-    }
+/// Methods that read and write a register.
+macro_rules! registers {
+    ($($read:ident $write:ident $ty:ty;)*) => {
+        impl Mapping {$(
+            /// Reads a register of this size.
+            pub fn $read(&self, offset: usize) -> $ty {
+                assert!(offset % size_of::<$ty>() == 0);
+                let register = self.at(offset, size_of::<$ty>()).cast::<$ty>();
+                // SAFETY: `at` has checked the range; aligned because the mapping is page-aligned.
+                unsafe { register.read_volatile() }
+            }
 
-    /// Writes a 32-bit register.
-    pub fn write32(&self, offset: usize, value: u32) {
-        assert!(offset % 4 == 0);
-        // SAFETY: `at` has checked the range; aligned because the mapping is page-aligned.
-        unsafe { self.at(offset, 4).cast::<u32>().write_volatile(value) };
-    }
+            /// Writes a register of this size.
+            pub fn $write(&self, offset: usize, value: $ty) {
+                assert!(offset % size_of::<$ty>() == 0);
+                let register = self.at(offset, size_of::<$ty>()).cast::<$ty>();
+                // SAFETY: `at` has checked the range; aligned because the mapping is page-aligned.
+                unsafe { register.write_volatile(value) };
+            }
+        )*}
+    };
+}
 
-    /// Reads a 64-bit register.
-    pub fn read64(&self, offset: usize) -> u64 {
-        assert!(offset % 8 == 0);
-        // SAFETY: `at` has checked the range; aligned because the mapping is page-aligned.
-        unsafe { self.at(offset, 8).cast::<u64>().read_volatile() }
-    }
-
-    /// Writes a 64-bit register.
-    pub fn write64(&self, offset: usize, value: u64) {
-        assert!(offset % 8 == 0);
-        // SAFETY: `at` has checked the range; aligned because the mapping is page-aligned.
-        unsafe { self.at(offset, 8).cast::<u64>().write_volatile(value) };
-    }
+registers! {
+    read32 write32 u32;
+    read64 write64 u64;
 }
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: The mapping is this value's own, and nobody has a pointer into it any more.
-        let result = unsafe { munmap(self.base, self.len) };
-        debug_assert!(result.is_ok(), "munmap: {result:?}");
+        let result = self.call(Call::Unmap, 0, self.len, [0; 3]);
+        debug_assert!(result.is_ok(), "{result:?}");
     }
 }

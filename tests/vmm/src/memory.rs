@@ -3,63 +3,59 @@
 //! Memory that a guest uses at the same time.
 
 use anyhow::{Context, Result};
-use nix::sys::mman::{mmap, mmap_anonymous, munmap, MapFlags, ProtFlags};
-use std::ffi::c_void;
-use std::num::NonZeroUsize;
-use std::os::fd::AsFd;
-use std::ptr::NonNull;
+use nix::errno::Errno;
+use std::os::fd::RawFd;
 
 /// A mapping; unmapped when dropped.
+///
+/// # Invariants
+///
+/// The range is this value's own, and is reached through copying accesses and atomics only.
 #[derive(Debug)]
 pub(crate) struct Mapping {
-    base: NonNull<c_void>,
+    base: usize,
     len: usize,
 }
-
-// SAFETY: The mapping belongs to the process, and is reached through copying accesses and atomics only.
-unsafe impl Send for Mapping {}
-// SAFETY: As above.
-unsafe impl Sync for Mapping {}
 
 impl Mapping {
     /// Zeroed memory.
     pub(crate) fn anonymous(len: usize) -> Result<Self> {
-        let size = NonZeroUsize::new(len).context("mapping of no bytes")?;
-        let prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        // SAFETY: A new mapping at an address that the kernel chooses.
-        let base = unsafe { mmap_anonymous(None, size, prot, MapFlags::MAP_SHARED) }
-            .with_context(|| format!("mmap of {len:#x} bytes"))?;
-        Ok(Self { base, len })
+        Self::new(len, libc::MAP_ANONYMOUS, -1, 0)
+            .with_context(|| format!("mmap of {len:#x} bytes"))
     }
 
     /// Part of a file.
-    pub(crate) fn of_file(file: impl AsFd, offset: usize, len: usize) -> Result<Self> {
-        let size = NonZeroUsize::new(len).context("mapping of no bytes")?;
-        let prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    pub(crate) fn of_file(file: RawFd, offset: usize, len: usize) -> Result<Self> {
+        Self::new(len, 0, file, offset).context("mmap of a vCPU")
+    }
+
+    fn new(len: usize, flags: i32, file: RawFd, offset: usize) -> Result<Self> {
         let offset = libc::off_t::try_from(offset)?;
-        // SAFETY: As above.
-        let base = unsafe { mmap(None, size, prot, MapFlags::MAP_SHARED, file, offset) }
-            .context("mmap of a vCPU")?;
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = (flags | libc::MAP_SHARED) & !libc::MAP_FIXED;
+        // SAFETY: A new mapping at an address that the kernel chooses.
+        let base =
+            unsafe { libc::mmap(std::ptr::null_mut(), len, protection, flags, file, offset) };
+        if base == libc::MAP_FAILED {
+            return Err(Errno::last().into());
+        }
+        let base = base as usize;
         Ok(Self { base, len })
     }
 
     pub(crate) fn address(&self) -> u64 {
-        self.base.as_ptr() as u64
+        self.base as u64
     }
 
-    pub(crate) fn base(&self) -> NonNull<c_void> {
-        self.base
-    }
-
-    fn at(&self, offset: u64, len: usize) -> *mut u8 {
+    /// Pointer to the `len` bytes at `offset`.
+    pub(crate) fn at(&self, offset: u64, len: usize) -> *mut u8 {
         let offset = usize::try_from(offset).expect("an address of this process");
         assert!(
             offset.checked_add(len).is_some_and(|end| end <= self.len),
             "{len} bytes at {offset:#x} of {:#x}",
             self.len
         );
-        // SAFETY: Inside of the mapping, as just checked.
-        unsafe { self.base.as_ptr().cast::<u8>().add(offset) }
+        (self.base as *mut u8).wrapping_add(offset)
     }
 
     /// Copies in. The caller sees to it that the guest does not use the range meanwhile.
@@ -80,7 +76,7 @@ impl Mapping {
 impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: The mapping is this value's own, and nobody has a pointer into it any more.
-        let result = unsafe { munmap(self.base, self.len) };
-        debug_assert!(result.is_ok(), "munmap: {result:?}");
+        let result = unsafe { libc::munmap(self.base as *mut _, self.len) };
+        debug_assert!(result == 0, "munmap: {}", Errno::last());
     }
 }

@@ -6,7 +6,7 @@ use crate::memory::Mapping;
 use anyhow::{ensure, Result};
 use siov_ring::Ring;
 use std::ops::Deref;
-use std::os::fd::BorrowedFd;
+use std::os::fd::AsRawFd;
 
 /// The ring of a VM. Every vCPU's file maps the same one.
 #[derive(Debug)]
@@ -19,10 +19,14 @@ impl SharedRing {
     /// # Errors
     ///
     /// Those of mmap(2), or when there is no such capability.
-    pub fn map(vcpu: BorrowedFd<'_>, page_offset: i32) -> Result<Self> {
+    pub fn map(vcpu: &impl AsRawFd, page_offset: i32) -> Result<Self> {
         ensure!(page_offset > 0, "KVM has no coalesced MMIO");
         let offset = page_offset as usize * Ring::BYTES;
-        Ok(Self(Mapping::of_file(vcpu, offset, Ring::BYTES)?))
+        Ok(Self(Mapping::of_file(
+            vcpu.as_raw_fd(),
+            offset,
+            Ring::BYTES,
+        )?))
     }
 }
 
@@ -32,6 +36,6 @@ impl Deref for SharedRing {
     fn deref(&self) -> &Ring {
         // SAFETY: The mapping is a page, as long and aligned as a ring is, and lives as long as `self`.
         // The ring consists of atomics, which the kernel may change.
-        unsafe { self.0.base().cast().as_ref() }
+        unsafe { &*self.0.at(0, Ring::BYTES).cast() }
     }
 }

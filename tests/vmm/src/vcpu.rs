@@ -9,7 +9,6 @@ use anyhow::{bail, Context, Result};
 use kvm_bindings::kvm_sregs;
 use kvm_ioctls::{Cap, VcpuExit, VcpuFd};
 use siov_ring::{Data, Space, Write};
-use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Why a processor has come back.
 #[derive(Debug, PartialEq, Eq)]
@@ -75,9 +74,7 @@ impl Vcpu {
     ///
     /// Those of mapping.
     pub fn ring(&self) -> Result<SharedRing> {
-        // SAFETY: The file is open as long as `self` is.
-        let fd = unsafe { BorrowedFd::borrow_raw(self.fd.as_raw_fd()) };
-        SharedRing::map(fd, self.page_offset)
+        SharedRing::map(&self.fd, self.page_offset)
     }
 
     /// Gives it operations, behind which it halts, and goes to the first of them.

@@ -71,8 +71,7 @@ impl Vm {
         for index in 0..512 {
             entry(2, index, (index << 21) | 0x83);
         }
-        // SAFETY: No arguments.
-        let creator = unsafe { libc::gettid() };
+        let creator = nix::unistd::gettid().as_raw();
         Ok(Self {
             fd,
             memory,

@@ -2,9 +2,10 @@
 
 //! Auxiliary domains: the functions of `include/linux/iommu-aux.h`.
 
-use super::{check, Domain, Ktest};
+use super::{requests, Device, Domain, Ktest};
 use crate::ktap::Result;
 use crate::pci::Function;
+use anyhow::Context;
 use std::mem::size_of;
 use std::os::fd::AsRawFd;
 
@@ -45,20 +46,20 @@ struct MisuseArg {
     errno_pointer: u32,
 }
 
-mod request {
-    use super::*;
-    nix::ioctl_readwrite!(capable, 0xb7, 12, QueryArg);
-    nix::ioctl_write_ptr!(enable, 0xb7, 13, u32);
-    nix::ioctl_write_ptr!(disable, 0xb7, 14, u32);
-    nix::ioctl_write_ptr!(attach, 0xb7, 15, AuxArg);
-    nix::ioctl_write_ptr!(detach, 0xb7, 16, AuxArg);
-    nix::ioctl_readwrite!(id, 0xb7, 17, QueryArg);
-    nix::ioctl_write_ptr!(listen, 0xb7, 18, AuxArg);
-    nix::ioctl_write_ptr!(unlisten, 0xb7, 19, AuxArg);
-    nix::ioctl_readwrite!(faults, 0xb7, 20, FaultsArg);
-    nix::ioctl_readwrite!(misuse, 0xb7, 21, MisuseArg);
-    nix::ioctl_write_ptr!(leave, 0xb7, 22, u32);
-}
+// SAFETY: As tests/modules/iommu_ktest.h has them.
+requests!(unsafe {
+    fn aux_capable(QueryArg) = request_code_readwrite(12);
+    fn aux_enable(u32) = request_code_write(13);
+    fn aux_disable(u32) = request_code_write(14);
+    fn aux_attach(AuxArg) = request_code_write(15);
+    fn aux_detach(AuxArg) = request_code_write(16);
+    fn aux_id(QueryArg) = request_code_readwrite(17);
+    fn aux_listen(AuxArg) = request_code_write(18);
+    fn aux_unlisten(AuxArg) = request_code_write(19);
+    fn aux_faults(FaultsArg) = request_code_readwrite(20);
+    fn aux_misuse(MisuseArg) = request_code_readwrite(21);
+    fn aux_leave(u32) = request_code_write(22);
+});
 
 const _: () = {
     assert!(size_of::<AuxArg>() == 8);
@@ -119,9 +120,8 @@ impl Ktest {
             device: function.id(),
             ..QueryArg::default()
         };
-        // SAFETY: The argument is the structure that the request is defined with.
-        let result = unsafe { request::capable(self.file.as_raw_fd(), &mut arg) };
-        check(result, || format!("iommu_aux_capable of {function}"))?;
+        self.device
+            .aux_capable(&mut arg, || format!("iommu_aux_capable of {function}"))?;
         Ok(arg.value != 0)
     }
 
@@ -131,9 +131,8 @@ impl Ktest {
     ///
     /// Those of the function.
     pub fn aux_enable(&self, function: &Function) -> Result {
-        // SAFETY: The argument is what the request is defined with.
-        let result = unsafe { request::enable(self.file.as_raw_fd(), &function.id()) };
-        check(result, || format!("enable {function}"))
+        self.device
+            .aux_enable(&mut function.id(), || format!("enable {function}"))
     }
 
     /// iommu_disable_aux_domain().
@@ -142,9 +141,8 @@ impl Ktest {
     ///
     /// Those of the function.
     pub fn aux_disable(&self, function: &Function) -> Result {
-        // SAFETY: The argument is what the request is defined with.
-        let result = unsafe { request::disable(self.file.as_raw_fd(), &function.id()) };
-        check(result, || format!("disable {function}"))
+        self.device
+            .aux_disable(&mut function.id(), || format!("disable {function}"))
     }
 
     /// Leaves the function's auxiliary domains attached when its driver is unbound.
@@ -153,9 +151,8 @@ impl Ktest {
     ///
     /// Those of the request.
     pub fn aux_leave(&self, function: &Function) -> Result {
-        // SAFETY: The argument is what the request is defined with.
-        let result = unsafe { request::leave(self.file.as_raw_fd(), &function.id()) };
-        check(result, || format!("leave {function}"))
+        self.device
+            .aux_leave(&mut function.id(), || format!("leave {function}"))
     }
 }
 
@@ -173,10 +170,10 @@ impl Domain {
     ///
     /// Those of the function.
     pub fn aux_attach(&self, function: &Function) -> Result {
-        let arg = self.aux(function);
-        // SAFETY: The argument is the structure that the request is defined with.
-        let result = unsafe { request::attach(self.file.as_raw_fd(), &arg) };
-        check(result, || format!("attach in auxiliary mode to {function}"))
+        let mut arg = self.aux(function);
+        self.device.aux_attach(&mut arg, || {
+            format!("attach in auxiliary mode to {function}")
+        })
     }
 
     /// iommu_aux_detach_device(), also when nothing is attached.
@@ -185,10 +182,8 @@ impl Domain {
     ///
     /// Those of the request.
     pub fn aux_detach(&self, function: &Function) -> Result {
-        let arg = self.aux(function);
-        // SAFETY: The argument is the structure that the request is defined with.
-        let result = unsafe { request::detach(self.file.as_raw_fd(), &arg) };
-        check(result, || {
+        let mut arg = self.aux(function);
+        self.device.aux_detach(&mut arg, || {
             format!("detach in auxiliary mode from {function}")
         })
     }
@@ -203,9 +198,8 @@ impl Domain {
             domain: self.number,
             ..QueryArg::default()
         };
-        // SAFETY: The argument is the structure that the request is defined with.
-        let result = unsafe { request::id(self.file.as_raw_fd(), &mut arg) };
-        check(result, || "iommu_auxiliary_id".to_owned())?;
+        self.device
+            .aux_id(&mut arg, || "iommu_auxiliary_id".to_owned())?;
         Ok(arg.value)
     }
 
@@ -215,10 +209,9 @@ impl Domain {
     ///
     /// Those of the function.
     pub fn aux_listen(&self, function: &Function) -> Result {
-        let arg = self.aux(function);
-        // SAFETY: The argument is the structure that the request is defined with.
-        let result = unsafe { request::listen(self.file.as_raw_fd(), &arg) };
-        check(result, || format!("fault handler for {function}"))
+        let mut arg = self.aux(function);
+        self.device
+            .aux_listen(&mut arg, || format!("fault handler for {function}"))
     }
 
     /// iommu_aux_unregister_fault_handler().
@@ -227,10 +220,9 @@ impl Domain {
     ///
     /// `ENOENT` when there is none.
     pub fn aux_unlisten(&self, function: &Function) -> Result {
-        let arg = self.aux(function);
-        // SAFETY: The argument is the structure that the request is defined with.
-        let result = unsafe { request::unlisten(self.file.as_raw_fd(), &arg) };
-        check(result, || format!("no fault handler for {function}"))
+        let mut arg = self.aux(function);
+        self.device
+            .aux_unlisten(&mut arg, || format!("no fault handler for {function}"))
     }
 
     /// What the handler was told since it was registered.
@@ -244,9 +236,8 @@ impl Domain {
             domain: self.number,
             ..FaultsArg::default()
         };
-        // SAFETY: The argument is the structure that the request is defined with.
-        let result = unsafe { request::faults(self.file.as_raw_fd(), &mut arg) };
-        check(result, || format!("faults of {function}"))?;
+        self.device
+            .aux_faults(&mut arg, || format!("faults of {function}"))?;
         Ok(AuxFault {
             count: arg.count,
             source: arg.source,
@@ -269,8 +260,6 @@ impl Domain {
             what: what as u32,
             errno_pointer: errno_pointer.into(),
         };
-        // SAFETY: The argument is the structure that the request is defined with.
-        let result = unsafe { request::misuse(self.file.as_raw_fd(), &mut arg) };
-        check(result, || format!("{what:?}"))
+        self.device.aux_misuse(&mut arg, || format!("{what:?}"))
     }
 }

@@ -6,11 +6,12 @@
 use crate::raw::*;
 use crate::Devices;
 use anyhow::{ensure, Context};
+use nix::fcntl::{fcntl, FcntlArg, FdFlag};
 use nix::sys::resource::{setrlimit, Resource};
 use nix::sys::signal::{kill, Signal};
 use nix::sys::wait::{waitpid, WaitStatus};
-use nix::unistd::{fork, pipe, ForkResult};
-use siov_kselftests::child::{drop_ipc_lock, in_child};
+use nix::unistd::pipe;
+use siov_kselftests::child::{drop_ipc_lock, in_child, spawn};
 use siov_kselftests::ktap::Result;
 use siov_kselftests::mmio::Mapping;
 use std::fs::File;
@@ -129,12 +130,9 @@ pub fn executed(devices: &Devices) -> Result<Vec<String>> {
         s.map(RW, memory.address(), memory.address(), AT, 8 * PAGE);
         s.account()?;
         let container = s.container.as_raw_fd();
-        let group = s.opened[0].raw_group();
-        let device = s.opened[0].device.as_ref().context("device")?.as_raw_fd();
-        for fd in [container, group, device] {
-            // SAFETY: Descriptors of our own.
-            let ret = unsafe { libc::fcntl(fd, libc::F_SETFD, 0) };
-            nix::errno::Errno::result(ret)?;
+        let device = s.opened[0].device.as_ref().context("device")?;
+        for file in [&s.container, s.opened[0].group(), device] {
+            fcntl(file, FcntlArg::F_SETFD(FdFlag::empty()))?;
         }
         let output = std::process::Command::new("/proc/self/exe")
             .args(["--inherited", &container.to_string()])
@@ -176,48 +174,38 @@ pub fn killed(devices: &Devices) -> Result<Vec<String>> {
     let mut lines = Vec::new();
     for round in 0..10u32 {
         let (from, to) = pipe()?;
-        // SAFETY: The program has one thread.
-        match unsafe { fork() }? {
-            ForkResult::Child => {
-                drop(from);
-                let mut to = File::from(to);
-                let mut endless = || -> Result {
-                    let nodes = [&devices.functions[0], &devices.emulated[0]];
-                    let mut s = Session::with(&nodes, TYPE1V2)?;
-                    let memory = Mapping::memory(2048 * PAGE as usize)?;
-                    loop {
-                        for index in 0..4 {
-                            s.map_raw(
-                                32,
-                                RW,
-                                memory.address(),
-                                AT + index * 0x100_0000,
-                                2048 * PAGE,
-                            )
-                            .ok();
-                        }
-                        s.pin(1, AT, 16, 3);
-                        // The parent counts rounds.
-                        to.write_all(&[1])?;
-                        s.unmap(UNMAP_ALL, 0, 0);
-                        s.lines.clear();
-                    }
-                };
-                let _ = endless();
-                // SAFETY: Without the parent's destructors.
-                unsafe { libc::_exit(1) }
+        let to = File::from(to);
+        let endless = || -> Result {
+            let nodes = [&devices.functions[0], &devices.emulated[0]];
+            let mut s = Session::with(&nodes, TYPE1V2)?;
+            let memory = Mapping::memory(2048 * PAGE as usize)?;
+            loop {
+                for index in 0..4 {
+                    s.map_raw(
+                        32,
+                        RW,
+                        memory.address(),
+                        AT + index * 0x100_0000,
+                        2048 * PAGE,
+                    )
+                    .ok();
+                }
+                s.pin(1, AT, 16, 3);
+                // The parent counts rounds.
+                (&to).write_all(&[1])?;
+                s.unmap(UNMAP_ALL, 0, 0);
+                s.lines.clear();
             }
-            ForkResult::Parent { child } => {
-                drop(to);
-                let mut bytes = vec![0; 1 + round as usize];
-                File::from(from).read_exact(&mut bytes)?;
-                kill(child, Signal::SIGKILL)?;
-                ensure!(
-                    matches!(waitpid(child, None)?, WaitStatus::Signaled(..)),
-                    "the child was not killed"
-                );
-            }
-        }
+        };
+        let child = spawn(|| endless().map_or(1, |()| 0))?;
+        drop(to);
+        let mut bytes = vec![0; 1 + round as usize];
+        File::from(from).read_exact(&mut bytes)?;
+        kill(child, Signal::SIGKILL)?;
+        ensure!(
+            matches!(waitpid(child, None)?, WaitStatus::Signaled(..)),
+            "the child was not killed"
+        );
         let mut s = Session::with(&[&devices.functions[0], &devices.emulated[0]], TYPE1V2)?;
         s.account()?;
         lines.append(&mut s.lines);

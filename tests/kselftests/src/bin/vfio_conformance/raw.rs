@@ -117,8 +117,8 @@ impl Opened {
         )
     }
 
-    pub fn raw_group(&self) -> i32 {
-        self.group.as_raw_fd()
+    pub fn group(&self) -> &File {
+        &self.group
     }
 
     pub fn leave(&mut self) -> Answer {
@@ -234,8 +234,8 @@ impl Session {
         bitmap: Option<(u64, u64, u64)>,
     ) -> (Answer, u64) {
         // Followed by a bitmap, whatever `argsz` says.
-        let scratch = [0u64; 2];
-        let (pgsize, bytes, data) = bitmap.unwrap_or((PAGE, 8, scratch.as_ptr() as u64));
+        let mut scratch = [0u64; 2];
+        let (pgsize, bytes, data) = bitmap.unwrap_or((PAGE, 8, scratch.as_mut_ptr() as u64));
         let mut words = [
             u64::from(argsz) | (u64::from(flags) << 32),
             iova,
@@ -245,9 +245,8 @@ impl Session {
             data,
         ];
         let answer = self.ioctl(UNMAP_DMA, words.as_mut_ptr() as u64);
-        // SAFETY: Written by the kernel behind the compiler's back.
-        let done = unsafe { std::ptr::from_ref(&words[2]).read_volatile() };
-        (answer, done)
+        // The kernel has written to what has been exposed as a number.
+        (answer, words[2])
     }
 
     pub fn unmap(&mut self, flags: u32, iova: u64, size: u64) {
@@ -290,8 +289,8 @@ impl Session {
     /// the bits of pages that are mapped: on others the shipped driver leaves what it has shifted out of
     /// earlier bitmaps.
     pub fn bitmap(&mut self, unmap: bool, iova: u64, size: u64, words: usize, fill: u64) {
-        let bits = vec![fill; words + 2];
-        let data = bits.as_ptr() as u64;
+        let mut bits = vec![fill; words + 2];
+        let data = bits.as_mut_ptr() as u64;
         let bytes = words as u64 * 8;
         let pages = self.mapped_pages(iova, size, words + 2);
         let answer = if unmap {
@@ -300,9 +299,11 @@ impl Session {
         } else {
             self.get_bitmap_raw(48, iova, size, PAGE, bytes, data)
         };
-        // SAFETY: Written by the kernel behind the compiler's back.
-        let word = |index| unsafe { bits.as_ptr().add(index).read_volatile() };
-        let seen: Vec<u64> = (0..words + 2).map(|i| word(i) & pages[i]).collect();
+        let seen: Vec<u64> = bits
+            .iter()
+            .zip(pages)
+            .map(|(seen, mapped)| seen & mapped)
+            .collect();
         if unmap && answer.is_ok() {
             self.forget(iova, size);
         }
