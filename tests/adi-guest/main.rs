@@ -19,6 +19,8 @@ mod arch;
 mod checks;
 #[path = "../micro-bench/payload/console.rs"]
 mod console;
+#[path = "../micro-bench/payload/instruction.rs"]
+mod instruction;
 #[path = "../micro-bench/payload/irq.rs"]
 mod irq;
 #[path = "../micro-bench/payload/libc.rs"]

@@ -13,6 +13,7 @@
 mod arch;
 mod bench;
 mod console;
+mod instruction;
 mod irq;
 mod libc;
 mod once;

@@ -13,6 +13,7 @@
 use super::tree;
 use crate::{exit, main};
 use core::arch::global_asm;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes of each processor's stack.
 const STACK_SIZE: usize = 65536;
@@ -210,20 +211,14 @@ stacks:
     secondary = sym secondary,
 );
 
-/// Fills the translation table, with the MMU still off: plain stores only.
-///
-/// # Safety
-///
-/// `table` has [`TABLE_ENTRIES`] entries that nobody else uses; `image` and `tree` lie in memory.
-unsafe extern "C" fn fill_table(table: *mut u64, image: u64, tree: u64) {
-    for block in 0..TABLE_ENTRIES {
-        let address = (block as u64) << BLOCK_SHIFT;
+/// Fills the translation table, with the MMU still off: plain stores only. `image` and `tree` lie in memory.
+extern "C" fn fill_table(table: &[AtomicU64; TABLE_ENTRIES], image: u64, tree: u64) {
+    for (block, entry) in (0..).zip(table) {
         let is_memory = [image, tree]
             .iter()
-            .any(|place| place >> BLOCK_SHIFT == block as u64);
+            .any(|place| place >> BLOCK_SHIFT == block);
         let attributes = if is_memory { NORMAL } else { DEVICE };
-        // SAFETY: `block` is below the number of entries.
-        unsafe { table.add(block).write_volatile(address | attributes) };
+        entry.store((block << BLOCK_SHIFT) | attributes, Ordering::Relaxed);
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! System registers and instructions (Arm ARM, DDI 0487).
 
-use core::arch::asm;
+use crate::instruction::instructions;
 
 /// Reads a system register.
 macro_rules! read_sysreg {
@@ -30,19 +30,19 @@ macro_rules! write_sysreg {
 }
 pub(super) use write_sysreg;
 
-/// Completes what came before, as far as the instruction stream goes.
-#[inline(always)]
-pub fn barrier() {
-    // SAFETY: a barrier.
-    unsafe { asm!("isb", options(nostack, preserves_flags)) };
-}
-
-/// Has earlier accesses to memory reach the other processors.
-#[inline(always)]
-pub fn data_barrier() {
-    // SAFETY: a barrier.
-    unsafe { asm!("dsb ish", options(nostack, preserves_flags)) };
-}
+// SAFETY: barriers and hints; the vectors are installed before Rust runs.
+instructions!(unsafe {
+    /// Completes what came before, as far as the instruction stream goes.
+    fn barrier() = "isb";
+    /// Has earlier accesses to memory reach the other processors.
+    fn data_barrier() = "dsb ish";
+    /// What a waiting loop does: hand the time to another thread of the core, or to another virtual processor.
+    fn relax() = "yield";
+    /// Lets interrupts in.
+    fn unmask_interrupts() = "msr daifclr, #2";
+    /// Waits for an interrupt, even one that is kept out.
+    fn wait() = "wfi";
+});
 
 /// The virtual counter, which no hypervisor has to trap.
 #[inline(always)]
@@ -50,24 +50,10 @@ pub fn counter() -> u64 {
     read_sysreg!("cntvct_el0")
 }
 
-/// What a waiting loop does: hand the time to another thread of the core, or to another virtual processor.
-#[inline(always)]
-pub fn relax() {
-    // SAFETY: a hint.
-    unsafe { asm!("yield", options(nostack, preserves_flags)) };
-}
-
-/// Lets interrupts in.
-pub fn unmask_interrupts() {
-    // SAFETY: the vectors are installed before Rust runs.
-    unsafe { asm!("msr daifclr, #2", options(nostack)) };
-}
-
 /// Waits for ever.
 pub fn halt() -> ! {
     loop {
-        // SAFETY: waits.
-        unsafe { asm!("wfi", options(nostack, preserves_flags)) };
+        wait();
     }
 }
 

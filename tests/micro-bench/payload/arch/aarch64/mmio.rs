@@ -3,7 +3,7 @@
 //! Device registers and memory that devices read.
 
 use core::arch::asm;
-use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// A block of device registers.
 ///
@@ -33,67 +33,64 @@ impl Mmio {
     pub fn address(self) -> u64 {
         self.0
     }
+}
 
-    /// Reads 32 bits; what follows in the program comes after it.
-    #[inline(always)]
-    pub fn read32(self, offset: u64) -> u32 {
-        let value: u32;
-        // SAFETY: the type's invariant; device memory is mapped one to one.
-        unsafe {
-            asm!("ldr {:w}, [{}]", "dsb ld", out(reg) value, in(reg) self.0 + offset,
-                options(nostack, preserves_flags))
-        };
-        value
-    }
+/// Lists reads, as methods of [`Mmio`]; what follows in the program comes after one.
+macro_rules! reads {
+    ($($(#[$doc:meta])* $name:ident: $ty:ty = $instruction:literal;)*) => {
+        impl Mmio {$(
+            $(#[$doc])*
+            #[inline(always)]
+            pub fn $name(self, offset: u64) -> $ty {
+                let value: $ty;
+                // SAFETY: the type's invariant; device memory is mapped one to one.
+                unsafe {
+                    asm!($instruction, "dsb ld", out(reg) value, in(reg) self.0 + offset,
+                        options(nostack, preserves_flags))
+                };
+                value
+            }
+        )*}
+    };
+}
 
-    /// Writes 32 bits, after what was stored to memory before.
-    #[inline(always)]
-    pub fn write32(self, offset: u64, value: u32) {
-        // SAFETY: the type's invariant; device memory is mapped one to one.
-        unsafe {
-            asm!("dsb st", "str {:w}, [{}]", in(reg) value, in(reg) self.0 + offset,
-                options(nostack, preserves_flags))
-        };
-    }
+reads! {
+    /// Reads 32 bits.
+    read32: u32 = "ldr {:w}, [{}]";
+    /// Reads 64 bits.
+    read64: u64 = "ldr {}, [{}]";
+}
 
-    /// Writes 8 bits, after what was stored to memory before.
-    pub fn write8(self, offset: u64, value: u8) {
-        // SAFETY: the type's invariant; device memory is mapped one to one.
-        unsafe {
-            asm!("dsb st", "strb {:w}, [{}]", in(reg) u32::from(value), in(reg) self.0 + offset,
-                options(nostack, preserves_flags))
-        };
-    }
+/// Lists writes, as methods of [`Mmio`]; one comes after what was stored to memory before.
+macro_rules! writes {
+    ($($(#[$doc:meta])* $name:ident: $ty:ty as $register:ty = $instruction:literal;)*) => {
+        impl Mmio {$(
+            $(#[$doc])*
+            #[inline(always)]
+            pub fn $name(self, offset: u64, value: $ty) {
+                let value: $register = value.into();
+                // SAFETY: the type's invariant; device memory is mapped one to one.
+                unsafe {
+                    asm!("dsb st", $instruction, in(reg) value, in(reg) self.0 + offset,
+                        options(nostack, preserves_flags))
+                };
+            }
+        )*}
+    };
+}
 
-    /// Reads 64 bits; what follows in the program comes after it.
-    #[inline(always)]
-    pub fn read64(self, offset: u64) -> u64 {
-        let value: u64;
-        // SAFETY: the type's invariant; device memory is mapped one to one.
-        unsafe {
-            asm!("ldr {}, [{}]", "dsb ld", out(reg) value, in(reg) self.0 + offset,
-                options(nostack, preserves_flags))
-        };
-        value
-    }
-
-    /// Writes 64 bits, after what was stored to memory before.
-    #[inline(always)]
-    pub fn write64(self, offset: u64, value: u64) {
-        // SAFETY: the type's invariant; device memory is mapped one to one.
-        unsafe {
-            asm!("dsb st", "str {}, [{}]", in(reg) value, in(reg) self.0 + offset,
-                options(nostack, preserves_flags))
-        };
-    }
+writes! {
+    /// Writes 8 bits.
+    write8: u8 as u32 = "strb {:w}, [{}]";
+    /// Writes 32 bits.
+    write32: u32 as u32 = "str {:w}, [{}]";
+    /// Writes 64 bits.
+    write64: u64 as u64 = "str {}, [{}]";
 }
 
 /// 64 KiB that a device reads and writes, aligned to their size.
 #[repr(C, align(65536))]
-pub struct DeviceMemory(UnsafeCell<[u64; 8192]>);
-
-// SAFETY: it is accessed by volatile reads and writes only, and no reference to its content is ever made.
-unsafe impl Sync for DeviceMemory {}
+pub struct DeviceMemory([AtomicU64; 8192]);
 
 impl DeviceMemory {
     /// In bytes.
@@ -101,27 +98,28 @@ impl DeviceMemory {
 
     /// All zero.
     pub const fn new() -> Self {
-        Self(UnsafeCell::new([0; 8192]))
+        Self([const { AtomicU64::new(0) }; 8192])
     }
 
     /// Physical address.
     pub fn address(&self) -> u64 {
-        self.0.get() as u64
+        self.0.as_ptr() as u64
     }
 
     /// Writes a doubleword; one beyond the end is dropped.
     pub fn write64(&self, index: usize, value: u64) {
-        if index < Self::SIZE / 8 {
-            // SAFETY: within the array, see above.
-            unsafe { self.0.get().cast::<u64>().add(index).write_volatile(value) };
+        if let Some(word) = self.0.get(index) {
+            word.store(value, Ordering::Relaxed);
         }
     }
 
-    /// Writes a byte; one beyond the end is dropped.
+    /// Writes a byte; one beyond the end is dropped. Nobody writes to its neighbours meanwhile.
     pub fn write8(&self, index: usize, value: u8) {
-        if index < Self::SIZE {
-            // SAFETY: within the array, see above.
-            unsafe { self.0.get().cast::<u8>().add(index).write_volatile(value) };
+        let (word, byte) = (index / 8, index % 8);
+        if let Some(word) = self.0.get(word) {
+            let mut bytes = word.load(Ordering::Relaxed).to_le_bytes();
+            bytes[byte] = value;
+            word.store(u64::from_le_bytes(bytes), Ordering::Relaxed);
         }
     }
 }

@@ -203,25 +203,19 @@ const START_INFO_MAGIC: u32 = 0x336e_c578;
 const MAX_LINE: usize = 4096;
 
 /// The command line; empty if there is none.
-fn command_line(start_info: u64) -> &'static str {
-    // SAFETY: the loader put the structure there, below 4 GiB and 8-byte aligned, and nothing writes there.
-    let info = unsafe { &*(start_info as *const StartInfo) };
+fn command_line(info: &'static StartInfo) -> &'static str {
     if info.magic != START_INFO_MAGIC || info.command_line == 0 {
         return "";
     }
-    let line = info.command_line as *const u8;
-    let is_text = |&index: &usize| {
-        // SAFETY: a string that ends with zero, or else the reader stops in memory that is there.
-        unsafe { line.add(index).read() != 0 }
-    };
-    let size = (0..MAX_LINE).take_while(is_text).count();
-    // SAFETY: just read; nothing writes there.
-    let bytes = unsafe { core::slice::from_raw_parts(line, size) };
-    core::str::from_utf8(bytes).unwrap_or("")
+    // SAFETY: the loader put a string there, which nothing writes to, below 4 GiB, where all memory is mapped.
+    let bytes = unsafe { core::slice::from_raw_parts(info.command_line as *const u8, MAX_LINE) };
+    let line = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
+    core::str::from_utf8(line).unwrap_or("")
 }
 
-/// On the first processor, in long mode with a stack.
-extern "C" fn primary(start_info: u64) -> ! {
+/// On the first processor, in long mode with a stack. The loader put the structure where it says, below 4 GiB
+/// and 8-byte aligned, and nothing writes there.
+extern "C" fn primary(start_info: &'static StartInfo) -> ! {
     exception::load();
     console::init(uart::Uart::first());
     exit(main(command_line(start_info), machine::Machine::detect))

@@ -2,15 +2,22 @@
 
 //! Instructions and model-specific registers (Intel SDM, AMD APM).
 
+use crate::instruction::instructions;
 use core::arch::asm;
 use core::arch::x86_64 as intrinsics;
 
-/// Completes what came before, as far as the instruction stream goes.
-#[inline(always)]
-pub fn barrier() {
-    // SAFETY: a barrier.
-    unsafe { asm!("lfence", options(nostack, preserves_flags)) };
-}
+// SAFETY: barrier and hint; handlers for all vectors are installed before Rust comes as far as letting
+// interrupts in.
+instructions!(unsafe {
+    /// Completes what came before, as far as the instruction stream goes.
+    fn barrier() = "lfence";
+    /// What a waiting loop does.
+    fn relax() = "pause";
+    /// Lets interrupts in.
+    fn unmask_interrupts() = "sti";
+    /// Keeps interrupts out.
+    fn mask_interrupts() = "cli";
+});
 
 /// The time-stamp counter.
 #[inline(always)]
@@ -19,25 +26,6 @@ pub fn counter() -> u64 {
     // SAFETY: reads a counter.
     unsafe { asm!("rdtsc", out("eax") low, out("edx") high, options(nostack, preserves_flags)) };
     (u64::from(high) << 32) | u64::from(low)
-}
-
-/// What a waiting loop does.
-#[inline(always)]
-pub fn relax() {
-    // SAFETY: a hint.
-    unsafe { asm!("pause", options(nostack, preserves_flags)) };
-}
-
-/// Lets interrupts in.
-pub fn unmask_interrupts() {
-    // SAFETY: handlers for all vectors are installed before Rust comes this far.
-    unsafe { asm!("sti", options(nostack)) };
-}
-
-/// Keeps interrupts out.
-pub fn mask_interrupts() {
-    // SAFETY: changes the mask only.
-    unsafe { asm!("cli", options(nostack)) };
 }
 
 /// A leaf of CPUID; it always exits to the hypervisor.

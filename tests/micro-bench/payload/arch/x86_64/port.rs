@@ -13,54 +13,52 @@ use core::arch::asm;
 #[derive(Clone, Copy, Debug)]
 pub struct Port(u16);
 
-impl Port {
+/// Lists widths of accesses, as methods of [`Port`], with the register that the instructions take.
+macro_rules! widths {
+    ($(
+        $(#[$read_doc:meta])* $read:ident
+        $(#[$write_doc:meta])* $write:ident: $ty:ty, $register:tt;
+    )*) => {
+        impl Port {$(
+            $(#[$read_doc])*
+            #[inline(always)]
+            pub fn $read(self) -> $ty {
+                let value: $ty;
+                // SAFETY: the type's invariant.
+                unsafe {
+                    asm!(concat!("in ", $register, ", dx"), in("dx") self.0, out($register) value,
+                        options(nostack, preserves_flags))
+                };
+                value
+            }
+
+            $(#[$write_doc])*
+            #[inline(always)]
+            pub fn $write(self, value: $ty) {
+                // SAFETY: the type's invariant.
+                unsafe {
+                    asm!(concat!("out dx, ", $register), in("dx") self.0, in($register) value,
+                        options(nostack, preserves_flags))
+                };
+            }
+        )*}
+    };
+}
+
+widths! {
     /// Reads 8 bits.
-    #[inline(always)]
-    pub fn read8(self) -> u8 {
-        let value: u8;
-        // SAFETY: the type's invariant.
-        unsafe {
-            asm!("in al, dx", in("dx") self.0, out("al") value, options(nostack, preserves_flags))
-        };
-        value
-    }
-
+    read8
     /// Writes 8 bits.
-    #[inline(always)]
-    pub fn write8(self, value: u8) {
-        // SAFETY: the type's invariant.
-        unsafe {
-            asm!("out dx, al", in("dx") self.0, in("al") value, options(nostack, preserves_flags))
-        };
-    }
-
+    write8: u8, "al";
+    /// Reads 16 bits.
+    #[expect(dead_code, reason = "each width has both")]
+    read16
     /// Writes 16 bits.
-    pub fn write16(self, value: u16) {
-        // SAFETY: the type's invariant.
-        unsafe {
-            asm!("out dx, ax", in("dx") self.0, in("ax") value, options(nostack, preserves_flags))
-        };
-    }
-
+    write16: u16, "ax";
     /// Reads 32 bits.
-    #[inline(always)]
-    pub fn read32(self) -> u32 {
-        let value: u32;
-        // SAFETY: the type's invariant.
-        unsafe {
-            asm!("in eax, dx", in("dx") self.0, out("eax") value, options(nostack, preserves_flags))
-        };
-        value
-    }
-
+    read32
     /// Writes 32 bits.
-    #[inline(always)]
-    pub fn write32(self, value: u32) {
-        // SAFETY: the type's invariant.
-        unsafe {
-            asm!("out dx, eax", in("dx") self.0, in("eax") value, options(nostack, preserves_flags))
-        };
-    }
+    write32: u32, "eax";
 }
 
 /// Masks of the two interrupt controllers (8259).
