@@ -26,12 +26,10 @@ unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, size: usize) -> *mut u
 /// As memmove(3).
 #[no_mangle]
 unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, size: usize) -> *mut u8 {
-    if (to as usize).wrapping_sub(from as usize) >= size {
-        // SAFETY: the caller's promise; going upwards reads each byte before it is overwritten, because `to`
-        // does not begin within the source.
-        return unsafe { memcpy(to, from, size) };
-    }
-    for i in (0..size).rev() {
+    // Going upwards reads each byte before it is overwritten if `to` does not begin within the source.
+    let is_upwards = (to as usize).wrapping_sub(from as usize) >= size;
+    for i in 0..size {
+        let i = if is_upwards { i } else { size - 1 - i };
         // SAFETY: both areas have `size` bytes.
         unsafe { to.add(i).write_volatile(from.add(i).read_volatile()) };
     }

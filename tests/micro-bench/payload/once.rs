@@ -2,7 +2,7 @@
 
 //! A value that is set once and then read by every processor.
 
-use core::cell::UnsafeCell;
+use core::cell::OnceCell;
 use core::sync::atomic::{AtomicU8, Ordering};
 
 const EMPTY: u8 = 0;
@@ -16,11 +16,11 @@ const FULL: u8 = 2;
 /// The value is written before `state` becomes `FULL` and never again.
 pub struct Once<T> {
     state: AtomicU8,
-    value: UnsafeCell<Option<T>>,
+    value: OnceCell<T>,
 }
 
-// SAFETY: other processors get at the value only by shared reference and only after it was published, by the
-// type's invariant; it may have been made on another processor, hence `Send`.
+// SAFETY: other processors get at the cell only in state FULL, in which nobody writes to it, by the type's
+// invariant; the value may have been made on another processor, hence `Send`.
 unsafe impl<T: Send + Sync> Sync for Once<T> {}
 
 impl<T> Once<T> {
@@ -28,7 +28,7 @@ impl<T> Once<T> {
     pub const fn new() -> Self {
         Self {
             state: AtomicU8::new(EMPTY),
-            value: UnsafeCell::new(None),
+            value: OnceCell::new(),
         }
     }
 
@@ -38,9 +38,7 @@ impl<T> Once<T> {
     pub fn set(&self, value: T) -> Option<&T> {
         if self.state.load(Ordering::Relaxed) == EMPTY {
             self.state.store(BUSY, Ordering::Relaxed);
-            // SAFETY: the state was EMPTY, so nobody has a reference to the value, and no other processor
-            // sets it.
-            unsafe { *self.value.get() = Some(value) };
+            let _was_empty = self.value.set(value);
             self.state.store(FULL, Ordering::Release);
         }
         self.get()
@@ -51,7 +49,6 @@ impl<T> Once<T> {
         if self.state.load(Ordering::Acquire) != FULL {
             return None;
         }
-        // SAFETY: in state FULL the value is never written again.
-        unsafe { (*self.value.get()).as_ref() }
+        self.value.get()
     }
 }

@@ -27,11 +27,13 @@ impl Tree {
         if address == 0 || address % 8 != 0 {
             return None;
         }
-        // SAFETY: the boot protocol puts a devicetree at the address, and nothing writes there.
-        let header = unsafe { core::slice::from_raw_parts(address as *const u8, HEADER_SIZE) };
-        let size = total_size(header).ok()?;
-        // SAFETY: the same, with the size that its header tells.
-        let blob = unsafe { core::slice::from_raw_parts(address as *const u8, size) };
+        let start = address as *const u8;
+        // SAFETY: the boot protocol puts a devicetree at the address, with the size that its header tells, and
+        // nothing writes there.
+        let blob = unsafe {
+            let header = core::slice::from_raw_parts(start, HEADER_SIZE);
+            core::slice::from_raw_parts(start, total_size(header).ok()?)
+        };
         Fdt::new(blob).ok().map(Self)
     }
 

@@ -43,6 +43,11 @@ pub struct Apic {
     base: u64,
 }
 
+fn register(base: u64, offset: u64) -> Register {
+    // SAFETY: a register of the local APIC, in the page that its base register names.
+    unsafe { Register::new(base + offset) }
+}
+
 impl Apic {
     /// Finds it; `None` if the firmware left it disabled or in its other mode.
     pub fn find() -> Option<Self> {
@@ -53,19 +58,16 @@ impl Apic {
             return None;
         }
         let base = value & 0xffff_f000;
-        // SAFETY: registers of the local APIC, in the page that its base register names.
-        let register = |offset| unsafe { Register::new(base + offset) };
         Some(Self {
-            eoi: register(EOI),
-            command: register(COMMAND),
-            command_target: register(COMMAND_TARGET),
+            eoi: register(base, EOI),
+            command: register(base, COMMAND),
+            command_target: register(base, COMMAND_TARGET),
             base,
         })
     }
 
     fn register(&self, offset: u64) -> Register {
-        // SAFETY: as in `find`.
-        unsafe { Register::new(self.base + offset) }
+        register(self.base, offset)
     }
 
     /// Lets interrupts come from other APICs only.
