@@ -501,6 +501,16 @@ impl Device {
         Mapping::of_file(&self.file, info.offset, usize::try_from(info.size)?)
     }
 
+    /// Maps the registers of memory BAR `index` as what is copied when it is written.
+    ///
+    /// # Errors
+    ///
+    /// Those of VFIO and mmap(2).
+    pub fn map_bar_private(&self, index: u32) -> Result<Mapping> {
+        let info = self.region(uapi::VFIO_PCI_BAR0_REGION_INDEX + index)?;
+        Mapping::of_file_private(&self.file, info.offset, usize::try_from(info.size)?)
+    }
+
     /// Maps `len` bytes from `offset` of region `index` on.
     ///
     /// # Errors

@@ -145,6 +145,15 @@ pub fn interrupts(c: &mut Context) -> Result {
     fire(2)?;
     let heard = [signals(&fault)?, signals(&completion)?, signals(&other)?];
     ensure!(heard == [0, 0, 0], "{heard:?}");
+
+    // The next user does not signal what the last one has set.
+    let old = user.adi.listen(VECTOR_COMPLETION)?;
+    drop(user);
+    let next = alone(&mdev.0)?;
+    next.adi
+        .device
+        .set_irqs([20, NONE | TRIGGER, MSIX, 0, 2, 0, 0, 0])?;
+    ensure!(signals(&old)? == 0, "the last user hears of the next");
     Ok(())
 }
 
@@ -175,6 +184,8 @@ pub fn places(c: &mut Context) -> Result {
             sysfs::expect_errno(map, Errno::EINVAL, &format!("mapping {what}"))?;
         }
     }
+    let private = device.map_bar_private(0);
+    sysfs::expect_errno(private, Errno::EINVAL, "a copy of registers")?;
     // What reaches out is cut off.
     let read = device.read_file(config + 256 - 24, &mut bytes)?;
     ensure!(read == 24, "{read} bytes at the end of configuration space");
