@@ -122,6 +122,37 @@ pub fn removed(c: &mut Context) -> Result {
     Ok(())
 }
 
+/// A user who has closed the device, but keeps its group in a container with memory.
+pub fn group_stays(c: &mut Context) -> Result {
+    let all = c.parent.available(ADI)?;
+    let pinned = pinned_pages()?;
+    let mdevs = [c.create()?, c.create()?];
+    let mut users = [alone(&mdevs[0].0)?, alone(&mdevs[1].0)?];
+    for user in &mut users {
+        user.adi.succeed(&copy(page(0), page(1), PAGE))?;
+    }
+    let containers = users.map(|user| (user.container, user.memory));
+    mdevs[0].0.remove()?;
+    sysfs::write(c.function.path("driver/unbind"), c.function.address())?;
+    ensure!(!mdevs[1].0.exists(), "it stays");
+    c.function.bind("siov_testdev")?;
+    c.parent = Parent::find(c.function.address())?;
+    ensure!(
+        c.parent.available(ADI)? == all,
+        "{}",
+        c.parent.available(ADI)?
+    );
+    // While the old groups are still there.
+    let again = c.parent.create(ADI, &uuid(5001))?;
+    let user = alone(&again)?;
+    user.adi.succeed(&copy(page(0), page(1), PAGE))?;
+    drop(containers);
+    user.adi.succeed(&copy(page(0), page(2), PAGE))?;
+    drop(user);
+    again.remove()?;
+    poll::until_true("no page stays pinned", || Ok(pinned_pages()? == pinned))
+}
+
 pub fn parent(c: &mut Context) -> Result {
     const DEVICES: usize = 16;
     let all = c.parent.available(ADI)?;

@@ -68,6 +68,7 @@ fn plan() -> ExitCode {
                 leave::deprived,
             )
             .case("a device that is removed while it is open", leave::removed)
+            .case("a group whose device and parent go", leave::group_stays)
             .case(
                 "the parent goes while sixteen devices are open",
                 leave::parent,
