@@ -12,7 +12,7 @@ use linux::bindings;
 use linux::ratelimit::RateLimit;
 use linux_vfio_iommu::access::Buffer;
 use linux_vfio_iommu::container::{Container, DomainPtr, GroupKind, Pages};
-use linux_vfio_iommu::device::{Devices, VfioDevice};
+use linux_vfio_iommu::device::Devices;
 use linux_vfio_iommu::group::Group;
 use linux_vfio_iommu::open::Slot;
 
@@ -151,20 +151,18 @@ impl Container for Type1 {
         self.unpin(iova, count);
     }
 
-    fn register_device(&self, device: &VfioDevice) {
-        if device.pins() {
-            self.devices.add(device);
-            let mut state = self.state.lock();
-            state.devices = state.devices.wrapping_add(1);
-        }
+    fn devices(&self) -> &Devices {
+        &self.devices
     }
 
-    fn unregister_device(&self, device: &VfioDevice) {
-        if device.pins() {
-            self.devices.remove(device);
-            let mut state = self.state.lock();
-            state.devices = state.devices.wrapping_sub(1);
-        }
+    fn device_opened(&self) {
+        let mut state = self.state.lock();
+        state.devices = state.devices.wrapping_add(1);
+    }
+
+    fn device_closed(&self) {
+        let mut state = self.state.lock();
+        state.devices = state.devices.wrapping_sub(1);
     }
 
     fn dma_rw(&self, iova: u64, buffer: Buffer<'_>) -> Result {

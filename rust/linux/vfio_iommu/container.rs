@@ -3,7 +3,7 @@
 //! Registration with VFIO as a driver of containers (`struct vfio_iommu_driver_ops`).
 
 use crate::access::{Buffer, BufferLen, BufferStart, ToUser};
-use crate::device::VfioDevice;
+use crate::device::{Devices, VfioDevice};
 use crate::domain::Domain;
 use crate::group::Group;
 use crate::open::{Handle, Open, Slot};
@@ -126,11 +126,14 @@ pub trait Container: Send + Sync + Sized + 'static {
     /// Undoes [`Self::pin_pages`].
     fn unpin_pages(&self, iova: u64, count: i32);
 
-    /// A device was opened.
-    fn register_device(&self, device: &VfioDevice);
+    /// Where the open devices are whose drivers pin pages.
+    fn devices(&self) -> &Devices;
 
-    /// A device is closed.
-    fn unregister_device(&self, device: &VfioDevice);
+    /// Such a device was opened, and is among [`Self::devices`].
+    fn device_opened(&self);
+
+    /// Such a device is closed, and no longer there.
+    fn device_closed(&self);
 
     /// Copies to or from the memory behind `iova`.
     ///
@@ -270,14 +273,20 @@ extern "C" fn unpin_pages<T: Container>(handle: Handle, iova: u64, count: i32) {
 }
 
 extern "C" fn register_device<T: Container>(handle: Handle, device: &VfioDevice) {
-    if let Some(container) = T::slot().find(&handle) {
-        container.register_device(device);
+    let container = T::slot().find(&handle).filter(|_| device.pins());
+    if let Some(container) = container {
+        // SAFETY: VFIO registers a device that it opens, once, and unregisters it before it goes.
+        unsafe { container.devices().add(device) };
+        container.device_opened();
     }
 }
 
 extern "C" fn unregister_device<T: Container>(handle: Handle, device: &VfioDevice) {
-    if let Some(container) = T::slot().find(&handle) {
-        container.unregister_device(device);
+    let container = T::slot().find(&handle).filter(|_| device.pins());
+    if let Some(container) = container {
+        // SAFETY: VFIO has registered the device with this container.
+        unsafe { container.devices().remove(device) };
+        container.device_closed();
     }
 }
 

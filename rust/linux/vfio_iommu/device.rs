@@ -3,7 +3,7 @@
 //! Devices whose drivers pin pages, and want to know before a mapping goes (`struct vfio_device` with
 //! `dma_unmap`).
 
-pub use crate::c::VfioDevice;
+pub(crate) use crate::c::VfioDevice;
 
 use crate::c;
 use kernel::interop::list::CListHead;
@@ -31,7 +31,7 @@ struct List {
 
 impl VfioDevice {
     /// Whether its driver pins pages and has to be told before they go.
-    pub fn pins(&self) -> bool {
+    pub(crate) fn pins(&self) -> bool {
         c::siov_vfio_device_pins(self)
     }
 }
@@ -49,17 +49,25 @@ impl Devices {
         })
     }
 
-    /// Adds a device. It must be taken away with [`Self::remove`] before it goes, which VFIO sees to.
-    pub fn add(&self, device: &VfioDevice) {
+    /// Adds a device.
+    ///
+    /// # Safety
+    ///
+    /// The device is in no list, and is taken away with [`Self::remove`] before it goes.
+    pub(crate) unsafe fn add(&self, device: &VfioDevice) {
         let list = self.list.lock();
-        // SAFETY: The device is valid and in no list: VFIO registers a device once.
+        // SAFETY: As required of us; the list is locked.
         unsafe { bindings::siov_vfio_device_list_add(device.as_c(), list.head.as_raw()) };
     }
 
-    /// Takes a device away that was added.
-    pub fn remove(&self, device: &VfioDevice) {
+    /// Takes a device away.
+    ///
+    /// # Safety
+    ///
+    /// The device was added to this list.
+    pub(crate) unsafe fn remove(&self, device: &VfioDevice) {
         let _list = self.list.lock();
-        // SAFETY: The device is in the list, as VFIO unregisters what it has registered.
+        // SAFETY: As required of us; the list is locked.
         unsafe { bindings::siov_vfio_device_list_del(device.as_c()) };
     }
 
