@@ -233,12 +233,33 @@ guest_follow() {
 
 # Runs the guest. Sets GUEST_END (finished, timeout, panic, lost) and, if finished, GUEST_STATUS, the status
 # of the first command that failed.
+# One boot that ends by itself or with GUEST_TIMEOUT; its exit code.
+guest_boot() {
+	local rc=0
+	in_root timeout -k 5 "$GUEST_TIMEOUT" "${QEMU[@]}" >"$GUEST_DIR/qemu.log" 2>&1 </dev/null || rc=$?
+	echo "$rc"
+}
+
+# On a machine with much else to do, a guest's kernel stops now and then while it sets its clocks and processors
+# up. That is before anything of ours is loaded, and says nothing about it.
+guest_stopped_before_init() {
+	case $1 in
+	124 | 137) ! grep -q 'Run /init as init process' "$GUEST_DIR/console.log" ;;
+	*) return 1 ;;
+	esac
+}
+
 guest_run() {
 	local rc=0
 	if [ -n "$GUEST_SHELL" ]; then
 		in_root "${QEMU[@]}" || rc=$?
 	else
-		in_root timeout -k 5 "$GUEST_TIMEOUT" "${QEMU[@]}" >"$GUEST_DIR/qemu.log" 2>&1 </dev/null || rc=$?
+		rc=$(guest_boot)
+		if guest_stopped_before_init "$rc"; then
+			mv "$GUEST_DIR/console.log" "$GUEST_DIR/console.first.log"
+			echo "the kernel did not get to /init (console.first.log): booted again"
+			rc=$(guest_boot)
+		fi
 	fi
 	rm -f "$GUEST_DIR/initramfs"
 	GUEST_STATUS=$(sed -n 's/^siov-guest: done \([0-9]*\)$/\1/p' "$GUEST_DIR/output.log" | tail -n 1)
