@@ -16,36 +16,11 @@
 
 use core::ffi::c_void;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicBool, AtomicI32};
-use kernel::device::DeviceContext;
 use kernel::ffi::c_char;
 use kernel::prelude::*;
 
-use crate::bindings;
 
-/// A type that stands for the C structure `C`: a pointer to the one is a pointer to the other.
-///
-/// # Safety
-///
-/// Where a reference to `Self` exists, a valid `C` that C code may change lies at the same address.
-pub unsafe trait Object<C> {
-    /// The C structure.
-    #[inline(always)]
-    fn as_c(&self) -> *mut C {
-        core::ptr::from_ref(self).cast_mut().cast()
-    }
-}
-
-// SAFETY: `Device` is a transparent `Opaque`.
-unsafe impl<Ctx: DeviceContext> Object<bindings::device> for kernel::device::Device<Ctx> {}
-// SAFETY: `Mm` is a transparent `Opaque`.
-unsafe impl Object<bindings::mm_struct> for kernel::mm::Mm {}
-// SAFETY: `Task` is a transparent `Opaque`.
-unsafe impl Object<bindings::task_struct> for kernel::task::Task {}
-// SAFETY: Of the same layout, as C code that counts atomically sees it.
-unsafe impl Object<bindings::atomic_t> for AtomicI32 {}
-// SAFETY: Of the same layout.
-unsafe impl Object<bool> for AtomicBool {}
+pub use crate::object::Object;
 
 /// What can be passed where a C function takes a `C`.
 pub trait Pass<C> {
@@ -56,14 +31,14 @@ pub trait Pass<C> {
 impl<C, T: Object<C> + ?Sized> Pass<*mut C> for &T {
     #[inline(always)]
     fn pass(self) -> *mut C {
-        self.as_c()
+        self.as_raw()
     }
 }
 
 impl<C, T: Object<C> + ?Sized> Pass<*const C> for &T {
     #[inline(always)]
     fn pass(self) -> *const C {
-        self.as_c()
+        self.as_raw()
     }
 }
 
@@ -71,7 +46,7 @@ impl<C, T: Object<C> + ?Sized> Pass<*const C> for &T {
 impl<C, T: Object<C> + ?Sized> Pass<*mut C> for Option<&T> {
     #[inline(always)]
     fn pass(self) -> *mut C {
-        self.map_or(core::ptr::null_mut(), Object::as_c)
+        self.map_or(core::ptr::null_mut(), Object::as_raw)
     }
 }
 
@@ -164,7 +139,7 @@ macro_rules! c_fields {
             $(#[$attribute])*
             #[inline(always)]
             $visibility fn $name(&self) -> $ty {
-                let object: *mut $c = $crate::abi::Object::<$c>::as_c(self);
+                let object: *mut $c = $crate::abi::Object::<$c>::as_raw(self);
                 // SAFETY: An object is valid, and the field as whoever lists it argues.
                 unsafe { (*object).$($field).+ }
             }
@@ -190,7 +165,7 @@ macro_rules! c_parts {
             $(#[$attribute])*
             #[inline(always)]
             $visibility fn $name(&self) -> &$part {
-                let object: *mut $c = $crate::abi::Object::<$c>::as_c(self);
+                let object: *mut $c = $crate::abi::Object::<$c>::as_raw(self);
                 // SAFETY: An object is valid, and the part as whoever lists it argues.
                 unsafe { $crate::abi::part(self, $crate::c_parts!(@ $how object $($field).+)) }
             }
@@ -227,7 +202,7 @@ macro_rules! c_methods {
             $(#[$attribute])*
             #[inline(always)]
             $visibility fn $name(&self) -> Option<impl Fn($($ty),*) $(-> $ret)?> {
-                let object: *mut $c = $crate::abi::Object::<$c>::as_c(self);
+                let object: *mut $c = $crate::abi::Object::<$c>::as_raw(self);
                 // SAFETY: An object is valid, and the field constant as whoever lists it argues.
                 let function = unsafe { (*object).$name }?;
                 // SAFETY: As whoever lists the function argues.
@@ -364,3 +339,30 @@ callback!(callback4: A1 C1, A2 C2, A3 C3, A4 C4);
 callback!(callback5: A1 C1, A2 C2, A3 C3, A4 C4, A5 C5);
 callback!(callback6: A1 C1, A2 C2, A3 C3, A4 C4, A5 C5, A6 C6);
 callback!(callback7: A1 C1, A2 C2, A3 C3, A4 C4, A5 C5, A6 C6, A7 C7);
+
+/// To be replaced by [`imports!`](crate::imports).
+#[macro_export]
+macro_rules! symbol_functions {
+    (unsafe { $(
+        $(#[$attribute:meta])*
+        $visibility:vis struct $type:ident =
+            fn $name:ident $(<$lifetime:lifetime>)? ($($argument:ident: $ty:ty),* $(,)?) $(-> $ret:ty)?;
+    )* }) => {$(
+        $(#[$attribute])*
+        $visibility struct $type($crate::symbol::Symbol<$(for<$lifetime>)? extern "C" fn($($ty),*) $(-> $ret)?>);
+
+        impl $type {
+            /// The function, if a module with it is loaded.
+            $visibility fn get() -> Option<Self> {
+                // SAFETY: As whoever lists the function argues.
+                unsafe { $crate::symbol::Symbol::get(::kernel::c_str!(stringify!($name))) }.map(Self)
+            }
+
+            /// Calls it.
+            #[inline(always)]
+            $visibility fn call $(<$lifetime>)? (&self, $($argument: $ty),*) $(-> $ret)? {
+                self.0.function()($($argument),*)
+            }
+        }
+    )*};
+}

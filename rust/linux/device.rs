@@ -10,7 +10,7 @@ use kernel::device::{Bound, Device};
 /// For functions whose C callers promise that a bound driver stays bound until they return.
 pub fn bound(dev: &Device) -> Option<&Device<Bound>> {
     // SAFETY: Reads a pointer of a valid device.
-    let driver = unsafe { (*dev.as_c()).driver };
+    let driver = unsafe { (*dev.as_raw()).driver };
     // SAFETY: A driver is bound, and stays so by the promise above.
     (!driver.is_null()).then(|| unsafe { dev.as_bound() })
 }

@@ -254,7 +254,7 @@ impl<T: MessageSource> Table<T> {
 
     fn source(irq: &IrqData) -> &T {
         // SAFETY: `alloc` stored it; it outlives the interrupt.
-        unsafe { &*(*irq.as_c()).chip_data.cast() }
+        unsafe { &*(*irq.as_raw()).chip_data.cast() }
     }
 
     extern "C" fn alloc(
@@ -271,11 +271,11 @@ impl<T: MessageSource> Table<T> {
         // the source, which outlives the domain.
         unsafe {
             bindings::irq_domain_set_info(
-                domain.as_c(),
+                domain.as_raw(),
                 virq,
                 0,
                 Self::CHIP,
-                (*domain.as_c()).host_data,
+                (*domain.as_raw()).host_data,
                 Some(bindings::handle_edge_irq),
                 core::ptr::null_mut(),
                 c"edge".as_char_ptr(),

@@ -37,7 +37,7 @@ impl Kobject {
     /// That of a device.
     pub fn of(dev: &Device) -> &Self {
         // SAFETY: It is part of the device.
-        unsafe { crate::abi::part(dev, &raw mut (*dev.as_c()).kobj) }
+        unsafe { crate::abi::part(dev, &raw mut (*dev.as_raw()).kobj) }
     }
 
     /// Makes a link to `target`.
@@ -63,6 +63,6 @@ impl Kobject {
         let mut env: [*mut c_char; 2] = [variable.as_char_ptr().cast_mut(), core::ptr::null_mut()];
         let action = bindings::kobject_action_KOBJ_CHANGE;
         // SAFETY: The kobject is initialised; the list ends with NULL, and the variable is copied.
-        to_result(unsafe { bindings::kobject_uevent_env(self.as_c(), action, env.as_mut_ptr()) })
+        to_result(unsafe { bindings::kobject_uevent_env(self.as_raw(), action, env.as_mut_ptr()) })
     }
 }

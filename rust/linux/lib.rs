@@ -6,6 +6,7 @@ pub mod abi;
 pub mod acpi;
 #[doc(hidden)]
 pub mod bindings;
+pub mod callback;
 pub mod device;
 pub mod error;
 pub mod ffi;
@@ -14,6 +15,7 @@ pub mod irq;
 pub mod kobject;
 mod mm;
 pub mod mmio;
+pub mod object;
 pub mod param;
 pub mod pci;
 pub mod pci_driver;

@@ -88,7 +88,7 @@ unsafe impl Object<bindings::pci_bus> for Bus {}
 impl Bus {
     fn fields(&self) -> &bindings::pci_bus {
         // SAFETY: The bus is initialised, and we read what does not change any more.
-        unsafe { &*self.as_c() }
+        unsafe { &*self.as_raw() }
     }
 }
 
@@ -112,7 +112,7 @@ impl Deref for DeviceRef {
 impl Drop for DeviceRef {
     fn drop(&mut self) {
         // SAFETY: This gives back the reference that we hold.
-        unsafe { bindings::pci_dev_put(self.as_c()) };
+        unsafe { bindings::pci_dev_put(self.as_raw()) };
     }
 }
 
@@ -141,7 +141,7 @@ pub fn devices() -> impl Iterator<Item = DeviceRef> {
     let mut last: Option<DeviceRef> = None;
     core::iter::from_fn(move || {
         let from = last.take().map_or(core::ptr::null_mut(), |d| {
-            let raw = d.as_c();
+            let raw = d.as_raw();
             core::mem::forget(d);
             raw
         });
@@ -171,7 +171,7 @@ pub fn buses_below(segment: Segment, bridge: Bdf) -> Option<RangeInclusive<u8>> 
 impl Device {
     /// The device as a PCI function, if it is one.
     pub(crate) fn from_dev(dev: &kernel::device::Device) -> Option<&Self> {
-        let dev = dev.as_c();
+        let dev = dev.as_raw();
         // SAFETY: Devices on the PCI bus are embedded in a `struct pci_dev`, and a device stays on its bus.
         unsafe {
             let is_pci = (*dev).bus == &raw const bindings::pci_bus_type;
@@ -181,7 +181,7 @@ impl Device {
 
     fn fields(&self) -> &bindings::pci_dev {
         // SAFETY: The device is initialised, and we read what does not change any more.
-        unsafe { &*self.as_c() }
+        unsafe { &*self.as_raw() }
     }
 
     fn bus(&self) -> &Bus {
@@ -198,7 +198,7 @@ impl Device {
     /// The generic device, for messages.
     pub fn as_dev(&self) -> &kernel::device::Device {
         // SAFETY: It is part of this one.
-        unsafe { kernel::device::Device::from_raw(&raw mut (*self.as_c()).dev) }
+        unsafe { kernel::device::Device::from_raw(&raw mut (*self.as_raw()).dev) }
     }
 
     /// Segment group.

@@ -47,7 +47,7 @@ impl Function<'_> {
     /// The generic device.
     pub fn bound(&self) -> &kernel::device::Device<Bound> {
         // SAFETY: It is part of this one, whose driver is being bound.
-        unsafe { kernel::device::Device::from_raw(&raw mut (*self.0.as_c()).dev) }
+        unsafe { kernel::device::Device::from_raw(&raw mut (*self.0.as_raw()).dev) }
     }
 
     /// Lets the function answer to its BARs and begin transactions, until the result is dropped.
@@ -244,13 +244,13 @@ unsafe impl<T: Driver> Receive<*mut bindings::pci_dev> for Matched<'_, T> {}
 impl<T: Driver> Matched<'_, T> {
     fn registration(&self) -> &Registration<T> {
         // SAFETY: Our `pci_driver`s are the first field of a registration, which outlives its functions.
-        unsafe { &*(*self.0.as_c()).driver.cast() }
+        unsafe { &*(*self.0.as_raw()).driver.cast() }
     }
 
     /// The driver's data, which we own between `probe` and `remove`.
     fn data(&mut self) -> &mut *mut core::ffi::c_void {
         // SAFETY: A driver that is being bound or unbound has this field for itself.
-        unsafe { &mut (*self.0.as_c()).dev.driver_data }
+        unsafe { &mut (*self.0.as_raw()).dev.driver_data }
     }
 }
 

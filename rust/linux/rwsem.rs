@@ -46,13 +46,13 @@ impl RwSemaphore {
 impl Drop for Reading<'_> {
     fn drop(&mut self) {
         // SAFETY: Taken for reading, by this thread.
-        unsafe { bindings::up_read(self.0.as_c()) };
+        unsafe { bindings::up_read(self.0.as_raw()) };
     }
 }
 
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
         // SAFETY: Taken for writing, by this thread.
-        unsafe { bindings::up_write(self.0.as_c()) };
+        unsafe { bindings::up_write(self.0.as_raw()) };
     }
 }

@@ -6,68 +6,82 @@
 
 use crate::bindings;
 use core::ffi::c_void;
-use core::ptr::NonNull;
+use core::mem::{size_of, transmute_copy};
 use kernel::prelude::*;
 
-/// An exported symbol. Its module cannot be unloaded meanwhile.
-pub struct Symbol {
+/// An exported function of type `F`, an `unsafe extern "C" fn`. Its module cannot be unloaded meanwhile.
+pub struct Symbol<F> {
     name: &'static CStr,
-    address: NonNull<c_void>,
+    function: F,
 }
 
-// SAFETY: A name and the address of code.
-unsafe impl Send for Symbol {}
-// SAFETY: As above.
-unsafe impl Sync for Symbol {}
-
-impl Symbol {
-    /// The symbol, if some loaded module, or the kernel, exports it (`EXPORT_SYMBOL_GPL`).
-    pub fn get(name: &'static CStr) -> Option<Self> {
+impl<F: Copy> Symbol<F> {
+    /// The function, if some loaded module, or the kernel, exports it (`EXPORT_SYMBOL_GPL`).
+    ///
+    /// # Safety
+    ///
+    /// `F` is a function pointer, of the type of the function that has this name.
+    pub unsafe fn get(name: &'static CStr) -> Option<Self> {
+        const { assert!(size_of::<F>() == size_of::<*mut c_void>()) };
         // SAFETY: The name is a C string.
-        let address = NonNull::new(unsafe { bindings::__symbol_get(name.as_char_ptr()) })?;
-        Some(Self { name, address })
+        let address = unsafe { bindings::__symbol_get(name.as_char_ptr()) };
+        if address.is_null() {
+            return None;
+        }
+        // SAFETY: The address of a function of this type, as required of us, and not NULL.
+        let function = unsafe { transmute_copy::<*mut c_void, F>(&address) };
+        Some(Self { name, function })
     }
 
-    /// Where it is.
-    pub fn address(&self) -> NonNull<c_void> {
-        self.address
+    /// The function. It is there as long as `self` is.
+    #[inline(always)]
+    pub fn function(&self) -> F {
+        self.function
     }
 }
 
-impl Drop for Symbol {
+impl<F> Drop for Symbol<F> {
     fn drop(&mut self) {
         // SAFETY: Got in `get`, so it exists.
         unsafe { bindings::__symbol_put(self.name.as_char_ptr()) };
     }
 }
 
-/// Lists functions of modules that may or may not be there, as types that keep the module.
+/// Declares types for functions of modules that may or may not be there; a value of such a type keeps the
+/// module.
 ///
-/// Whoever lists one says by `unsafe` that a symbol of this name is a function whose C parameters are
-/// passed as these types are, and that demands nothing of its arguments but what the invariants of their
-/// types promise, and argues it in a `SAFETY` comment.
+/// It compiles only if the type of the function is that of the prototype which the module that defines it
+/// includes, as bindgen found it.
+///
+/// ```ignore
+/// linux::imports! {
+///     /// `mdev_get_domain_type()`.
+///     struct GetDomainType = fn mdev_get_domain_type(*mut bindings::device) -> c_int;
+/// }
+/// ```
 #[macro_export]
-macro_rules! symbol_functions {
-    (unsafe { $(
+macro_rules! imports {
+    ($(
         $(#[$attribute:meta])*
-        $visibility:vis struct $type:ident =
-            fn $name:ident $(<$lifetime:lifetime>)? ($($argument:ident: $ty:ty),* $(,)?) $(-> $ret:ty)?;
-    )* }) => {$(
+        $visibility:vis struct $type:ident = fn $name:ident($($argument:ty),* $(,)?) $(-> $ret:ty)?;
+    )*) => {$(
         $(#[$attribute])*
-        $visibility struct $type($crate::symbol::Symbol);
+        $visibility struct $type(
+            $crate::symbol::Symbol<unsafe extern "C" fn($($argument),*) $(-> $ret)?>,
+        );
 
         impl $type {
             /// The function, if a module with it is loaded.
             $visibility fn get() -> Option<Self> {
-                $crate::symbol::Symbol::get(::kernel::c_str!(stringify!($name))).map(Self)
+                const _: unsafe extern "C" fn($($argument),*) $(-> $ret)? = $crate::bindings::$name;
+                // SAFETY: The type is that of the prototype, as the line above shows.
+                unsafe { $crate::symbol::Symbol::get(::kernel::c_str!(stringify!($name))) }.map(Self)
             }
 
-            /// Calls it.
-            $visibility fn call $(<$lifetime>)? (&self, $($argument: $ty),*) $(-> $ret)? {
-                type Function = $(for<$lifetime>)? extern "C" fn($($ty),*) $(-> $ret)?;
-                // SAFETY: As whoever lists the function argues; it is there as long as its symbol is held.
-                let function: Function = unsafe { core::mem::transmute(self.0.address()) };
-                function($($argument),*)
+            /// The function. It is there as long as `self` is.
+            #[inline(always)]
+            $visibility fn function(&self) -> unsafe extern "C" fn($($argument),*) $(-> $ret)? {
+                self.0.function()
             }
         }
     )*};

@@ -4,9 +4,8 @@
 //!
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
-use crate::abi::{callback1, Receive};
 use crate::bindings;
-use core::marker::PhantomData;
+use crate::callback::{Call, FromC};
 use core::mem::offset_of;
 use core::pin::Pin;
 use kernel::prelude::*;
@@ -47,7 +46,7 @@ impl<T: Task> Deferred<T> {
             work <- Opaque::ffi_init(move |slot| unsafe {
                 bindings::init_work_with_key(
                     slot,
-                    Some(callback1(Self::run)),
+                    Some(Self::run_callback),
                     false,
                     name.as_char_ptr(),
                     key.as_ptr(),
@@ -80,23 +79,30 @@ impl<T: Task> Deferred<T> {
         unsafe { bindings::flush_work(self.work.get()) };
     }
 
-    extern "C" fn run(work: Running<'_, T>) {
-        work.deferred().task.run();
+    crate::callbacks! {
+        /// `work_struct::func`.
+        ///
+        /// # Safety
+        ///
+        /// For the work items that `new` initialises: the work queue passes the item that it runs, which lies
+        /// in a `Deferred<T>` whose `drop` waits until this has returned.
+        unsafe fn run_callback(work: *mut bindings::work_struct => Running<'_, T>) = Self::run;
+    }
+
+    fn run(running: Running<'_, T>) {
+        running.0.task.run();
     }
 }
 
-/// A work item that runs.
-#[repr(transparent)]
-struct Running<'a, T: Task>(&'a Opaque<bindings::work_struct>, PhantomData<T>);
+/// The task of a work item that runs: one that lies in a `Deferred<T>`, which stays until the call ends.
+struct Running<'call, T: Task>(&'call Deferred<T>);
 
-// SAFETY: The work queue passes the item of a `Deferred<T>`.
-unsafe impl<T: Task> Receive<*mut bindings::work_struct> for Running<'_, T> {}
-
-impl<T: Task> Running<'_, T> {
-    fn deferred(&self) -> &Deferred<T> {
-        // SAFETY: `Opaque` is transparent, and the item lies in a `Deferred<T>` that is not dropped
-        // while it runs.
-        unsafe { &*self.0.get().byte_sub(offset_of!(Deferred<T>, work)).cast() }
+impl<'call, T: Task> FromC<'call, *mut bindings::work_struct> for Running<'call, T> {
+    unsafe fn from_c(work: *mut bindings::work_struct, _call: &'call Call) -> Self {
+        // `Opaque` is transparent.
+        let deferred = work.wrapping_byte_sub(offset_of!(Deferred<T>, work));
+        // SAFETY: As required of us.
+        Self(unsafe { &*deferred.cast() })
     }
 }
 

@@ -54,7 +54,7 @@ kvm_link() {
 		cp -a "$KVM_BASE" "$out"
 		printf '%s\n' "$KVM_BASE" >"$out/base"
 	fi
-	in_root ld -r -o "$out/new.o" "$modules"/{virt/kvm/coalesced_io,rust/ring,rust/linux_kvm,rust/bindings/helpers_kvm}.o
+	in_root ld -r -o "$out/new.o" "$modules"/{virt/kvm/coalesced_io,rust/ring,rust/bindings/helpers_kvm}.o
 	if [ -e "$modules/virt/kvm/kvm.ko" ] && cmp -s "$out/new.o" "$out/$object"; then return; fi
 	mv "$out/new.o" "$out/$object"
 	kvm_make_in "$out" COALESCED_IO=coalesced_io

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# The bare-metal payloads of tests/micro-bench, built by rustc itself: there is no packaged `core` for their
+# The bare-metal payloads of tools/micro-bench, built by rustc itself: there is no packaged `core` for their
 # targets, so it is compiled from rust-src, once per compiler.
 
 MICRO_BENCH_TARGETS=(aarch64-unknown-none-softfloat x86_64-unknown-none)
@@ -48,7 +48,7 @@ micro_bench_rustc() {
 	local rustc=$1 target=$2 flags
 	shift 2
 	read -ra flags < <(micro_bench_target_flags "$target")
-	in_root -C "$SRC/tests/micro-bench" "$rustc" --target "$target" "${MICRO_BENCH_FLAGS[@]}" "${flags[@]}" --edition 2021 -Dwarnings -L "$CORE" "$@"
+	in_root -C "$SRC/tools/micro-bench" "$rustc" --target "$target" "${MICRO_BENCH_FLAGS[@]}" "${flags[@]}" --edition 2021 -Dwarnings -L "$CORE" "$@"
 }
 
 # Sets MICRO_BENCH to the directory of the payloads: micro-bench-aarch64.flat, an image in the format of Linux,
@@ -64,7 +64,7 @@ build_micro_bench() {
 		mkdir -p "$out"
 		micro_bench_core "$target"
 		micro_bench_rustc rustc "$target" --crate-name micro_bench_model --crate-type rlib --out-dir "$out" model/src/lib.rs
-		args=(-Clinker=ld.lld -Clinker-flavor=ld.lld -Clink-arg=--script="$SRC/tests/micro-bench/payload/$arch.ld"
+		args=(-Clinker=ld.lld -Clinker-flavor=ld.lld -Clink-arg=--script="$SRC/tools/micro-bench/payload/$arch.ld"
 			-Clink-arg=--gc-sections -Clink-arg=--fatal-warnings)
 		if [ "$arch" = aarch64 ]; then args+=(-Clink-arg=-pie -Clink-arg=--no-dynamic-linker -Clink-arg=-znorelro); fi
 		micro_bench_rustc rustc "$target" --crate-name micro_bench --crate-type bin \
@@ -78,8 +78,8 @@ build_micro_bench() {
 # Cargo knows nothing of the payload.
 micro_bench_rustfmt() {
 	local files
-	mapfile -t files < <(cd "$SRC/tests/micro-bench/payload" && find . -name '*.rs')
-	in_root -C "$SRC/tests/micro-bench/payload" rustfmt --check --edition 2021 --config-path "$SRC/rustfmt.toml" "${files[@]}"
+	mapfile -t files < <(cd "$SRC/tools/micro-bench/payload" && find . -name '*.rs')
+	in_root -C "$SRC/tools/micro-bench/payload" rustfmt --check --edition 2021 --config-path "$SRC/rustfmt.toml" "${files[@]}"
 	adi_guest_rustfmt
 }
 

@@ -9,9 +9,11 @@
 //! Lock order: `kvm->slots_lock`, under which zones come and go, then `kvm->ring_lock`, whose holder
 //! fills the ring. The counters are stored under `ring_lock`, and may be read by anybody.
 
+mod sys;
+
 use kernel::fmt;
 use kernel::prelude::*;
-use linux_kvm::{CoalescedIo, PerVm, Request, Slots, Vm};
+use crate::sys::{CoalescedIo, PerVm, Request, Slots, Vm};
 use siov_ring::{Count, Data, Peak, Refusal, Ring, Space, Write, Zone};
 
 struct CoalescedRing;
@@ -156,5 +158,3 @@ fn show_counts(counts: &Counts, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         counts.bad_index.get()
     )
 }
-
-linux_kvm::coalesced_io!(CoalescedRing);

@@ -9,7 +9,7 @@ use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::{global_lock, Arc};
 use linux::iommu::{AnyDomain, DomainKey, GlobalPasid, PasidAttachment, Translated};
-use siov_table::{self as table, Keyed};
+use siov_hash_table::{self as table, Keyed};
 use siov_types::Pasid;
 
 global_lock! {

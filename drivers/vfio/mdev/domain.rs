@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use kernel::ffi::{c_int, c_uint};
 use kernel::prelude::*;
 use linux::bindings;
-use linux_mdev_core::Device;
+use crate::sys::Device;
 
 /// `enum mdev_domain_type`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl State {
 
 type Found<'a> = Option<&'a Device<Mdev>>;
 
-linux_mdev_core::export_device_functions! {
+crate::sys::export::export_device_functions! {
     crate::Mdev:
     mdev_set_domain_type(ty: c_uint) -> c_int = set_domain_type;
     mdev_get_domain_type() -> c_int = get_domain_type;

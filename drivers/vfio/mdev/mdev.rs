@@ -13,12 +13,13 @@
 use kernel::prelude::*;
 use kernel::rbtree::RBTree;
 use kernel::sync::{new_mutex, Mutex};
-use linux_mdev_core::{
+use crate::sys::{
     Bus, Core, Device, DeviceAttribute, DeviceRef, Leaving, New, Parent, Slot, Type, TypeAttribute,
     Uuid,
 };
 
 mod domain;
+mod sys;
 mod sysfs;
 
 module! {
@@ -50,8 +51,6 @@ struct Mdev {
 }
 
 static SLOT: Slot<Mdev> = Slot::new();
-
-linux_mdev_core::export!(crate::Mdev);
 
 impl Core for Mdev {
     type State = domain::State;

@@ -5,7 +5,7 @@
 use crate::Mdev;
 use kernel::prelude::*;
 use kernel::str::CString;
-use linux_mdev_core::{Device, DeviceAttribute, Page, Remover, Text, Type, TypeAttribute};
+use crate::sys::{Device, DeviceAttribute, Page, Remover, Text, Type, TypeAttribute};
 
 /// `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx` (`UUID_STRING_LEN`).
 const UUID_STRING_LEN: usize = 36;

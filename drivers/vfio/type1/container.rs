@@ -10,11 +10,11 @@ use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel::uaccess::{UserPtr, UserSlice};
 use linux::bindings;
 use linux::ratelimit::RateLimit;
-use linux_vfio_iommu::access::Buffer;
-use linux_vfio_iommu::container::{Container, DomainPtr, GroupKind, Pages};
-use linux_vfio_iommu::device::Devices;
-use linux_vfio_iommu::group::Group;
-use linux_vfio_iommu::open::Slot;
+use crate::sys::access::Buffer;
+use crate::sys::ops::{Container, DomainPtr, GroupKind, Pages};
+use crate::sys::device::Devices;
+use crate::group::Group;
+use crate::sys::handle::Slot;
 
 static CONTAINERS: Slot<Type1> = Slot::new();
 

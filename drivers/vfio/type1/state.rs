@@ -4,9 +4,10 @@
 
 use crate::windows::Windows;
 use kernel::prelude::*;
-use linux_vfio_iommu::domain::Member;
-use linux_vfio_iommu::group::Group;
-use linux_vfio_iommu::{params, Space};
+use crate::group::domain::Member;
+use crate::group::Group;
+use crate::space::Space;
+use crate::sys::params;
 use siov_type1::{granule_shift, visible_page_sizes};
 use siov_types::PAGE_SIZE;
 

@@ -12,24 +12,22 @@
 //!   a PASID of their parent;
 //! - [`external`] is what drivers of emulated devices ask for: pinned pages, and copying.
 //!
-//! Pinned memory and page tables are the business of [`Space`](linux_vfio_iommu::Space).
+//! Pinned memory and page tables are the business of [`Space`](space::Space).
 //!
 //! Locks, outermost first: VFIO's (group, container), `Type1::devices`, `Type1::state`, `mmap_lock`. A
 //! driver that is told of an unmapping runs with `Type1::devices` held, and takes `Type1::state` to unpin.
 
 use kernel::prelude::*;
-use linux_vfio_iommu::container::Registration;
+use crate::sys::ops::Registration;
 
-mod attach;
+
 mod container;
-mod detach;
-mod dirty;
 mod error;
-mod external;
-mod info;
-mod map;
+mod group;
+mod ioctl;
+mod space;
 mod state;
-mod unmap;
+mod sys;
 mod windows;
 
 use crate::container::Type1;

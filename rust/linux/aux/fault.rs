@@ -39,7 +39,7 @@ impl<T: OnFault> FaultHandler<T> {
     pub fn new(domain: &AnyDomain, dev: &Device, listener: T) -> Result<Pin<KBox<Self>>> {
         let this = KBox::pin_init(
             pin_init!(Self {
-                domain: AtomicPtr::new(domain.as_c()),
+                domain: AtomicPtr::new(domain.as_raw()),
                 dev: dev.into(),
                 listener,
                 _pin: PhantomPinned,
@@ -51,7 +51,7 @@ impl<T: OnFault> FaultHandler<T> {
         to_result(unsafe {
             bindings::iommu_aux_register_fault_handler(
                 this.domain(),
-                this.dev.as_c(),
+                this.dev.as_raw(),
                 Some(callback2(Self::call)),
                 this.data(),
             )
@@ -97,7 +97,7 @@ impl<T: OnFault> PinnedDrop for FaultHandler<T> {
         unsafe {
             bindings::iommu_aux_unregister_fault_handler(
                 self.domain(),
-                self.dev.as_c(),
+                self.dev.as_raw(),
                 Some(callback2(Self::call)),
                 self.data(),
             );

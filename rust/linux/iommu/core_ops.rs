@@ -51,7 +51,7 @@ impl<D: Driver> DeviceOf<'_, D> {
         // SAFETY: `iommu` is set before the first operation is called, and its private data by
         // `probe_device` to what it says; or it is null.
         let private = unsafe {
-            (*(*self.0.as_c()).iommu)
+            (*(*self.0.as_raw()).iommu)
                 .priv_
                 .cast::<Private<D>>()
                 .as_ref()
@@ -204,7 +204,7 @@ impl<D: Driver> Core<D> {
             return ENODEV.to_ptr();
         };
         let private = driver.probe(pdev).and_then(|(unit, state)| {
-            let raw = unit.as_c();
+            let raw = unit.as_raw();
             Ok((raw, KBox::new(Private { _unit: unit, state }, GFP_KERNEL)?))
         });
         match private {
@@ -212,7 +212,7 @@ impl<D: Driver> Core<D> {
                 // SAFETY: The device is being probed: nobody else uses the pointer. It is freed in
                 // `release_device`.
                 unsafe {
-                    bindings::dev_iommu_priv_set(dev.0.as_c(), KBox::into_raw(private).cast())
+                    bindings::dev_iommu_priv_set(dev.0.as_raw(), KBox::into_raw(private).cast())
                 };
                 iommu
             }
@@ -230,7 +230,7 @@ impl<D: Driver> Core<D> {
         // probing only: it wants a lock that is not held when a device goes.
         unsafe {
             let private =
-                core::mem::replace(&mut (*(*dev.0.as_c()).iommu).priv_, core::ptr::null_mut());
+                core::mem::replace(&mut (*(*dev.0.as_raw()).iommu).priv_, core::ptr::null_mut());
             let private = private.cast::<Private<D>>();
             if !private.is_null() {
                 drop(KBox::from_raw(private));

@@ -6,7 +6,6 @@
 
 use crate::abi::{callback3, Object, Receive};
 use crate::bindings;
-use crate::symbol::Symbol;
 use core::marker::PhantomData;
 use core::mem::offset_of;
 use kernel::device::Device;
@@ -69,7 +68,7 @@ impl DmaFault {
     pub fn with_raw(&self, f: impl FnOnce(&RawDmaFault)) {
         let pasid = self.pasid.map_or(0, |_| HAS_PASID);
         f(&RawDmaFault(bindings::iommu_dma_fault {
-            dev: self.dev.as_c(),
+            dev: self.dev.as_raw(),
             addr: self.page.raw(),
             pasid: self.pasid.map_or(0, Pasid::raw),
             flags: self.access.bits() | pasid,
@@ -88,7 +87,12 @@ pub trait Listener: Send + Sync + 'static {
     fn fault(&self, fault: DmaFault);
 }
 
-type Register = unsafe extern "C" fn(*mut bindings::notifier_block) -> c_int;
+crate::imports! {
+    /// `vtd_register_fault_notifier()`.
+    struct Register = fn vtd_register_fault_notifier(*mut bindings::notifier_block) -> c_int;
+    /// `vtd_unregister_fault_notifier()`.
+    struct Unregister = fn vtd_unregister_fault_notifier(*mut bindings::notifier_block) -> c_int;
+}
 
 /// Tells a [`Listener`] of each fault, until it is dropped.
 #[pin_data(PinnedDrop)]
@@ -96,8 +100,8 @@ pub struct Subscription<T: Listener> {
     #[pin]
     block: Opaque<bindings::notifier_block>,
     listener: T,
-    register: Symbol,
-    unregister: Symbol,
+    register: Register,
+    unregister: Unregister,
 }
 
 // SAFETY: The notifier block belongs to the C side, which locks it.
@@ -112,8 +116,8 @@ impl<T: Listener> Subscription<T> {
     ///
     /// `ENOENT` when no such driver is loaded.
     pub fn new(listener: T) -> Result<Pin<KBox<Self>>> {
-        let register = Symbol::get(c"vtd_register_fault_notifier").ok_or(ENOENT)?;
-        let unregister = Symbol::get(c"vtd_unregister_fault_notifier").ok_or(ENOENT)?;
+        let register = Register::get().ok_or(ENOENT)?;
+        let unregister = Unregister::get().ok_or(ENOENT)?;
         let this = KBox::pin_init(
             pin_init!(Self {
                 block: Opaque::new(bindings::notifier_block {
@@ -126,8 +130,7 @@ impl<T: Listener> Subscription<T> {
             }),
             GFP_KERNEL,
         )?;
-        // SAFETY: The symbol is this function.
-        let register: Register = unsafe { core::mem::transmute(this.register.address()) };
+        let register = this.register.function();
         // SAFETY: The block is pinned, and unregistered in `drop`. Registering such a block cannot fail.
         to_result(unsafe { register(this.block.get()) })?;
         Ok(this)
@@ -181,8 +184,7 @@ impl Notified<'_> {
 #[pinned_drop]
 impl<T: Listener> PinnedDrop for Subscription<T> {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: The symbol is this function.
-        let unregister: Register = unsafe { core::mem::transmute(self.unregister.address()) };
+        let unregister = self.unregister.function();
         // SAFETY: Registered in `new`. It waits for calls that are under way.
         unsafe { unregister(self.block.get()) };
     }

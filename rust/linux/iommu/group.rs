@@ -86,7 +86,7 @@ impl Group {
         let mut call = (Some(f), None);
         let (data, first) = ((&raw mut call).cast(), callback2(first::<R, F>));
         // SAFETY: `first` gets the call, and a device that exists.
-        unsafe { bindings::iommu_group_for_each_dev(self.as_c(), data, Some(first)) };
+        unsafe { bindings::iommu_group_for_each_dev(self.as_raw(), data, Some(first)) };
         call.1
     }
 
@@ -105,7 +105,7 @@ impl Group {
         let mut list = KVec::new();
         let (data, collect) = ((&raw mut list).cast(), callback2(collect));
         // SAFETY: `collect` gets the list, and devices that exist.
-        to_result(unsafe { bindings::iommu_group_for_each_dev(self.as_c(), data, Some(collect)) })?;
+        to_result(unsafe { bindings::iommu_group_for_each_dev(self.as_raw(), data, Some(collect)) })?;
         Ok(list)
     }
 }

@@ -94,7 +94,7 @@ pub struct Translated<'a>(&'a Device);
 
 impl Pass<*mut bindings::device> for Translated<'_> {
     fn pass(self) -> *mut bindings::device {
-        self.0.as_c()
+        self.0.as_raw()
     }
 }
 
@@ -102,7 +102,7 @@ impl<'a> Translated<'a> {
     /// The device, if it has an IOMMU. It must not be removed from the system meanwhile, which a bound
     /// driver keeps from happening.
     pub fn new(dev: &'a Device) -> Option<Self> {
-        let raw = dev.as_c();
+        let raw = dev.as_raw();
         // SAFETY: Reads pointers of a valid device that is not being removed.
         let known = unsafe { !(*raw).iommu_group.is_null() && !(*raw).iommu.is_null() };
         known.then_some(Self(dev))
@@ -111,7 +111,7 @@ impl<'a> Translated<'a> {
     /// One more than the greatest PASID that both the device and its IOMMU have; 0 without PASIDs.
     pub fn max_pasids(self) -> u32 {
         // SAFETY: As in `new`; set when the device was probed.
-        unsafe { (*(*self.0.as_c()).iommu).max_pasids }
+        unsafe { (*(*self.0.as_raw()).iommu).max_pasids }
     }
 
     /// Whether domains can be attached to the device's PASIDs.
@@ -127,7 +127,7 @@ impl<'a> Translated<'a> {
         // SAFETY: As in `new`; the unit of a device, its operations and its static domains live as long
         // as it has them.
         unsafe {
-            let ops = (*(*(*self.0.as_c()).iommu).iommu_dev).ops;
+            let ops = (*(*(*self.0.as_raw()).iommu).iommu_dev).ops;
             let blocked = (*ops).blocked_domain;
             !blocked.is_null() && (*(*blocked).ops).set_dev_pasid.is_some()
         }

@@ -97,7 +97,7 @@ unsafe impl<D: Driver> Receive<*mut bindings::device> for UnitDevice<'_, D> {}
 impl<D: Driver> UnitDevice<'_, D> {
     fn unit(&self) -> &Unit<D> {
         // SAFETY: `iommu_device_sysfs_add()` stores the `iommu_device` there, with which a unit begins.
-        unsafe { &*(*self.0.as_c()).driver_data.cast() }
+        unsafe { &*(*self.0.as_raw()).driver_data.cast() }
     }
 }
 

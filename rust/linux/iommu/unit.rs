@@ -60,7 +60,7 @@ struct Sysfs<D: Driver> {
 impl<D: Driver> Drop for Sysfs<D> {
     fn drop(&mut self) {
         // SAFETY: Only made by `Registration::new()`, after the folder.
-        unsafe { bindings::iommu_device_sysfs_remove(self.unit.as_c()) };
+        unsafe { bindings::iommu_device_sysfs_remove(self.unit.as_raw()) };
     }
 }
 
@@ -77,7 +77,7 @@ impl<D: Driver> Registration<D> {
         // SAFETY: The unit is pinned in its `Arc`, and the groups live in `core`; both are kept.
         to_result(unsafe {
             bindings::iommu_device_sysfs_add(
-                unit.as_c(),
+                unit.as_raw(),
                 core::ptr::null_mut(),
                 core.groups(),
                 c"%s".as_char_ptr(),
@@ -88,7 +88,7 @@ impl<D: Driver> Registration<D> {
         // SAFETY: As above; the operations name their module. On error the core has undone all.
         to_result(unsafe {
             bindings::iommu_device_register(
-                sysfs.unit.as_c(),
+                sysfs.unit.as_raw(),
                 sysfs.core.ops(),
                 core::ptr::null_mut(),
             )
@@ -105,6 +105,6 @@ impl<D: Driver> Registration<D> {
 impl<D: Driver> Drop for Registration<D> {
     fn drop(&mut self) {
         // SAFETY: Registered in `new()`, and still so.
-        unsafe { bindings::iommu_device_unregister(self.sysfs.unit.as_c()) };
+        unsafe { bindings::iommu_device_unregister(self.sysfs.unit.as_raw()) };
     }
 }

@@ -51,12 +51,12 @@ impl<D: Driver> DriverRegistration<D> {
         let _driver = PhantomData;
         let this = Arc::new(Self { driver, _driver }, GFP_KERNEL)?;
         // SAFETY: An `Arc` does not move, and `drop` unregisters.
-        to_result(unsafe { bindings::mdev_register_driver(this.as_c()) })?;
+        to_result(unsafe { bindings::mdev_register_driver(this.as_raw()) })?;
         Ok(this)
     }
 
-    pub(crate) fn as_c(&self) -> *mut bindings::mdev_driver {
-        self.driver.as_c()
+    pub(crate) fn as_raw(&self) -> *mut bindings::mdev_driver {
+        self.driver.as_raw()
     }
 
     /// Called by the mdev core for a new device of one of our parents.
@@ -67,8 +67,8 @@ impl<D: Driver> DriverRegistration<D> {
             let data = D::create(parent, ty, Mdev::of(dev))?;
             // SAFETY: The device is being bound, and `remove` drops the registration.
             unsafe {
-                let registration = Registration::<D::Device>::emulated(dev.as_c(), data)?;
-                (*dev.as_c()).driver_data = registration.into_raw();
+                let registration = Registration::<D::Device>::emulated(dev.as_raw(), data)?;
+                (*dev.as_raw()).driver_data = registration.into_raw();
             }
             Ok(0)
         })
@@ -76,14 +76,14 @@ impl<D: Driver> DriverRegistration<D> {
 
     /// Called by the mdev core for a device that was probed.
     extern "C" fn remove(mdev: &MdevDevice) {
-        let dev = mdev.dev().as_c();
+        let dev = mdev.dev().as_raw();
         // SAFETY: Stored in `probe`.
         drop(unsafe { Registration::<D::Device>::from_raw((*dev).driver_data) });
     }
 
     fn ty(mdev: &MdevDevice) -> &Type<D> {
         // SAFETY: The core offers us devices of our own types.
-        unsafe { &*(*mdev.as_c()).type_.cast() }
+        unsafe { &*(*mdev.as_raw()).type_.cast() }
     }
 
     /// Called by the mdev core for a type of one of our parents.
@@ -107,8 +107,8 @@ impl<D: Driver> Drop for DriverRegistration<D> {
         // SAFETY: Registered, unless it has no private data of the driver core. Parents hold a
         // reference, so none is left.
         unsafe {
-            if !(*self.as_c()).driver.p.is_null() {
-                bindings::mdev_unregister_driver(self.as_c());
+            if !(*self.as_raw()).driver.p.is_null() {
+                bindings::mdev_unregister_driver(self.as_raw());
             }
         }
     }

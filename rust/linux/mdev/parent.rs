@@ -30,7 +30,7 @@ impl<D: Driver> Type<D> {
     /// Its place and its parent.
     pub(crate) fn get(&self) -> (usize, &Arc<D::Parent>) {
         // SAFETY: The mdev core has set the parent, which comes first in what we keep for one.
-        let registered = unsafe { &*(*self.as_c()).parent.cast::<Registered<D>>() };
+        let registered = unsafe { &*(*self.as_raw()).parent.cast::<Registered<D>>() };
         (self.index, &registered.data)
     }
 }
@@ -71,7 +71,7 @@ impl<D: Driver> ParentRegistration<D> {
         }
         let mut list = KVec::with_capacity(types.len(), GFP_KERNEL)?;
         for ty in &types {
-            list.push(AtomicPtr::new(ty.as_c()), GFP_KERNEL)?;
+            list.push(AtomicPtr::new(ty.as_raw()), GFP_KERNEL)?;
         }
         let this = KBox::pin_init(
             pin_init!(Registered::<D> {
@@ -93,9 +93,9 @@ impl<D: Driver> ParentRegistration<D> {
         // not grow. We hold references to device and driver.
         to_result(unsafe {
             bindings::mdev_register_parent(
-                this.parent.as_c(),
-                dev.as_c(),
-                driver.as_c(),
+                this.parent.as_raw(),
+                dev.as_raw(),
+                driver.as_raw(),
                 types,
                 count,
             )
@@ -113,6 +113,6 @@ impl<D: Driver> ParentRegistration<D> {
 impl<D: Driver> Drop for ParentRegistration<D> {
     fn drop(&mut self) {
         // SAFETY: Registered in `new`.
-        unsafe { bindings::mdev_unregister_parent(self.0.parent.as_c()) };
+        unsafe { bindings::mdev_unregister_parent(self.0.parent.as_raw()) };
     }
 }

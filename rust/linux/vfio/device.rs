@@ -200,7 +200,7 @@ impl Handle<'_> {
     /// The device that was registered.
     pub fn dev(&self) -> &kernel::device::Device {
         // SAFETY: It stays registered while open.
-        unsafe { kernel::device::Device::from_raw((*self.vdev.as_c()).dev) }
+        unsafe { kernel::device::Device::from_raw((*self.vdev.as_raw()).dev) }
     }
 }
 
@@ -221,7 +221,7 @@ impl<T: Device> Container<T> {
     pub(crate) fn parts(&self) -> Result<(&T, Handle<'_>)> {
         let handle = Handle {
             // SAFETY: Callbacks are called for open devices, with the device of the container.
-            vdev: unsafe { &*self.as_c().cast() },
+            vdev: unsafe { &*self.as_raw().cast() },
             pins: self.pins.as_deref(),
         };
         Ok((self.data.as_deref().ok_or(ENODEV)?, handle))

@@ -49,7 +49,7 @@ pub const IGB: Kind = Kind {
     device: 0x10c9,
 };
 
-/// The emulated SIOV device of `tests/qemu-siov-testdev`.
+/// The emulated SIOV device of `tools/qemu-siov-testdev`.
 pub const SIOV_TESTDEV: Kind = Kind {
     name: "siov-testdev",
     vendor: siov_testdev_regs::pci::VENDOR_ID,

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Groups that join a container.
+//!
+//! A group behind an IOMMU gets a domain, its own or one of the container that suits it. So does a group
+//! of mediated devices of the type "attach-parent", whose DMA carries a PASID: its domain is attached to
+//! the parent device beside the parent's own. Groups of other mediated devices get none; their drivers pin
+//! the pages that they use.
+
+use crate::container::Type1;
+use crate::state::State;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use crate::sys::ops::GroupKind;
+use crate::group::domain::Domain;
+use crate::group::endpoint::{Emulated, Endpoint};
+use crate::group::Group;
+use crate::space::{Failure, MapOptions};
+use crate::sys::params;
+use siov_type1::window;
+
+impl Type1 {
+    /// Attaches `group`.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` while process addresses are invalid or the group is used otherwise, `EINVAL` for a group
+    /// that is here already, that mixes mediated devices of several kinds or parents, or whose aperture or
+    /// reserved ranges conflict with what is mapped, `EPERM` without isolated interrupts, `ENOMEM`, and
+    /// those of the IOMMU driver.
+    pub(crate) fn attach(&self, group: Group, kind: GroupKind) -> Result {
+        let mut state = self.state.lock();
+        if state.stale != 0 {
+            return Err(EBUSY);
+        }
+        if state.has_group(&group) {
+            return Err(EINVAL);
+        }
+        let endpoint = match kind {
+            GroupKind::Emulated => match Endpoint::of_emulated(group.clone())? {
+                Emulated::NoIommu => {
+                    state.emulated.push(group, GFP_KERNEL)?;
+                    return Ok(());
+                }
+                Emulated::Endpoint(endpoint) => endpoint,
+                Emulated::Mixed(device) => {
+                    pr_err!(
+                        "group {}: {} and others of the group differ in domain type or parent\n",
+                        group.id(),
+                        device.name()
+                    );
+                    return Err(EINVAL);
+                }
+                Emulated::NoAuxiliaryDomains(device) => {
+                    pr_err!(
+                        "group {}: domains of {} need iommu_aux.ko, which is not loaded\n",
+                        group.id(),
+                        device.name()
+                    );
+                    return Err(ENODEV);
+                }
+            },
+            _ => Endpoint::of_group(group)?,
+        };
+        let result = attach_endpoint(&mut state, &endpoint);
+        drop(state);
+        result.map_err(|failure| self.explain(failure))
+    }
+}
+
+fn attach_endpoint(state: &mut State, endpoint: &Arc<Endpoint>) -> Result<(), Failure> {
+    let mut domain = Domain::new(endpoint)?;
+
+    let mapped = |range| state.space.overlapping(range).is_some();
+    if window::conflicts(state.windows.as_slice(), domain.aperture(), mapped) {
+        return Err(EINVAL.into());
+    }
+    let reserved = endpoint.reserved()?;
+    if reserved.ranges().iter().copied().any(mapped) {
+        return Err(EINVAL.into());
+    }
+    let windows = state
+        .windows
+        .narrowed(domain.aperture())?
+        .without(reserved.ranges())?;
+
+    if !params::allow_unsafe_interrupts() && !endpoint.has_isolated_interrupts() {
+        pr_warn!(
+            "group {}: no interrupt remapping; the parameter allow_unsafe_interrupts permits such groups\n",
+            endpoint.group().id()
+        );
+        return Err(EPERM.into());
+    }
+
+    // Without traffic that bypasses caches KVM need not emulate instructions that write them back.
+    domain.enforce_coherency();
+
+    if let Some(domain) = share(state, domain, endpoint)? {
+        let options = MapOptions {
+            one_by_one: params::disable_hugepages(),
+            track: None,
+        };
+        domain.set_msi_window(&reserved)?;
+        state.space.add_domain(domain, options)?;
+        state.update_page_sizes();
+    }
+    state.windows = windows;
+    // Until its driver pins pages, and thereby says what it writes to.
+    state.silent_writers = state.silent_writers.wrapping_add(1);
+    Ok(())
+}
+
+/// Attaches the group of `endpoint` to a domain of the container that suits it, which leaves none to add;
+/// else it is attached to `domain` again.
+///
+/// # Errors
+///
+/// Those of attaching it again.
+fn share(
+    state: &mut State,
+    mut domain: Domain,
+    endpoint: &Arc<Endpoint>,
+) -> Result<Option<Domain>> {
+    for known in state.space.domains_mut() {
+        if !known.is_like(&domain) {
+            continue;
+        }
+        domain.detach_all();
+        if known.attach(endpoint).is_ok() {
+            return Ok(None);
+        }
+        domain.attach(endpoint)?;
+    }
+    Ok(Some(domain))
+}

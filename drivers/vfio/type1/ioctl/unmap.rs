@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `VFIO_IOMMU_UNMAP_DMA`.
+
+use crate::container::{read_user, write_user, Type1};
+use crate::error::refused;
+use crate::state::State;
+use core::ops::ControlFlow;
+use kernel::prelude::*;
+use crate::sys::access::could_be_user_memory;
+use crate::space::Entry;
+use siov_type1::{request, uapi};
+use siov_types::{Iova, IovaRange};
+
+/// How often a driver is asked to unpin before the mapping is left to it.
+const ATTEMPTS: usize = 10;
+
+/// Why a pass over the mappings ended before its end.
+struct Pinned {
+    iova: Iova,
+    size: u64,
+}
+
+impl Type1 {
+    /// Unmaps what lies in a range, and tells how much that was.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT`, `EINVAL`, `EOVERFLOW`, `EBUSY` when addresses are to be invalidated beside mediated
+    /// devices or a driver keeps pages pinned.
+    pub(crate) fn unmap_dma(&self, arg: usize) -> Result {
+        let mut raw = uapi::Unmap::from_bytes(&read_user(arg)?);
+        let mut bitmap = None;
+        if request::unmap_has_bitmap(&raw).map_err(refused)? {
+            let user = uapi::Bitmap::from_bytes(&read_user(arg.wrapping_add(uapi::Unmap::SIZE))?);
+            if !could_be_user_memory(user.data, user.size) {
+                return Err(EINVAL);
+            }
+            request::check_bitmap(&user, raw.size).map_err(refused)?;
+            bitmap = Some(user);
+        }
+        raw.size = self.unmap(&raw, bitmap)?;
+        write_user(arg, &raw.to_bytes())
+    }
+
+    fn unmap(&self, raw: &uapi::Unmap, bitmap: Option<uapi::Bitmap>) -> Result<u64> {
+        let mut state = self.state.lock();
+        let invalidate = raw.flags & uapi::UNMAP_VADDR != 0;
+        if invalidate && state.has_mediated() {
+            return Err(EBUSY);
+        }
+        let range = request::unmap_range(raw, state.shift()).map_err(refused)?;
+        if let Some(bitmap) = &bitmap {
+            if !state.tracking || bitmap.pgsize != 1u64 << state.shift() {
+                return Err(EINVAL);
+            }
+        }
+
+        if bitmap.is_none() && !invalidate {
+            // What most programs do: unmap what they have mapped.
+            if let Some(entry) = state.space.remove_unpinned(range) {
+                state.note_removed(&entry);
+                return Ok(entry.size);
+            }
+        }
+
+        let whole = self.v2 && raw.flags & uapi::UNMAP_ALL == 0;
+        let (mut unmapped, mut attempts, mut last) = (0u64, 0usize, None);
+        loop {
+            if whole && state.bisects(range) {
+                return Err(EINVAL);
+            }
+            let Some(first) = self.first(&state, range) else {
+                return Ok(unmapped);
+            };
+            if invalidate {
+                return invalidate_vaddr(&mut state, first, range.last());
+            }
+            let Some(pinned) = remove(&mut state, first, range, bitmap.as_ref(), &mut unmapped)?
+            else {
+                return Ok(unmapped);
+            };
+            attempts = if last == Some(pinned.iova) {
+                attempts.wrapping_add(1)
+            } else {
+                0
+            };
+            if attempts > ATTEMPTS {
+                pr_err!(
+                    "a driver keeps pages pinned that are unmapped from {:#x} on\n",
+                    pinned.iova.raw()
+                );
+                return Err(EBUSY);
+            }
+            last = Some(pinned.iova);
+            if state.devices != 0 {
+                // Unpinning takes the container's lock, inside of that of the devices.
+                drop(state);
+                let devices = self.devices.lock();
+                devices.dma_unmap(pinned.iova.raw(), pinned.size);
+                drop(devices);
+                state = self.state.lock();
+            }
+        }
+    }
+
+    /// The first mapping to unmap.
+    ///
+    /// Version 1 never split mappings either, but did not tell: a range that begins inside of a mapping
+    /// unmaps nothing, one that begins with it unmaps all of it.
+    fn first(&self, state: &State, range: IovaRange) -> Option<Iova> {
+        let first = state.space.from(range.first())?.range;
+        let is_whole = self.v2 || first.first() >= range.first();
+        (is_whole && first.first() <= range.last()).then_some(first.first())
+    }
+}
+
+/// Takes the process addresses of mappings away; their bytes.
+///
+/// # Errors
+///
+/// `EINVAL` when one has none; nothing has changed then.
+fn invalidate_vaddr(state: &mut State, first: Iova, last: Iova) -> Result<u64> {
+    let range = IovaRange::new(first, last).ok_or(EINVAL)?;
+    let stale = state.space.for_each_in(range, |entry, _| {
+        if entry.is_stale {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    });
+    if stale.is_some() {
+        return Err(EINVAL);
+    }
+    let (mut count, mut bytes) = (0usize, 0u64);
+    let _ = state.space.for_each_in(range, |entry, mapping| {
+        mapping.set_stale(true);
+        count = count.wrapping_add(1);
+        bytes = bytes.wrapping_add(entry.size);
+        ControlFlow::<()>::Continue(())
+    });
+    state.stale = state.stale.wrapping_add(count);
+    Ok(bytes)
+}
+
+/// Removes the mappings from `first` on that begin in `range`, up to one with pages that drivers have
+/// pinned. Hands out their dirty bitmaps if asked to, and adds their bytes to `unmapped`.
+///
+/// # Errors
+///
+/// `EFAULT` for the bitmap's memory.
+fn remove(
+    state: &mut State,
+    first: Iova,
+    range: IovaRange,
+    bitmap: Option<&uapi::Bitmap>,
+    unmapped: &mut u64,
+) -> Result<Option<Pinned>> {
+    let mut next = Some(first);
+    while let Some(entry) = next.and_then(|next| state.space.from(next)) {
+        let (iova, size) = (entry.range.first(), entry.size);
+        if iova > range.last() {
+            break;
+        }
+        if entry.has_pins {
+            return Ok(Some(Pinned { iova, size }));
+        }
+        if let Some(bitmap) = bitmap {
+            state.hand_out(entry, bitmap.data, range.first())?;
+        }
+        state.space.remove(iova);
+        state.note_removed(&entry);
+        *unmapped = unmapped.wrapping_add(size);
+        next = entry.range.last().checked_add(1);
+    }
+    Ok(None)
+}
+
+impl State {
+    fn note_removed(&mut self, entry: &Entry) {
+        self.stale = self.stale.wrapping_sub(usize::from(entry.is_stale));
+        self.dma_avail = self.dma_avail.wrapping_add(1);
+    }
+}
