@@ -36,7 +36,7 @@ impl<F: Format, M: PageMemory> PageTable<F, M> {
         len: u64,
         prot: Prot,
         context: M::Context,
-        gather: &mut impl Gather,
+        gather: &mut impl Gather<M>,
     ) -> (u64, Result<(), Error>) {
         let (iova, phys) = (iova.raw(), phys.raw());
         let Some(rest) = len.checked_sub(1) else {
@@ -84,7 +84,7 @@ impl<F: Format, M: PageMemory> PageTable<F, M> {
         first: u64,
         level: Level,
         context: M::Context,
-        gather: &mut impl Gather,
+        gather: &mut impl Gather<M>,
     ) -> (u64, Result<(), Error>) {
         let table = match self.table_at(iova, level, context) {
             Ok(table) => table,
@@ -140,7 +140,7 @@ impl<F: Format, M: PageMemory> PageTable<F, M> {
         first: u64,
         len: u64,
         context: M::Context,
-        gather: &mut impl Gather,
+        gather: &mut impl Gather<M>,
     ) -> (u64, Result<(), Error>) {
         let mut done = 0u64;
         while done < len {
@@ -192,7 +192,7 @@ impl<F: Format, M: PageMemory> PageTable<F, M> {
         len: u64,
         level: Level,
         context: M::Context,
-        gather: &mut impl Gather,
+        gather: &mut impl Gather<M>,
     ) -> (u64, Result<(), Error>) {
         let table = match self.table_at(iova, level, context) {
             Ok(table) => table,
@@ -254,7 +254,7 @@ impl<F: Format, M: PageMemory> PageTable<F, M> {
 
     /// Writes `leaf` to `slot`, unless something is mapped there.
     #[inline(always)]
-    fn put(&self, slot: &AtomicU64, leaf: u64, level: Level, gather: &mut impl Gather) -> bool {
+    fn put(&self, slot: &AtomicU64, leaf: u64, level: Level, gather: &mut impl Gather<M>) -> bool {
         let old = slot.load(Ordering::Acquire);
         if old == 0 {
             slot.store(leaf, Ordering::Relaxed);
@@ -271,7 +271,7 @@ impl<F: Format, M: PageMemory> PageTable<F, M> {
         old: u64,
         leaf: u64,
         level: Level,
-        gather: &mut impl Gather,
+        gather: &mut impl Gather<M>,
     ) -> bool {
         if is_leaf(level, old) || !self.is_empty(self.table(old), level.below()) {
             return false;
@@ -291,7 +291,7 @@ impl<F: Format, M: PageMemory> PageTable<F, M> {
     }
 
     /// Gathers a table without leaves and the tables below it.
-    fn detach(&self, addr: TableAddr, level: Level, gather: &mut impl Gather) {
+    fn detach(&self, addr: TableAddr<M>, level: Level, gather: &mut impl Gather<M>) {
         if level > Level::PT {
             for slot in self.memory.table(&addr).entries() {
                 let entry = slot.load(Ordering::Acquire);

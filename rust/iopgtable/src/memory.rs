@@ -3,6 +3,8 @@
 //! The memory of tables, as the caller provides it.
 
 use crate::format::ADDRESS;
+use core::fmt;
+use core::marker::PhantomData;
 use core::sync::atomic::AtomicU64;
 use siov_types::{PhysAddr, PAGE_SIZE};
 use static_assertions::const_assert_eq;
@@ -58,22 +60,26 @@ impl Default for Table {
     }
 }
 
-/// The physical address of a table.
+/// The physical address of a table in memory of type `M`.
 ///
-/// Only this crate makes one: from what [`PageMemory::alloc`] returned, or from an entry that was
-/// made of such an address. Nobody can copy one. Whoever is handed one by value owns the table; one
-/// by reference is that of a table that has not been freed, as long as the users of the page table
-/// keep to the rule that a range has one user at a time.
-#[derive(PartialEq, Eq, Debug)]
+/// Only this crate makes one: from what [`PageMemory::alloc`] of an `M` returned, or from an entry
+/// that was made of such an address. None can be copied, or turned into one of another type of
+/// memory. The owner of a value owns the table; a reference is to the address of a table that has
+/// not been freed, as long as the users of the page table keep to the rule that a range has one user
+/// at a time.
 #[must_use = "a table that is dropped without being freed is leaked"]
-pub struct TableAddr(PhysAddr);
+pub struct TableAddr<M: ?Sized>(
+    PhysAddr,
+    /// Exactly `M`: not even its lifetimes may be shortened. No value of `M` is held.
+    PhantomData<fn(&M) -> &M>,
+);
 
-impl TableAddr {
+impl<M: ?Sized> TableAddr<M> {
     /// Takes over a page from [`PageMemory::alloc`], when an entry can hold its address and it
     /// has none of the bits `beyond`.
     #[inline]
     pub(crate) fn new(phys: PhysAddr, beyond: u64) -> Result<Self, Self> {
-        let addr = Self(phys);
+        let addr = Self(phys, PhantomData);
         if phys.raw() & (beyond | !ADDRESS) == 0 {
             Ok(addr)
         } else {
@@ -84,7 +90,7 @@ impl TableAddr {
     /// The table that `entry` points to.
     #[inline(always)]
     pub(crate) fn from_entry(entry: u64) -> Self {
-        Self(PhysAddr::new(entry & ADDRESS))
+        Self(PhysAddr::new(entry & ADDRESS), PhantomData)
     }
 
     /// The physical address, a multiple of 4 KiB.
@@ -94,7 +100,24 @@ impl TableAddr {
     }
 }
 
+// Written out, because derived ones would demand the same of `M`.
+impl<M: ?Sized> PartialEq for TableAddr<M> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl<M: ?Sized> Eq for TableAddr<M> {}
+
+impl<M: ?Sized> fmt::Debug for TableAddr<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
 /// Where the tables of one page table live. The implementation knows NUMA node and coherency.
+///
+/// An implementation that dereferences physical addresses owes more: see the crate's documentation.
 pub trait PageMemory {
     /// What one call needs to allocate: in the kernel, gfp flags.
     type Context: Copy;
@@ -103,14 +126,15 @@ pub trait PageMemory {
     /// every table is passed to [`Self::publish`] before it is linked.
     fn alloc(&self, context: Self::Context) -> Option<PhysAddr>;
 
-    /// The table at `addr`.
+    /// The table at `addr`: a page that [`Self::alloc`] returned and that was not freed, as
+    /// [`TableAddr`] says.
     ///
-    /// Needs no check, because a [`TableAddr`] is always a page that [`Self::alloc`] of this memory
-    /// returned and that was not freed: see there.
-    fn table(&self, addr: &TableAddr) -> &Table;
+    /// The page may come from another value of this type. An implementation whose values do not all
+    /// see the same pages has to look it up.
+    fn table(&self, addr: &TableAddr<Self>) -> &Table;
 
     /// Frees a table that no hardware can reach.
-    fn free(&self, addr: TableAddr);
+    fn free(&self, addr: TableAddr<Self>);
 
     /// Makes entries of one table visible to the walker: writes their cache lines back when it does
     /// not snoop processor caches, and does nothing when it does. On return the walker sees the
@@ -121,11 +145,11 @@ pub trait PageMemory {
     fn coherent(&self) -> bool;
 }
 
-/// Takes tables that were unlinked and that hardware may still walk.
-pub trait Gather {
+/// Takes tables of memory `M` that were unlinked and that hardware may still walk.
+pub trait Gather<M: PageMemory> {
     /// Takes over `table`. Tables come one by one, a table after the tables below it; none of their
     /// entries need be looked at. The caller frees them once the call that gathers has returned and
     /// the range that it touched has been invalidated, paging-structure caches included (no
     /// invalidation hint: VT-d spec, 6.5.2).
-    fn table(&mut self, table: TableAddr);
+    fn table(&mut self, table: TableAddr<M>);
 }

@@ -15,7 +15,7 @@ use siov_types::{PhysAddr, PAGE_SHIFT};
 /// the same time.
 pub struct PageTable<F: Format, M: PageMemory> {
     pub(crate) memory: M,
-    root: TableAddr,
+    root: TableAddr<M>,
     config: Config,
     /// Level of the root.
     pub(crate) top: Level,
@@ -164,13 +164,13 @@ impl<F: Format, M: PageMemory> PageTable<F, M> {
     }
 
     #[inline]
-    pub(crate) fn alloc(&self, context: M::Context) -> Result<TableAddr, Error> {
+    pub(crate) fn alloc(&self, context: M::Context) -> Result<TableAddr<M>, Error> {
         alloc(&self.memory, self.beyond_phys, context)
     }
 
     /// Replaces `old` in `slot` by a pointer to `table`. Returns the new entry, or the one that is
     /// there instead of `old`.
-    pub(crate) fn link(&self, slot: &AtomicU64, old: u64, table: &TableAddr) -> Result<u64, u64> {
+    pub(crate) fn link(&self, slot: &AtomicU64, old: u64, table: &TableAddr<M>) -> Result<u64, u64> {
         self.memory.publish(self.memory.table(table).entries());
         let coherent = self.memory.coherent();
         let mut entry = F::TABLE | table.phys().raw();
@@ -224,7 +224,7 @@ fn alloc<M: PageMemory>(
     memory: &M,
     beyond_phys: u64,
     context: M::Context,
-) -> Result<TableAddr, Error> {
+) -> Result<TableAddr<M>, Error> {
     let phys = memory.alloc(context).ok_or(Error::NoMemory)?;
     TableAddr::new(phys, beyond_phys).map_err(|unusable| {
         memory.free(unusable);

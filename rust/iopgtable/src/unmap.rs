@@ -46,7 +46,7 @@ impl<F: Format, M: PageMemory> PageTable<F, M> {
         iova: Iova,
         len: u64,
         context: M::Context,
-        gather: &mut impl Gather,
+        gather: &mut impl Gather<M>,
     ) -> Unmapped {
         let start = iova.raw();
         let Some(rest) = len.checked_sub(1) else {
@@ -87,7 +87,7 @@ impl<F: Format, M: PageMemory> PageTable<F, M> {
         iova: Iova,
         len: u64,
         context: M::Context,
-        gather: &mut impl Gather,
+        gather: &mut impl Gather<M>,
     ) -> Unmapped {
         for level in [Level::PD, Level::PDPT] {
             if len == level.size() && iova.is_aligned(len) && self.clear_large(iova.raw(), level) {
@@ -128,7 +128,7 @@ impl<F: Format, M: PageMemory> PageTable<F, M> {
         iova: Iova,
         len: u64,
         context: M::Context,
-        gather: &mut impl Gather,
+        gather: &mut impl Gather<M>,
     ) -> Unmapped {
         let mut split = None;
         let mut bytes = 0u64;
@@ -160,7 +160,7 @@ impl<F: Format, M: PageMemory> PageTable<F, M> {
         iova: u64,
         left: u64,
         context: M::Context,
-        gather: &mut impl Gather,
+        gather: &mut impl Gather<M>,
         split: &mut Option<IovaRange>,
     ) -> (u64, bool) {
         let mut table = self.root_table();
@@ -213,7 +213,7 @@ impl<F: Format, M: PageMemory> PageTable<F, M> {
 
     /// Clears entries of a table of `level` until one is not present or has a hole below it.
     /// Returns the number of bytes they mapped.
-    fn clear_covered(&self, run: &[AtomicU64], level: Level, gather: &mut impl Gather) -> u64 {
+    fn clear_covered(&self, run: &[AtomicU64], level: Level, gather: &mut impl Gather<M>) -> u64 {
         if level == Level::PT {
             return self.clear_pages(run);
         }
@@ -245,7 +245,7 @@ impl<F: Format, M: PageMemory> PageTable<F, M> {
 
     /// Clears `table`, of `level`, up to the first hole. Returns the number of bytes it mapped; the
     /// caller unlinks it when these are all.
-    fn clear_table(&self, table: &Table, level: Level, gather: &mut impl Gather) -> u64 {
+    fn clear_table(&self, table: &Table, level: Level, gather: &mut impl Gather<M>) -> u64 {
         if level == Level::PT && is_full::<F>(table) {
             // Unlinking it takes all its pages away at once.
             return Level::PD.size();

@@ -191,11 +191,11 @@ impl PageMemory for Memory {
         Some(PhysAddr::new(phys))
     }
 
-    fn table(&self, addr: &TableAddr) -> &Table {
+    fn table(&self, addr: &TableAddr<Self>) -> &Table {
         self.page(addr.phys().raw()).table
     }
 
-    fn free(&self, addr: TableAddr) {
+    fn free(&self, addr: TableAddr<Self>) {
         let phys = addr.phys().raw();
         let page = self.page(phys);
         self.0.pages.write().unwrap().remove(&phys);
@@ -231,7 +231,7 @@ impl PageMemory for Memory {
 /// Detached tables, which stay usable by the walker until [`Self::invalidate`].
 pub struct Held {
     memory: Memory,
-    tables: Vec<TableAddr>,
+    tables: Vec<TableAddr<Memory>>,
 }
 
 impl Held {
@@ -255,8 +255,8 @@ impl Held {
     }
 }
 
-impl Gather for Held {
-    fn table(&mut self, table: TableAddr) {
+impl Gather<Memory> for Held {
+    fn table(&mut self, table: TableAddr<Memory>) {
         // Must not have been freed, or be held already.
         self.memory.page(table.phys().raw());
         assert!(!self.tables.contains(&table), "{table:?} came twice");
