@@ -22,6 +22,9 @@
 #include <../drivers/iommu/iommu-pages.h>
 #include "helpers.h"
 
+/* What drivers have in C beside their Rust. */
+#include "../../drivers/iommu/vtd/exports.h"
+
 /* VFIO containers: vfio.h is private to drivers/vfio, and the only way to register with it. */
 #include <linux/vfio.h>
 #include <../drivers/vfio/vfio.h>

@@ -43,6 +43,31 @@ int siov_helper_dev_to_node(struct device *dev)
 	return dev_to_node(dev);
 }
 
+void siov_helper_device_lock(struct device *dev)
+{
+	device_lock(dev);
+}
+
+void siov_helper_device_unlock(struct device *dev)
+{
+	device_unlock(dev);
+}
+
+bool siov_helper_dev_is_bound_to(struct device *dev, const char *name)
+{
+	bool bound;
+
+	device_lock(dev);
+	bound = dev->driver && !strcmp(dev->driver->name, name);
+	device_unlock(dev);
+	return bound;
+}
+
+bool siov_helper_pci_is_untrusted(struct pci_dev *pdev)
+{
+	return pdev->untrusted;
+}
+
 struct pci_dev *siov_helper_pci_physfn(struct pci_dev *pdev)
 {
 	return pci_physfn(pdev);

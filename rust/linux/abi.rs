@@ -19,7 +19,6 @@ use core::ops::{Deref, DerefMut};
 use kernel::ffi::c_char;
 use kernel::prelude::*;
 
-
 pub use crate::object::Object;
 
 /// What can be passed where a C function takes a `C`.

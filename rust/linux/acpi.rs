@@ -42,12 +42,10 @@ impl Deref for Table {
 
     /// The table's bytes, header included, as many as the header says.
     fn deref(&self) -> &[u8] {
-        // SAFETY: The ACPI core has mapped as much as the header says, and the memory stays as it
-        // is until the table is put.
-        unsafe {
-            let len = (*self.header.as_ptr()).length as usize;
-            core::slice::from_raw_parts(self.header.as_ptr().cast(), len)
-        }
+        // SAFETY: The table is mapped until it is put in `drop`.
+        let len = unsafe { (*self.header.as_ptr()).length } as usize;
+        // SAFETY: The ACPI core has mapped as much as the header says, and firmware's tables do not change.
+        unsafe { core::slice::from_raw_parts(self.header.as_ptr().cast(), len) }
     }
 }
 

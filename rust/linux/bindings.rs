@@ -4,9 +4,9 @@
 
 #![allow(
     clippy::all,
-    clippy::ptr_as_ptr,
-    clippy::ref_as_ptr,
     clippy::cast_lossless,
+    clippy::missing_safety_doc,
+    clippy::multiple_unsafe_ops_per_block,
     clippy::ptr_as_ptr,
     clippy::ref_as_ptr,
     clippy::undocumented_unsafe_blocks,

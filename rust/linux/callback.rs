@@ -180,8 +180,8 @@ macro_rules! callbacks {
         $visibility unsafe extern "C" fn $name($($argument: $c),*) $(-> $ret)? {
             let _call = $crate::callback::Call::new();
             $(
-                // SAFETY: The caller keeps what is written above the declaration of this function.
                 let $argument: $rust =
+                    // SAFETY: The caller keeps what the section `# Safety` of this function demands.
                     unsafe { $crate::callback::FromC::from_c($argument, &_call) };
             )*
             $function($($argument),*)

@@ -8,8 +8,7 @@ use siov_types::PhysAddr;
 
 /// The address in the direct map of `phys`.
 ///
-/// The result may be used only where `phys` is memory that the caller owns: that is up to whoever
-/// dereferences it. (`phys_to_virt()` of `arch/x86/include/asm/io.h`, here because it is inline
+/// Dereferencing it is up to those who own the memory at `phys`. (`phys_to_virt()` of `arch/x86/include/asm/io.h`, here because it is inline
 /// there and sits in the hot path of every page-table walk.)
 #[inline(always)]
 pub(crate) fn phys_to_virt(phys: PhysAddr) -> *mut u8 {
@@ -26,11 +25,10 @@ pub(crate) fn virt_to_phys(virt: NonNull<u8>) -> PhysAddr {
     PhysAddr::new((virt.as_ptr() as u64).wrapping_sub(base))
 }
 
-/// Writes the cache lines of `[start, start + len)` back to memory, for a reader that does not
-/// snoop the CPU's caches. `len` is in bytes.
+/// Writes the cache lines of `values` back to memory, for a reader that does not snoop the CPU's caches.
 #[inline]
-pub(crate) fn flush_cache<T>(start: *const T, len: usize) {
-    // SAFETY: CLFLUSH changes no memory that anyone can observe, and callers pass memory they hold
-    // a reference to.
-    unsafe { bindings::clflush_cache_range(start.cast_mut().cast(), len as u32) };
+pub(crate) fn flush_cache<T>(values: &[T]) {
+    let (start, len) = (values.as_ptr().cast_mut().cast(), size_of_val(values));
+    // SAFETY: The memory is mapped, and CLFLUSH changes none of it.
+    unsafe { bindings::clflush_cache_range(start, len as u32) };
 }

@@ -6,6 +6,7 @@
 
 use crate::bindings;
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use siov_types::{PhysAddr, PAGE_SIZE};
 
@@ -17,7 +18,35 @@ use siov_types::{PhysAddr, PAGE_SIZE};
 pub struct Registers {
     base: NonNull<u8>,
     len: usize,
-    phys: PhysAddr,
+    // Dropped after the mapping has ended.
+    claim: Claim,
+}
+
+/// A range of `/proc/iomem` that is ours: where it starts, and its bytes.
+struct Claim(PhysAddr, u64);
+
+impl Claim {
+    /// # Errors
+    ///
+    /// `EBUSY` when somebody else has claimed any part of it.
+    fn new(phys: PhysAddr, len: u64, name: &'static CStr) -> Result<Self> {
+        let root = &raw mut bindings::iomem_resource;
+        // SAFETY: `iomem_resource` is the root of all memory resources, and `name` lives for ever.
+        let claimed =
+            unsafe { bindings::__request_region(root, phys.raw(), len, name.as_char_ptr(), 0) };
+        if claimed.is_null() {
+            return Err(EBUSY);
+        }
+        Ok(Self(phys, len))
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let root = &raw mut bindings::iomem_resource;
+        // SAFETY: Requested in `new`.
+        unsafe { bindings::__release_region(root, self.0.raw(), self.1) };
+    }
 }
 
 // SAFETY: The mapping belongs to no thread, and each access is one volatile instruction.
@@ -32,47 +61,34 @@ impl Registers {
     ///
     /// `EBUSY` when somebody else has claimed any part of it, `EINVAL` for a range that is not made
     /// of whole pages, `ENOMEM` when it cannot be mapped.
-    pub fn claim(phys: PhysAddr, len: u64, name: &'static CStr) -> Result<Self> {
+    ///
+    /// # Safety
+    ///
+    /// The range holds registers of a device, and not memory. What they make the device do is beyond what types
+    /// can say, as with all of the kernel crate's access to registers.
+    pub unsafe fn claim(phys: PhysAddr, len: u64, name: &'static CStr) -> Result<Self> {
         if len == 0 || len % PAGE_SIZE != 0 || !phys.is_aligned(PAGE_SIZE) {
             return Err(EINVAL);
         }
         let size = usize::try_from(len)?;
 
-        // SAFETY: `iomem_resource` is the root of all memory resources, and `name` lives for ever.
-        let claimed = unsafe {
-            bindings::__request_region(
-                &raw mut bindings::iomem_resource,
-                phys.raw(),
-                len,
-                name.as_char_ptr(),
-                0,
-            )
-        };
-        if claimed.is_null() {
-            return Err(EBUSY);
-        }
-
-        // SAFETY: The range has just been claimed for us.
+        let claim = Claim::new(phys, len, name)?;
+        // SAFETY: Registers, as required of us, which have just been claimed.
         let base = unsafe { bindings::ioremap(phys.raw(), size) };
-        match NonNull::new(base.cast()) {
-            // INVARIANT: `ioremap()` succeeded for `size` bytes, at least a page by the check above.
-            Some(base) => Ok(Self {
-                base,
-                len: size,
-                phys,
-            }),
-            None => {
-                release(phys, len);
-                Err(ENOMEM)
-            }
-        }
+        // INVARIANT: `ioremap()` succeeded for `size` bytes, at least a page by the check above.
+        Ok(Self {
+            base: NonNull::new(base.cast()).ok_or(ENOMEM)?,
+            len: size,
+            claim,
+        })
     }
 
     /// Where the registers lie in physical memory.
     pub fn phys(&self) -> PhysAddr {
-        self.phys
+        self.claim.0
     }
 
+    /// Where the register of type `T` at `offset` is mapped; `None`, and a warning, outside of the mapping.
     #[inline(always)]
     fn at<T>(&self, offset: usize) -> Option<*mut T> {
         let fits = offset % size_of::<T>() == 0
@@ -80,7 +96,20 @@ impl Registers {
                 .checked_add(size_of::<T>())
                 .is_some_and(|end| end <= PAGE_SIZE as usize || end <= self.len);
         // The first comparison folds to a constant for a constant offset in the first page.
-        fits.then(|| self.base.as_ptr().wrapping_add(offset).cast())
+        if !fits {
+            Self::warn_outside();
+            return None;
+        }
+        Some(self.base.as_ptr().wrapping_add(offset).cast())
+    }
+
+    /// Warns, once, of a driver that takes another offset for a register.
+    #[cold]
+    fn warn_outside() {
+        static WARNED: AtomicBool = AtomicBool::new(false);
+        if !WARNED.swap(true, Ordering::Relaxed) {
+            kernel::warn_on!(true);
+        }
     }
 
     /// Reads 32 bits; an offset outside of the mapping reads as all ones, as a missing device does.
@@ -129,18 +158,12 @@ impl Registers {
 
 #[inline(always)]
 fn compiler_fence() {
-    core::sync::atomic::compiler_fence(core::sync::atomic::Ordering::SeqCst);
-}
-
-fn release(phys: PhysAddr, len: u64) {
-    // SAFETY: The caller owns the claim on exactly this range.
-    unsafe { bindings::__release_region(&raw mut bindings::iomem_resource, phys.raw(), len) };
+    core::sync::atomic::compiler_fence(Ordering::SeqCst);
 }
 
 impl Drop for Registers {
     fn drop(&mut self) {
         // SAFETY: By the invariant this is what `ioremap()` returned, and nobody else holds it.
         unsafe { bindings::iounmap(self.base.as_ptr().cast()) };
-        release(self.phys, self.len as u64);
     }
 }

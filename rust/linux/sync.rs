@@ -8,17 +8,17 @@ use kernel::sync::lock::{Backend, Guard, Lock};
 /// A raw spinlock whose holder runs with interrupts off. Interrupts come back as they were when it is
 /// released, so locks that are nested must be released in reverse order.
 ///
-/// Made by [`new_spinlock_irq!`](crate::new_spinlock_irq).
-pub type SpinLockIrq<T> = Lock<T, SpinLockIrqBackend>;
+/// Made by [`new_raw_spinlock!`](crate::new_raw_spinlock).
+pub type RawSpinLock<T> = Lock<T, RawSpinLockBackend>;
 
-/// What holds a [`SpinLockIrq`].
-pub type SpinLockIrqGuard<'a, T> = Guard<'a, T, SpinLockIrqBackend>;
+/// What holds a [`RawSpinLock`].
+pub type RawSpinLockGuard<'a, T> = Guard<'a, T, RawSpinLockBackend>;
 
-/// Makes a [`SpinLockIrq`] with a lock class of its own.
+/// Makes a [`RawSpinLock`] with a lock class of its own.
 #[macro_export]
-macro_rules! new_spinlock_irq {
+macro_rules! new_raw_spinlock {
     ($inner:expr, $name:literal $(,)?) => {
-        $crate::sync::SpinLockIrq::new(
+        $crate::sync::RawSpinLock::new(
             $inner,
             ::kernel::c_str!($name),
             ::kernel::static_lock_class!(),
@@ -27,10 +27,10 @@ macro_rules! new_spinlock_irq {
 }
 
 /// `raw_spinlock_t`, taken with `raw_spin_lock_irqsave()`.
-pub struct SpinLockIrqBackend;
+pub struct RawSpinLockBackend;
 
 // SAFETY: A raw spinlock excludes all others, and does not move its owner to another CPU.
-unsafe impl Backend for SpinLockIrqBackend {
+unsafe impl Backend for RawSpinLockBackend {
     type State = bindings::raw_spinlock_t;
     /// The interrupt state to go back to.
     type GuardState = usize;

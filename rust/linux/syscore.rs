@@ -4,8 +4,9 @@
 //!
 //! C header: [`include/linux/syscore_ops.h`](srctree/include/linux/syscore_ops.h)
 
-use crate::abi::{callback1, Data};
 use crate::bindings;
+use crate::callback::{Data, Registered};
+use core::ffi::c_void;
 use core::marker::PhantomPinned;
 use kernel::prelude::*;
 use kernel::types::Opaque;
@@ -38,9 +39,9 @@ unsafe impl<T: SystemCore> Sync for Registration<T> {}
 
 impl<T: SystemCore> Registration<T> {
     const OPS: &'static bindings::syscore_ops = &bindings::syscore_ops {
-        suspend: Some(callback1(Self::suspend)),
-        resume: Some(callback1(Self::resume)),
-        shutdown: Some(callback1(Self::shutdown)),
+        suspend: Some(Self::suspend_callback),
+        resume: Some(Self::resume_callback),
+        shutdown: Some(Self::shutdown_callback),
     };
 
     /// Registers `component`.
@@ -54,26 +55,56 @@ impl<T: SystemCore> Registration<T> {
             GFP_KERNEL,
         )?;
         let raw = this.syscore.get();
-        // SAFETY: The structure is pinned until it is unregistered in `drop`.
-        unsafe {
-            (*raw).ops = Self::OPS;
-            (*raw).data = (&raw const this.component).cast_mut().cast();
-            bindings::register_syscore(raw);
-        }
+        let syscore = bindings::syscore {
+            ops: Self::OPS,
+            data: Data::<Self>::cookie(&this.component),
+            ..Default::default()
+        };
+        // SAFETY: The structure is ours until it is registered.
+        unsafe { raw.write(syscore) };
+        // SAFETY: The structure, and the component beside it, are pinned until `drop` has unregistered it.
+        unsafe { bindings::register_syscore(raw) };
         Ok(this)
     }
 
-    extern "C" fn suspend(component: Data<'_, T>) -> i32 {
+    crate::callbacks! {
+        /// `syscore_ops::suspend`.
+        ///
+        /// # Safety
+        ///
+        /// For what `new` registers, with the data that it registers.
+        unsafe fn suspend_callback(component: *mut c_void => Data<'_, Self>) -> i32 = Self::suspend;
+
+        /// `syscore_ops::resume`.
+        ///
+        /// # Safety
+        ///
+        /// As for `suspend_callback`.
+        unsafe fn resume_callback(component: *mut c_void => Data<'_, Self>) = Self::resume;
+
+        /// `syscore_ops::shutdown`.
+        ///
+        /// # Safety
+        ///
+        /// As for `suspend_callback`.
+        unsafe fn shutdown_callback(component: *mut c_void => Data<'_, Self>) = Self::shutdown;
+    }
+
+    fn suspend(component: Data<'_, Self>) -> i32 {
         component.suspend().map_or_else(Error::to_errno, |()| 0)
     }
 
-    extern "C" fn resume(component: Data<'_, T>) {
+    fn resume(component: Data<'_, Self>) {
         component.resume();
     }
 
-    extern "C" fn shutdown(component: Data<'_, T>) {
+    fn shutdown(component: Data<'_, Self>) {
         component.shutdown();
     }
+}
+
+impl<T: SystemCore> Registered for Registration<T> {
+    type Data = T;
 }
 
 #[pinned_drop]

@@ -63,14 +63,11 @@ impl<T: Task> Deferred<T> {
 
     /// Has it run soon.
     pub fn request(&self) {
+        // SAFETY: Set once at boot.
+        let queue = unsafe { bindings::system_percpu_wq };
+        let cpu = bindings::wq_misc_consts_WORK_CPU_UNBOUND as i32;
         // SAFETY: Initialised in `new`; `drop` cancels it.
-        unsafe {
-            bindings::queue_work_on(
-                bindings::wq_misc_consts_WORK_CPU_UNBOUND as i32,
-                bindings::system_percpu_wq,
-                self.work.get(),
-            )
-        };
+        unsafe { bindings::queue_work_on(cpu, queue, self.work.get()) };
     }
 
     /// Waits until all that was requested before is done.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Being told of blocked requests.
+//! Handlers for blocked requests.
 
 use core::ffi::c_void;
 use core::marker::PhantomPinned;
@@ -9,17 +9,31 @@ use kernel::device::Device;
 use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
-use linux::abi::{callback2, Data, Object};
 use linux::bindings;
+use linux::callback::{Data, Registered};
 use linux::iommu::{AnyDomain, DmaFault};
+use linux::object::Object;
 
-/// Who is told.
+/// A listener for blocked requests.
+///
+/// # Examples
+///
+/// ```ignore
+/// struct Count(AtomicU64);
+///
+/// impl OnFault for Count {
+///     fn fault(&self, _: &DmaFault) {
+///         self.0.fetch_add(1, Ordering::Relaxed);
+///     }
+/// }
+/// let handler = attachment.on_fault(Count(AtomicU64::new(0)))?;
+/// ```
 pub trait OnFault: Send + Sync + 'static {
     /// A request was blocked. Called in process context; must not call functions of this crate.
     fn fault(&self, fault: &DmaFault);
 }
 
-/// Tells an [`OnFault`] of the faults of one domain's PASID on one device, until it is dropped.
+/// Calls an [`OnFault`] for faults of one domain's PASID on one device, until it is dropped.
 #[pin_data(PinnedDrop)]
 pub struct FaultHandler<T: OnFault> {
     // Compared with others only: it may be gone.
@@ -35,7 +49,7 @@ impl<T: OnFault> FaultHandler<T> {
     ///
     /// # Errors
     ///
-    /// `EOPNOTSUPP` when the IOMMU's driver tells nobody; `ENODEV` when the domain is not attached.
+    /// `EOPNOTSUPP` when the IOMMU's driver reports none; `ENODEV` when the domain is not attached.
     pub fn new(domain: &AnyDomain, dev: &Device, listener: T) -> Result<Pin<KBox<Self>>> {
         let this = KBox::pin_init(
             pin_init!(Self {
@@ -52,8 +66,8 @@ impl<T: OnFault> FaultHandler<T> {
             bindings::iommu_aux_register_fault_handler(
                 this.domain(),
                 this.dev.as_raw(),
-                Some(callback2(Self::call)),
-                this.data(),
+                Some(Self::call_callback),
+                Data::<Self>::cookie(&this),
             )
         })?;
         Ok(this)
@@ -63,30 +77,30 @@ impl<T: OnFault> FaultHandler<T> {
         self.domain.load(Ordering::Relaxed)
     }
 
-    fn data(&self) -> *mut c_void {
-        core::ptr::from_ref(self).cast_mut().cast()
-    }
-
-    /// Who is told.
+    /// The listener.
     pub fn listener(&self) -> &T {
         &self.listener
     }
 
-    extern "C" fn call(fault: Fault<'_>, this: Data<'_, Self>) {
-        this.listener.fault(&fault.get());
+    linux::callbacks! {
+        /// `iommu_aux_fault_handler_t`.
+        ///
+        /// # Safety
+        ///
+        /// For handlers that `new` registers, which are pinned until they are unregistered.
+        unsafe fn call_callback(
+            fault: *const bindings::iommu_dma_fault => DmaFault,
+            this: *mut c_void => Data<'_, Self>,
+        ) = Self::call;
+    }
+
+    fn call(fault: DmaFault, this: Data<'_, Self>) {
+        this.listener.fault(&fault);
     }
 }
 
-// SAFETY: iommu_aux.ko passes a fault that is valid until the handler returns, as its device is.
-linux::c_arguments!(unsafe {
-    struct Fault<'a>(&'a bindings::iommu_dma_fault): *const bindings::iommu_dma_fault;
-});
-
-impl Fault<'_> {
-    fn get(&self) -> DmaFault {
-        // SAFETY: Its device is valid.
-        unsafe { DmaFault::from_raw(self.0) }
-    }
+impl<T: OnFault> Registered for FaultHandler<T> {
+    type Data = Self;
 }
 
 #[pinned_drop]
@@ -98,8 +112,8 @@ impl<T: OnFault> PinnedDrop for FaultHandler<T> {
             bindings::iommu_aux_unregister_fault_handler(
                 self.domain(),
                 self.dev.as_raw(),
-                Some(callback2(Self::call)),
-                self.data(),
+                Some(Self::call_callback),
+                Data::<Self>::cookie(&self),
             );
         }
     }

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Auxiliary domains for drivers in Rust: several IOMMU domains for one device, told apart by PASID.
+//! Auxiliary domains for drivers in Rust: several IOMMU domains for one device, distinguished by PASID.
+//!
+//! # Examples
 //!
 //! ```ignore
 //! let enabled = Arc::new(Enabled::new(dev)?, GFP_KERNEL)?;
-//! let domain = Arc::new(OwnedDomain::new(Translated::new(dev).ok_or(ENODEV)?)?, GFP_KERNEL)?;
+//! let domain = Arc::new(OwnedDomain::new(IommuDevice::new(dev).ok_or(ENODEV)?)?, GFP_KERNEL)?;
 //! let attachment = Attachment::new(enabled, domain)?;
 //! hardware.set_pasid(attachment.pasid());
 //! ```
 //!
 //! C header: `include/linux/iommu-aux.h`
 
-mod c;
 mod fault;
 
 pub use fault::{FaultHandler, OnFault};
@@ -21,12 +22,15 @@ use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
+use linux::bindings;
 use linux::iommu::{AnyDomain, OwnedDomain};
+use linux::object::Object;
 use siov_types::Pasid;
 
 /// Whether `dev` has PASIDs, and an IOMMU whose driver attaches domains to them.
 pub fn is_capable(dev: &Device<Bound>) -> bool {
-    c::iommu_aux_capable(dev)
+    // SAFETY: The device is valid, and its driver stays bound.
+    unsafe { bindings::iommu_aux_capable(dev.as_raw()) }
 }
 
 /// The PASID of a domain that is attached in auxiliary mode.
@@ -35,7 +39,8 @@ pub fn is_capable(dev: &Device<Bound>) -> bool {
 ///
 /// `ENODEV` for one that is not.
 pub fn auxiliary_id(domain: &AnyDomain) -> Result<Pasid> {
-    let id = c::iommu_auxiliary_id(domain);
+    // SAFETY: The domain is valid.
+    let id = unsafe { bindings::iommu_auxiliary_id(domain.as_raw()) };
     to_result(id)?;
     u32::try_from(id).ok().and_then(Pasid::new).ok_or(ENODEV)
 }
@@ -50,7 +55,8 @@ impl Enabled {
     ///
     /// `EOPNOTSUPP` for a device that is not [capable](is_capable); `EBUSY` for one that is enabled.
     pub fn new(dev: &Device<Bound>) -> Result<Self> {
-        to_result(c::iommu_enable_aux_domain(dev))?;
+        // SAFETY: The device is valid, and its driver stays bound.
+        to_result(unsafe { bindings::iommu_enable_aux_domain(dev.as_raw()) })?;
         Ok(Self((&**dev).into()))
     }
 
@@ -62,16 +68,16 @@ impl Enabled {
 
 impl Drop for Enabled {
     fn drop(&mut self) {
-        // After its driver was unbound this is refused, and changes nothing.
-        c::iommu_disable_aux_domain(&self.0);
+        // SAFETY: The device is valid. After its driver was unbound this is refused, and changes nothing.
+        unsafe { bindings::iommu_disable_aux_domain(self.0.as_raw()) };
     }
 }
 
 /// A domain that translates the requests of its PASID, until this is dropped.
 ///
-/// By then the device has been told to send no more of them: the PASID may get another domain.
+/// By then the device must have been set up to send no more of them: the PASID may get another domain.
 pub struct Attachment {
-    // Dropped last, so that nothing is attached when they go.
+    // Dropped last, so that nothing is attached to them any more.
     device: Arc<Enabled>,
     domain: Arc<OwnedDomain>,
     pasid: Pasid,
@@ -84,14 +90,22 @@ impl Attachment {
     ///
     /// Those of `iommu_aux_attach_device()`.
     pub fn new(device: Arc<Enabled>, domain: Arc<OwnedDomain>) -> Result<Self> {
-        to_result(c::iommu_aux_attach_device(&domain, device.device()))?;
-        let pasid = auxiliary_id(&domain)
-            .inspect_err(|_| c::iommu_aux_detach_device(&domain, device.device()))?;
-        Ok(Self {
-            device,
-            domain,
-            pasid,
-        })
+        let (raw_domain, raw_device) = (domain.as_raw(), device.device().as_raw());
+        // SAFETY: Both are valid. The domain is kept by the result, which is dropped after it is detached, or for
+        // ever when that is not dropped.
+        to_result(unsafe { bindings::iommu_aux_attach_device(raw_domain, raw_device) })?;
+        match auxiliary_id(&domain) {
+            Ok(pasid) => Ok(Self {
+                device,
+                domain,
+                pasid,
+            }),
+            Err(e) => {
+                // SAFETY: Both are valid; just attached.
+                unsafe { bindings::iommu_aux_detach_device(raw_domain, raw_device) };
+                Err(e)
+            }
+        }
     }
 
     /// What the hardware must tag its requests with.
@@ -104,11 +118,11 @@ impl Attachment {
         &self.domain
     }
 
-    /// Has `listener` called for each request that the IOMMU blocked, as far as it tells.
+    /// Has `listener` called for each request that the IOMMU blocked, as far as it reports them.
     ///
     /// # Errors
     ///
-    /// `EOPNOTSUPP` when the IOMMU's driver tells nobody.
+    /// `EOPNOTSUPP` when the IOMMU's driver reports none.
     pub fn on_fault<T: OnFault>(&self, listener: T) -> Result<Pin<KBox<FaultHandler<T>>>> {
         FaultHandler::new(&self.domain, self.device.device(), listener)
     }
@@ -116,6 +130,8 @@ impl Attachment {
 
 impl Drop for Attachment {
     fn drop(&mut self) {
-        c::iommu_aux_detach_device(&self.domain, self.device.device());
+        let (domain, device) = (self.domain.as_raw(), self.device.device().as_raw());
+        // SAFETY: Both are valid; attached in `new`, and if the driver was unbound meanwhile, refused.
+        unsafe { bindings::iommu_aux_detach_device(domain, device) };
     }
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Blocked requests, as an IOMMU driver tells them to others.
+//! Blocked requests, as an IOMMU driver reports them to others.
 //!
 //! C header: `include/linux/iommu-fault.h`
 
-use crate::abi::{callback3, Object, Receive};
 use crate::bindings;
-use core::marker::PhantomData;
+use crate::callback::{Call, FromC};
+use crate::object::Object;
 use core::mem::offset_of;
 use kernel::device::Device;
 use kernel::error::to_result;
@@ -51,16 +51,18 @@ impl DmaFault {
     /// # Safety
     ///
     /// `raw` is valid, and so is its device.
-    pub unsafe fn from_raw(raw: &bindings::iommu_dma_fault) -> Self {
+    pub unsafe fn from_raw(raw: *const bindings::iommu_dma_fault) -> Self {
+        // SAFETY: As required of us.
+        let fault = unsafe { raw.read() };
         Self {
             // SAFETY: As required of us.
-            dev: unsafe { Device::get_device(raw.dev) },
-            pasid: (raw.flags & HAS_PASID != 0)
-                .then(|| Pasid::new(raw.pasid))
+            dev: unsafe { Device::get_device(fault.dev) },
+            pasid: (fault.flags & HAS_PASID != 0)
+                .then(|| Pasid::new(fault.pasid))
                 .flatten(),
-            page: Iova::new(raw.addr),
-            access: FaultAccess::from_bits_truncate(raw.flags),
-            reason: raw.reason,
+            page: Iova::new(fault.addr),
+            access: FaultAccess::from_bits_truncate(fault.flags),
+            reason: fault.reason,
         }
     }
 
@@ -78,11 +80,33 @@ impl DmaFault {
 }
 
 /// A `struct iommu_dma_fault` for C functions.
-#[repr(transparent)]
 pub struct RawDmaFault(bindings::iommu_dma_fault);
 
-/// Who wants to know.
-pub trait Listener: Send + Sync + 'static {
+impl RawDmaFault {
+    /// The structure. It is valid as long as `self` is.
+    pub fn as_ptr(&self) -> *const bindings::iommu_dma_fault {
+        &raw const self.0
+    }
+}
+
+/// What C code passes to a function that is called for a blocked request: the fault and its device are valid.
+impl FromC<'_, *const bindings::iommu_dma_fault> for DmaFault {
+    unsafe fn from_c(raw: *const bindings::iommu_dma_fault, _call: &Call) -> Self {
+        // SAFETY: As required of us.
+        unsafe { Self::from_raw(raw) }
+    }
+}
+
+/// The data of a notifier chain that is called with faults: a fault, which is valid, and so is its device.
+impl FromC<'_, *mut c_void> for DmaFault {
+    unsafe fn from_c(raw: *mut c_void, _call: &Call) -> Self {
+        // SAFETY: As required of us.
+        unsafe { Self::from_raw(raw.cast()) }
+    }
+}
+
+/// A listener for blocked requests.
+pub trait FaultListener: Send + Sync + 'static {
     /// A request was blocked. Called in hard interrupt context.
     fn fault(&self, fault: DmaFault);
 }
@@ -94,9 +118,9 @@ crate::imports! {
     struct Unregister = fn vtd_unregister_fault_notifier(*mut bindings::notifier_block) -> c_int;
 }
 
-/// Tells a [`Listener`] of each fault, until it is dropped.
+/// Calls a [`FaultListener`] for each fault, until it is dropped.
 #[pin_data(PinnedDrop)]
-pub struct Subscription<T: Listener> {
+pub struct Subscription<T: FaultListener> {
     #[pin]
     block: Opaque<bindings::notifier_block>,
     listener: T,
@@ -105,12 +129,12 @@ pub struct Subscription<T: Listener> {
 }
 
 // SAFETY: The notifier block belongs to the C side, which locks it.
-unsafe impl<T: Listener> Send for Subscription<T> {}
+unsafe impl<T: FaultListener> Send for Subscription<T> {}
 // SAFETY: As above.
-unsafe impl<T: Listener> Sync for Subscription<T> {}
+unsafe impl<T: FaultListener> Sync for Subscription<T> {}
 
-impl<T: Listener> Subscription<T> {
-    /// Subscribes to the faults of the one IOMMU driver that tells them.
+impl<T: FaultListener> Subscription<T> {
+    /// Subscribes to the faults of the one IOMMU driver that reports them.
     ///
     /// # Errors
     ///
@@ -121,7 +145,7 @@ impl<T: Listener> Subscription<T> {
         let this = KBox::pin_init(
             pin_init!(Self {
                 block: Opaque::new(bindings::notifier_block {
-                    notifier_call: Some(callback3(Self::call)),
+                    notifier_call: Some(Self::call_callback),
                     ..Default::default()
                 }),
                 listener,
@@ -136,53 +160,45 @@ impl<T: Listener> Subscription<T> {
         Ok(this)
     }
 
-    /// Who is told.
+    /// The listener.
     pub fn listener(&self) -> &T {
         &self.listener
     }
 
-    extern "C" fn call(block: Block<'_, T>, _action: c_ulong, fault: Notified<'_>) -> c_int {
-        block.subscription().listener.fault(fault.get());
+    crate::callbacks! {
+        /// `notifier_block::notifier_call`.
+        ///
+        /// # Safety
+        ///
+        /// For the block of a `Subscription<T>`, which the chain passes; the chain is called with faults
+        /// (`include/linux/iommu-fault.h`).
+        unsafe fn call_callback(
+            block: *mut bindings::notifier_block => Block<'_, T>,
+            _action: c_ulong => c_ulong,
+            fault: *mut c_void => DmaFault,
+        ) -> c_int = Self::call;
+    }
+
+    fn call(block: Block<'_, T>, _action: c_ulong, fault: DmaFault) -> c_int {
+        block.0.listener.fault(fault);
         bindings::NOTIFY_OK as c_int
     }
 }
 
-/// The notifier block of a subscription that is not dropped while the chain is called.
-#[repr(transparent)]
-struct Block<'a, T: Listener>(&'a Opaque<bindings::notifier_block>, PhantomData<T>);
+/// The subscription that a notifier block lies in. It is not dropped while its chain is called.
+struct Block<'call, T: FaultListener>(&'call Subscription<T>);
 
-// SAFETY: The chain passes the block that was registered on it with the function.
-unsafe impl<T: Listener> Receive<*mut bindings::notifier_block> for Block<'_, T> {}
-
-impl<T: Listener> Block<'_, T> {
-    fn subscription(&self) -> &Subscription<T> {
-        // SAFETY: `Opaque` is transparent, and the block lies in a subscription.
-        unsafe {
-            &*self
-                .0
-                .get()
-                .byte_sub(offset_of!(Subscription<T>, block))
-                .cast()
-        }
-    }
-}
-
-/// What the chain is called with.
-#[repr(transparent)]
-struct Notified<'a>(&'a bindings::iommu_dma_fault);
-
-// SAFETY: IOMMU drivers call the chain with a fault.
-unsafe impl Receive<*mut c_void> for Notified<'_> {}
-
-impl Notified<'_> {
-    fn get(&self) -> DmaFault {
-        // SAFETY: A fault has a valid device.
-        unsafe { DmaFault::from_raw(self.0) }
+impl<'call, T: FaultListener> FromC<'call, *mut bindings::notifier_block> for Block<'call, T> {
+    unsafe fn from_c(block: *mut bindings::notifier_block, _call: &'call Call) -> Self {
+        // `Opaque` is transparent.
+        let subscription = block.wrapping_byte_sub(offset_of!(Subscription<T>, block));
+        // SAFETY: As required of us.
+        Self(unsafe { &*subscription.cast() })
     }
 }
 
 #[pinned_drop]
-impl<T: Listener> PinnedDrop for Subscription<T> {
+impl<T: FaultListener> PinnedDrop for Subscription<T> {
     fn drop(self: Pin<&mut Self>) {
         let unregister = self.unregister.function();
         // SAFETY: Registered in `new`. It waits for calls that are under way.

@@ -1,43 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Groups of devices that the IOMMU cannot tell apart.
+//! Groups of devices that the IOMMU cannot distinguish.
 
-use crate::abi::{callback2, DataMut, Object};
+use super::IommuDevice;
 use crate::bindings;
+use crate::object::Object;
+use core::ffi::c_void;
 use core::ptr::NonNull;
-use kernel::device::Device;
+use kernel::device::{Bound, Device};
 use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::sync::aref::{ARef, AlwaysRefCounted};
+use kernel::types::Opaque;
 
-// SAFETY: A group is counted and locks itself.
-crate::c_objects!(unsafe {
-    /// `struct iommu_group`.
-    pub struct Group(bindings::iommu_group);
-});
+/// `struct iommu_group`.
+#[repr(transparent)]
+pub struct Group(Opaque<bindings::iommu_group>);
 
-mod c {
-    use super::{Device, Group};
-    use crate::bindings;
+// SAFETY: A transparent `Opaque`, which the IOMMU core has initialised.
+unsafe impl Object<bindings::iommu_group> for Group {}
+// SAFETY: A group belongs to no thread.
+unsafe impl Send for Group {}
+// SAFETY: The C side locks it.
+unsafe impl Sync for Group {}
 
-    // SAFETY: These want a device and a group that exist; references are returned, or null.
-    crate::c_functions!(unsafe {
-        pub(super) fn iommu_group_get(dev: &Device) -> *mut bindings::iommu_group;
-        pub(super) fn iommu_group_ref_get(group: &Group) -> *mut bindings::iommu_group;
-        pub(super) fn iommu_group_id(group: &Group) -> i32;
-        pub(super) fn iommu_group_has_isolated_msi(group: &Group) -> bool;
-        pub(super) fn iommu_group_dma_owner_claimed(group: &Group) -> bool;
-    });
-}
-
-// SAFETY: C code counts references, in any thread.
+// SAFETY: The C side counts references atomically.
 unsafe impl AlwaysRefCounted for Group {
     fn inc_ref(&self) {
-        c::iommu_group_ref_get(self);
+        // SAFETY: The group is valid.
+        unsafe { bindings::iommu_group_ref_get(self.as_raw()) };
     }
 
     unsafe fn dec_ref(group: NonNull<Self>) {
-        // SAFETY: As required of us: the caller has a reference.
+        // SAFETY: The caller gives up a reference, as required of us.
         unsafe { bindings::iommu_group_put(group.cast().as_ptr()) };
     }
 }
@@ -51,43 +46,64 @@ impl PartialEq for Group {
 impl Eq for Group {}
 
 impl Group {
+    /// Whether a device is in a group at this moment.
+    pub fn has(dev: &Device) -> bool {
+        // SAFETY: The device is valid; no reference is made.
+        let group = unsafe { &raw const (*dev.as_raw()).iommu_group };
+        // SAFETY: As above. C code changes the pointer as a whole, and it is only looked at.
+        let group = unsafe { group.read_volatile() };
+        !group.is_null()
+    }
+
     /// That of a device, if it has one.
-    pub fn of(dev: &Device) -> Option<ARef<Self>> {
-        let group = NonNull::new(c::iommu_group_get(dev))?;
+    pub fn of_bound(dev: &Device<Bound>) -> Option<ARef<Self>> {
+        // SAFETY: A device with a driver is not removed before the driver is unbound.
+        unsafe { Self::of(dev) }
+    }
+
+    /// That of a device, if it has one.
+    ///
+    /// # Safety
+    ///
+    /// The device does not leave its group before this returns: it is not being removed from the system.
+    pub unsafe fn of(dev: &Device) -> Option<ARef<Self>> {
+        // SAFETY: The device is valid; as required of us.
+        let group = NonNull::new(unsafe { bindings::iommu_group_get(dev.as_raw()) })?;
         // SAFETY: With a reference for us.
         Some(unsafe { ARef::from_raw(group.cast()) })
     }
 
     /// The number under which user space knows it.
     pub fn id(&self) -> i32 {
-        c::iommu_group_id(self)
+        // SAFETY: The group is valid.
+        unsafe { bindings::iommu_group_id(self.as_raw()) }
     }
 
-    /// Whether the interrupts of each device are kept from those of others.
+    /// Whether the interrupts of each device are isolated from those of others.
     pub fn has_isolated_interrupts(&self) -> bool {
-        c::iommu_group_has_isolated_msi(self)
+        // SAFETY: The group is valid.
+        unsafe { bindings::iommu_group_has_isolated_msi(self.as_raw()) }
     }
 
-    /// Whether somebody holds the DMA of its devices: drivers that use the DMA API, or user space.
-    pub fn dma_is_claimed(&self) -> bool {
-        c::iommu_group_dma_owner_claimed(self)
+    /// Whether DMA ownership is claimed: by drivers that use the DMA API, or by user space.
+    pub fn dma_owner_claimed(&self) -> bool {
+        // SAFETY: The group is valid.
+        unsafe { bindings::iommu_group_dma_owner_claimed(self.as_raw()) }
     }
 
-    /// What `f` says of the first device, which cannot leave the group meanwhile; `None` without devices.
-    pub fn with_first_device<R, F: FnOnce(&Device) -> R>(&self, f: F) -> Option<R> {
-        extern "C" fn first<R, F: FnOnce(&Device) -> R>(
-            dev: &Device,
-            mut call: DataMut<'_, (Option<F>, Option<R>)>,
-        ) -> i32 {
-            call.1 = call.0.take().map(|f| f(dev));
-            // No further ones.
-            1
-        }
-        let mut call = (Some(f), None);
-        let (data, first) = ((&raw mut call).cast(), callback2(first::<R, F>));
-        // SAFETY: `first` gets the call, and a device that exists.
-        unsafe { bindings::iommu_group_for_each_dev(self.as_raw(), data, Some(first)) };
-        call.1
+    /// Calls `f` with the first device, which cannot leave the group meanwhile; `None` without devices. The
+    /// group's mutex is held.
+    pub fn with_first_device<R>(&self, f: impl FnOnce(IommuDevice<'_>) -> R) -> Option<R> {
+        let (mut f, mut result) = (Some(f), None);
+        let _ = self.for_each_device(|dev| {
+            // SAFETY: The group's mutex is held, so the device keeps its group and its IOMMU until this returns.
+            let dev = unsafe { IommuDevice::from_device(dev) };
+            if let (Some(dev), Some(f)) = (dev, f.take()) {
+                result = Some(f(dev));
+            }
+            Err(EEXIST)
+        });
+        result
     }
 
     /// The devices of the group.
@@ -96,16 +112,30 @@ impl Group {
     ///
     /// `ENOMEM`.
     pub fn devices(&self) -> Result<KVec<ARef<Device>>> {
-        extern "C" fn collect(dev: &Device, mut list: DataMut<'_, KVec<ARef<Device>>>) -> i32 {
-            match list.push(dev.into(), GFP_KERNEL) {
-                Ok(()) => 0,
-                Err(_) => ENOMEM.to_errno(),
-            }
-        }
         let mut list = KVec::new();
-        let (data, collect) = ((&raw mut list).cast(), callback2(collect));
-        // SAFETY: `collect` gets the list, and devices that exist.
-        to_result(unsafe { bindings::iommu_group_for_each_dev(self.as_raw(), data, Some(collect)) })?;
+        self.for_each_device(|dev| Ok(list.push(dev.into(), GFP_KERNEL)?))?;
         Ok(list)
+    }
+
+    /// Calls `f` for each device until it fails, with the group's mutex held.
+    fn for_each_device<F: FnMut(&Device) -> Result>(&self, mut f: F) -> Result {
+        /// # Safety
+        ///
+        /// `dev` is valid, and `f` an `F` that nobody else uses.
+        unsafe extern "C" fn call<F: FnMut(&Device) -> Result>(
+            dev: *mut bindings::device,
+            f: *mut c_void,
+        ) -> i32 {
+            // SAFETY: As required of us.
+            let f = unsafe { &mut *f.cast::<F>() };
+            // SAFETY: As required of us.
+            let dev = unsafe { Device::from_raw(dev) };
+            f(dev).map_or_else(Error::to_errno, |()| 0)
+        }
+        let data = (&raw mut f).cast();
+        // SAFETY: The group is valid; `call` gets devices that exist, and `f`.
+        to_result(unsafe {
+            bindings::iommu_group_for_each_dev(self.as_raw(), data, Some(call::<F>))
+        })
     }
 }

@@ -2,10 +2,11 @@
 
 //! Ranges of IOVA with a fixed meaning.
 
-use crate::abi::Receive;
 use crate::bindings;
+use crate::callback::{Call, FromC};
+use crate::iommu::prot_to_raw;
+use core::marker::PhantomData;
 use kernel::prelude::*;
-use kernel::types::Opaque;
 use siov_iopgtable::Prot;
 use siov_types::Iova;
 
@@ -22,26 +23,14 @@ pub enum ReservedKind {
     Msi,
 }
 
-/// The list that [`super::Driver::reserved_regions`] fills.
-#[repr(transparent)]
-pub struct ReservedRegions<'a>(&'a mut Opaque<bindings::list_head>);
+/// The list that [`super::Driver::reserved_regions`] fills: an initialised list of `struct iommu_resv_region`, nobody
+/// else's until the call ends.
+pub struct ReservedRegions<'call>(*mut bindings::list_head, PhantomData<&'call Call>);
 
-// SAFETY: The core passes an initialised list of `struct iommu_resv_region` for the function alone.
-unsafe impl Receive<*mut bindings::list_head> for ReservedRegions<'_> {}
-
-mod c {
-    use crate::bindings;
-
-    // SAFETY: Plain allocation, from a context that may sleep.
-    crate::c_functions!(unsafe {
-        pub(super) fn iommu_alloc_resv_region(
-            start: u64,
-            len: usize,
-            prot: i32,
-            kind: bindings::iommu_resv_type,
-            gfp: bindings::gfp_t,
-        ) -> *mut bindings::iommu_resv_region;
-    });
+impl<'call> FromC<'call, *mut bindings::list_head> for ReservedRegions<'call> {
+    unsafe fn from_c(list: *mut bindings::list_head, _call: &'call Call) -> Self {
+        Self(list, PhantomData)
+    }
 }
 
 impl ReservedRegions<'_> {
@@ -57,21 +46,18 @@ impl ReservedRegions<'_> {
             ReservedKind::Reserved => bindings::iommu_resv_type_IOMMU_RESV_RESERVED,
             ReservedKind::Msi => bindings::iommu_resv_type_IOMMU_RESV_MSI,
         };
-        let mut raw = 0;
-        if prot.contains(Prot::READ) {
-            raw |= bindings::IOMMU_READ as i32;
-        }
-        if prot.contains(Prot::WRITE) {
-            raw |= bindings::IOMMU_WRITE as i32;
-        }
-
-        let len = usize::try_from(len)?;
-        let region = c::iommu_alloc_resv_region(start.raw(), len, raw, kind, bindings::GFP_KERNEL);
+        let (len, prot) = (usize::try_from(len)?, prot_to_raw(prot));
+        // SAFETY: Takes any numbers; the context may sleep.
+        let region = unsafe {
+            bindings::iommu_alloc_resv_region(start.raw(), len, prot, kind, bindings::GFP_KERNEL)
+        };
         if region.is_null() {
             return Err(ENOMEM);
         }
+        // SAFETY: The region is valid; no reference is made.
+        let link = unsafe { &raw mut (*region).list };
         // SAFETY: A new region is on no list, and this one is ours.
-        unsafe { bindings::siov_helper_list_add_tail(&raw mut (*region).list, self.0.get()) };
+        unsafe { bindings::siov_helper_list_add_tail(link, self.0) };
         Ok(())
     }
 }

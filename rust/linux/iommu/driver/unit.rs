@@ -3,8 +3,9 @@
 //! One remapping unit, as the IOMMU core knows it.
 
 use super::{Core, Driver};
-use crate::abi::Object;
 use crate::bindings;
+use crate::object::Object;
+use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -15,6 +16,8 @@ use kernel::types::Opaque;
 #[repr(C)]
 pub struct Unit<D: Driver> {
     iommu: Opaque<bindings::iommu_device>,
+    /// Whether the core may be given devices of the unit.
+    registered: AtomicBool,
     #[pin]
     data: D::Unit,
 }
@@ -25,7 +28,7 @@ unsafe impl<D: Driver> Send for Unit<D> {}
 unsafe impl<D: Driver> Sync for Unit<D> {}
 
 impl<D: Driver> Unit<D> {
-    /// A unit that can tell `max_pasids` PASIDs of a device apart (0: none).
+    /// A unit that distinguishes `max_pasids` PASIDs of a device (0: none).
     pub fn new(data: impl PinInit<D::Unit, Error>, max_pasids: u32) -> Result<Arc<Self>> {
         Arc::pin_init(
             try_pin_init!(Self {
@@ -33,10 +36,16 @@ impl<D: Driver> Unit<D> {
                     max_pasids,
                     ..Default::default()
                 }),
+                registered: AtomicBool::new(false),
                 data <- data,
             }? Error),
             GFP_KERNEL,
         )
+    }
+
+    /// Whether devices of the unit can be probed: it is registered, or being registered.
+    pub fn is_registered(&self) -> bool {
+        self.registered.load(Ordering::Acquire)
     }
 }
 
@@ -51,21 +60,46 @@ impl<D: Driver> core::ops::Deref for Unit<D> {
     }
 }
 
-/// The unit's folder in sysfs; goes when this is dropped.
+/// The unit's folder in sysfs; removed when this is dropped.
 struct Sysfs<D: Driver> {
     unit: Arc<Unit<D>>,
     core: Arc<Core<D>>,
 }
 
-impl<D: Driver> Drop for Sysfs<D> {
-    fn drop(&mut self) {
-        // SAFETY: Only made by `Registration::new()`, after the folder.
-        unsafe { bindings::iommu_device_sysfs_remove(self.unit.as_raw()) };
+impl<D: Driver> Sysfs<D> {
+    fn new(unit: Arc<Unit<D>>, core: Arc<Core<D>>, name: &CStr) -> Result<Self> {
+        if unit.registered.swap(true, Ordering::AcqRel) {
+            return Err(EBUSY);
+        }
+        let (groups, format) = (core.groups(), c"%s".as_char_ptr());
+        // SAFETY: The unit is pinned in its `Arc` and not registered, and the groups are constant.
+        let added = to_result(unsafe {
+            let no_parent = core::ptr::null_mut();
+            bindings::iommu_device_sysfs_add(
+                unit.as_raw(),
+                no_parent,
+                groups,
+                format,
+                name.as_char_ptr(),
+            )
+        });
+        if let Err(e) = added {
+            unit.registered.store(false, Ordering::Release);
+            return Err(e);
+        }
+        Ok(Self { unit, core })
     }
 }
 
-/// A unit in the hands of the IOMMU core. Dropping it takes the unit, and every device behind it,
-/// back.
+impl<D: Driver> Drop for Sysfs<D> {
+    fn drop(&mut self) {
+        // SAFETY: Added in `new`, and the unit is not registered with the core any more.
+        unsafe { bindings::iommu_device_sysfs_remove(self.unit.as_raw()) };
+        self.unit.registered.store(false, Ordering::Release);
+    }
+}
+
+/// A unit in the hands of the IOMMU core. Dropping it takes the unit, and every device of it, back.
 pub struct Registration<D: Driver> {
     sysfs: Sysfs<D>,
 }
@@ -73,25 +107,17 @@ pub struct Registration<D: Driver> {
 impl<D: Driver> Registration<D> {
     /// Registers `unit` as `/sys/class/iommu/<name>`, which probes every device that has no IOMMU
     /// yet: [`Driver::probe`] and the attachment functions run before this returns.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` for a unit that is registered, those of the IOMMU core.
     pub fn new(unit: Arc<Unit<D>>, core: Arc<Core<D>>, name: &CStr) -> Result<Self> {
-        // SAFETY: The unit is pinned in its `Arc`, and the groups live in `core`; both are kept.
+        let sysfs = Sysfs::new(unit, core, name)?;
+        let no_hwdev = core::ptr::null_mut();
+        // SAFETY: The unit is not registered, it and the operations are kept by the result; the operations name their
+        // module. On error the core has undone all.
         to_result(unsafe {
-            bindings::iommu_device_sysfs_add(
-                unit.as_raw(),
-                core::ptr::null_mut(),
-                core.groups(),
-                c"%s".as_char_ptr(),
-                name.as_char_ptr(),
-            )
-        })?;
-        let sysfs = Sysfs { unit, core };
-        // SAFETY: As above; the operations name their module. On error the core has undone all.
-        to_result(unsafe {
-            bindings::iommu_device_register(
-                sysfs.unit.as_raw(),
-                sysfs.core.ops(),
-                core::ptr::null_mut(),
-            )
+            bindings::iommu_device_register(sysfs.unit.as_raw(), sysfs.core.ops(), no_hwdev)
         })?;
         Ok(Self { sysfs })
     }

@@ -4,11 +4,10 @@
 
 use super::unit::Unit;
 use super::Driver;
-use crate::abi::{callback3, Object, Receive};
 use crate::bindings;
+use crate::callback::{Call, FromC};
 use core::fmt::Write;
 use core::marker::PhantomData;
-use kernel::device::Device;
 use kernel::prelude::*;
 use siov_types::PAGE_SIZE;
 
@@ -81,62 +80,77 @@ const fn attribute<D: Driver, const N: usize>() -> bindings::device_attribute {
             ..pin_init::zeroed()
         },
         __bindgen_anon_1: bindings::device_attribute__bindgen_ty_1 {
-            show: Some(callback3(show::<D, N>)),
+            show: Some(Show::<D, N>::show_callback),
         },
         __bindgen_anon_2: bindings::device_attribute__bindgen_ty_2 { store: None },
     }
 }
 
-/// The device in sysfs of a registered unit.
-#[repr(transparent)]
-struct UnitDevice<'a, D: Driver>(&'a Device, PhantomData<D>);
+/// The device in sysfs of a registered unit of this driver.
+struct UnitDevice<'call, D: Driver>(&'call Unit<D>);
 
-// SAFETY: Only the folders of our units have these attributes.
-unsafe impl<D: Driver> Receive<*mut bindings::device> for UnitDevice<'_, D> {}
-
-impl<D: Driver> UnitDevice<'_, D> {
-    fn unit(&self) -> &Unit<D> {
-        // SAFETY: `iommu_device_sysfs_add()` stores the `iommu_device` there, with which a unit begins.
-        unsafe { &*(*self.0.as_raw()).driver_data.cast() }
+impl<'call, D: Driver> FromC<'call, *mut bindings::device> for UnitDevice<'call, D> {
+    unsafe fn from_c(dev: *mut bindings::device, _call: &'call Call) -> Self {
+        // SAFETY: As required of us.
+        let data = unsafe { (*dev).driver_data };
+        // SAFETY: `iommu_device_sysfs_add()` stores the `iommu_device` there, with which a unit begins; it stays as
+        // long as the folder has users.
+        Self(unsafe { &*data.cast() })
     }
 }
 
-/// What a file's text is written to.
-#[repr(transparent)]
-struct Page<'a>(&'a mut [u8; PAGE_SIZE as usize]);
+/// The functions of attribute `N`.
+struct Show<D: Driver, const N: usize>(PhantomData<D>);
 
-// SAFETY: sysfs passes a buffer of one page, for the function alone.
-unsafe impl Receive<*mut kernel::ffi::c_char> for Page<'_> {}
+impl<D: Driver, const N: usize> Show<D, N> {
+    crate::callbacks! {
+        /// `device_attribute::show`.
+        ///
+        /// # Safety
+        ///
+        /// For attributes of [`Group`], which only the folders of registered units of the driver have.
+        unsafe fn show_callback(
+            dev: *mut bindings::device => UnitDevice<'_, D>,
+            _attr: *mut bindings::device_attribute => *mut bindings::device_attribute,
+            page: *mut kernel::ffi::c_char => Text<'_>,
+        ) -> isize = Self::show;
+    }
 
-extern "C" fn show<D: Driver, const N: usize>(
-    dev: UnitDevice<'_, D>,
-    _attr: *mut bindings::device_attribute,
-    page: Page<'_>,
-) -> isize {
-    let mut text = Text {
-        buf: page.0,
-        len: 0,
-    };
-    match D::ATTRIBUTES
-        .get(N)
-        .map(|a| (a.show)(dev.unit(), &mut text))
-    {
-        Some(Ok(())) => text.len as isize,
-        _ => EIO.to_errno() as isize,
+    fn show(
+        dev: UnitDevice<'_, D>,
+        _attr: *mut bindings::device_attribute,
+        mut text: Text<'_>,
+    ) -> isize {
+        let written = D::ATTRIBUTES.get(N).map(|a| (a.show)(dev.0, &mut text));
+        match written {
+            Some(Ok(())) => text.len as isize,
+            _ => EIO.to_errno() as isize,
+        }
     }
 }
 
-/// Text in a buffer; an error when it is full.
-struct Text<'a> {
-    buf: &'a mut [u8],
+/// What a file's text is written to: a buffer of one page, the function's alone until the call ends. Writing fails when
+/// it is full.
+struct Text<'call> {
+    page: &'call mut [u8; PAGE_SIZE as usize],
     len: usize,
+}
+
+impl<'call> FromC<'call, *mut kernel::ffi::c_char> for Text<'call> {
+    unsafe fn from_c(page: *mut kernel::ffi::c_char, _call: &'call Call) -> Self {
+        Self {
+            // SAFETY: As required of us.
+            page: unsafe { &mut *page.cast() },
+            len: 0,
+        }
+    }
 }
 
 impl Write for Text<'_> {
     fn write_str(&mut self, s: &str) -> core::fmt::Result {
         let end = self.len.checked_add(s.len()).ok_or(core::fmt::Error)?;
-        let room = self.buf.get_mut(self.len..end).ok_or(core::fmt::Error)?;
-        room.copy_from_slice(s.as_bytes());
+        let room = self.page.get_mut(self.len..end);
+        room.ok_or(core::fmt::Error)?.copy_from_slice(s.as_bytes());
         self.len = end;
         Ok(())
     }

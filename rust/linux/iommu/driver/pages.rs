@@ -6,10 +6,10 @@
 //! C header: [`drivers/iommu/iommu-pages.h`](srctree/drivers/iommu/iommu-pages.h)
 
 use crate::{bindings, mm};
+use core::ffi::c_void;
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU64;
 use kernel::prelude::*;
-use siov_iopgtable::{PageMemory, Table, TableAddr};
 use siov_types::{PhysAddr, PAGE_SIZE};
 
 /// How to allocate: the kernel's GFP flags.
@@ -27,66 +27,28 @@ impl Gfp {
     }
 }
 
-/// Memory for page tables, near one NUMA node.
-pub struct IommuPages {
-    node: i32,
-    coherent: bool,
+/// Where memory for tables comes from.
+#[derive(Clone, Copy)]
+pub struct TableMemory {
+    /// NUMA node; negative for any.
+    pub node: i32,
+    /// Whether the hardware's walker snoops the CPU's caches.
+    pub coherent: bool,
 }
 
-impl IommuPages {
-    /// Pages near `node` (negative: anywhere); `coherent` when the hardware's walker snoops the
-    /// CPU's caches.
-    pub const fn new(node: i32, coherent: bool) -> Self {
-        Self { node, coherent }
-    }
-
-    fn alloc_bytes(&self, bytes: usize, gfp: Gfp) -> Option<NonNull<u8>> {
+impl TableMemory {
+    /// Zeroed pages: the result is the first of `bytes` bytes, rounded up to a power of two of pages.
+    pub(super) fn alloc(self, bytes: usize, gfp: Gfp) -> Option<NonNull<c_void>> {
         // SAFETY: May be called with any size; returns zeroed pages or null.
-        let page = unsafe { bindings::iommu_alloc_pages_node_sz(self.node, gfp.0, bytes) };
-        NonNull::new(page.cast())
-    }
-}
-
-/// The direct-map address of a table page.
-#[inline(always)]
-pub(super) fn table_virt(table: &TableAddr) -> *mut core::ffi::c_void {
-    mm::phys_to_virt(table.phys()).cast()
-}
-
-impl PageMemory for IommuPages {
-    type Context = Gfp;
-
-    #[inline]
-    fn alloc(&self, gfp: Gfp) -> Option<PhysAddr> {
-        self.alloc_bytes(PAGE_SIZE as usize, gfp)
-            .map(mm::virt_to_phys)
+        NonNull::new(unsafe { bindings::iommu_alloc_pages_node_sz(self.node, gfp.0, bytes) })
     }
 
+    /// Makes `words` visible to the walker.
     #[inline(always)]
-    fn table(&self, table: &TableAddr) -> &Table {
-        // SAFETY: A `TableAddr` comes from `alloc()` above and has not been freed: only the page
-        // table code makes them, from an answer of `alloc()` or from an entry of a live table, and a
-        // range of IOVA has one user at a time, so nobody frees a table that another one is using.
-        // The page is in the direct map, aligned, of the size of a `Table`, and accessed by atomics
-        // only.
-        unsafe { &*mm::phys_to_virt(table.phys()).cast::<Table>() }
-    }
-
-    fn free(&self, table: TableAddr) {
-        // SAFETY: As in `table()`, and `table` is passed by value: nobody uses it any more.
-        unsafe { bindings::iommu_free_pages(table_virt(&table)) };
-    }
-
-    #[inline(always)]
-    fn publish(&self, entries: &[AtomicU64]) {
+    pub(super) fn publish(self, words: &[AtomicU64]) {
         if !self.coherent {
-            mm::flush_cache(entries.as_ptr(), size_of_val(entries));
+            mm::flush_cache(words);
         }
-    }
-
-    #[inline(always)]
-    fn coherent(&self) -> bool {
-        self.coherent
     }
 }
 
@@ -94,11 +56,11 @@ impl PageMemory for IommuPages {
 ///
 /// # Invariants
 ///
-/// `virt` is the start of `words` times eight bytes of our own.
+/// `virt` is the start of `words` times eight bytes, at least a page, of our own.
 pub struct TablePages {
     virt: NonNull<AtomicU64>,
     words: usize,
-    coherent: bool,
+    memory: TableMemory,
 }
 
 // SAFETY: Owned memory, accessed through atomics only.
@@ -108,17 +70,21 @@ unsafe impl Sync for TablePages {}
 
 impl TablePages {
     /// `bytes` bytes, rounded up to a power of two of pages.
-    pub fn new(memory: &IommuPages, bytes: usize, gfp: Gfp) -> Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for more than there can be, `ENOMEM`.
+    pub fn new(memory: TableMemory, bytes: usize, gfp: Gfp) -> Result<Self> {
         let bytes = bytes
             .max(PAGE_SIZE as usize)
             .checked_next_power_of_two()
             .ok_or(EINVAL)?;
-        let virt = memory.alloc_bytes(bytes, gfp).ok_or(ENOMEM)?;
+        let virt = memory.alloc(bytes, gfp).ok_or(ENOMEM)?;
         // INVARIANT: That many bytes have just been allocated.
         let table = Self {
             virt: virt.cast(),
             words: bytes / size_of::<u64>(),
-            coherent: memory.coherent,
+            memory,
         };
         table.publish(table.words());
         Ok(table)
@@ -146,9 +112,7 @@ impl TablePages {
     /// Makes `words`, part of this table, visible to a walker that does not snoop.
     #[inline]
     pub fn publish(&self, words: &[AtomicU64]) {
-        if !self.coherent {
-            mm::flush_cache(words.as_ptr(), size_of_val(words));
-        }
+        self.memory.publish(words);
     }
 }
 

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Interrupts.
+//!
+//! C header: [`include/linux/interrupt.h`](srctree/include/linux/interrupt.h)
+
+mod message;
+
+pub use message::{Message, MessageInterrupt, MessageSource};
+
+use crate::bindings;
+use core::ffi::c_void;
+use kernel::error::to_result;
+use kernel::prelude::*;
+
+/// What an interrupt handler returns.
+pub(crate) fn irqreturn(handled: bool) -> bindings::irqreturn_t {
+    // SAFETY: Takes any value.
+    unsafe { bindings::siov_helper_irqreturn(handled) }
+}
+
+/// An interrupt that is requested. Dropping it waits for a running handler and frees it.
+pub(crate) struct Requested {
+    irq: u32,
+    cookie: *mut c_void,
+}
+
+// SAFETY: An interrupt may be freed in any thread; the cookie is only compared.
+unsafe impl Send for Requested {}
+// SAFETY: There is nothing that a reference allows.
+unsafe impl Sync for Requested {}
+
+impl Requested {
+    /// Requests `irq` (`request_threaded_irq()`).
+    ///
+    /// # Safety
+    ///
+    /// `handler` and `thread` may be called with `cookie` until the result is dropped. The interrupt is allocated
+    /// at least as long.
+    pub(crate) unsafe fn new(
+        irq: u32,
+        handler: bindings::irq_handler_t,
+        thread: bindings::irq_handler_t,
+        flags: usize,
+        name: &'static CStr,
+        cookie: *mut c_void,
+    ) -> Result<Self> {
+        // SAFETY: As required of us; the name lives for ever.
+        to_result(unsafe {
+            bindings::request_threaded_irq(irq, handler, thread, flags, name.as_char_ptr(), cookie)
+        })?;
+        Ok(Self { irq, cookie })
+    }
+}
+
+impl Drop for Requested {
+    fn drop(&mut self) {
+        // SAFETY: Requested in `new` with this cookie.
+        unsafe { bindings::free_irq(self.irq, self.cookie) };
+    }
+}
