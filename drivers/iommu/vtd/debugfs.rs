@@ -13,6 +13,7 @@ use kernel::fmt::{Formatter, Result as FmtResult};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel::uaccess::UserSliceReader;
+use linux::pci::Name;
 use linux::Show;
 use siov_iopgtable::{Leaf, Prot};
 use siov_types::{Iova, IovaRange, PhysAddr};
@@ -130,7 +131,7 @@ fn counters(unit: &UnitRef, f: &mut Formatter<'_>) -> FmtResult {
         ("timed-out", c.timed_out),
         ("unexpected-completions", c.unexpected),
         ("faults", unit.faults().total()),
-        ("fault-overflows", unit.faults().lost()),
+        ("fault-overflows", unit.faults().overflows()),
         ("domain-ids", unit.domains().into()),
     ] {
         writeln!(f, "{name:22} {count}")?;
@@ -147,7 +148,7 @@ fn devices(unit: &UnitRef, f: &mut Formatter<'_>) -> FmtResult {
         write!(
             f,
             "{}  {:7}  {:3}  {:7}  {:6}  {:11} ",
-            device.pci(),
+            Name(device.pci()),
             device.max_pasids(),
             if device.tlb().is_some() { "yes" } else { "no" },
             device.translated(),
@@ -165,7 +166,7 @@ fn tables(unit: &UnitRef, f: &mut Formatter<'_>) -> FmtResult {
     writeln!(f, "root table {}", unit.root().phys())?;
     for_each_device(unit, |device| {
         let context = unit.root().get(device.bdf());
-        writeln!(f, "{} context entry: {context}", device.pci())?;
+        writeln!(f, "{} context entry: {context}", Name(device.pci()))?;
         let mut result = Ok(());
         device.table().for_each(|pasid, entry| {
             if result.is_ok() {
@@ -181,7 +182,7 @@ fn tables(unit: &UnitRef, f: &mut Formatter<'_>) -> FmtResult {
 
 fn for_each_device(unit: &UnitRef, mut f: impl FnMut(&Arc<Device>) -> FmtResult) -> FmtResult {
     let mut result = Ok(());
-    unit.faults().for_each_device(|device| {
+    unit.devices().for_each(|device| {
         if result.is_ok() {
             result = f(device);
         }
@@ -262,7 +263,7 @@ fn ranges(space: &Space, f: &mut Formatter<'_>) -> FmtResult {
         let mut runs: [Option<Run>; 16] = [None; 16];
         let mut filled = 0;
         let mut looked = 0;
-        next = space.walk(range, |leaf| {
+        next = space.tables().walk(range, |leaf| {
             if let Some(run) = &mut run {
                 if run.extend(leaf) {
                     looked += 1;
@@ -299,14 +300,14 @@ fn ranges(space: &Space, f: &mut Formatter<'_>) -> FmtResult {
     if let Some(run) = run {
         run.print(f)?;
     }
-    writeln!(f, "    pages of tables: {}", space.table_pages())
+    writeln!(f, "    pages of tables: {}", space.tables().table_pages())
 }
 
 fn after(leaf: Leaf) -> Option<Iova> {
     leaf.iova.checked_add(leaf.size.bytes())
 }
 
-/// Gives all devices back, so that the module can be unloaded.
+/// Releases all devices, so that the module can be unloaded.
 fn release(registrations: &Arc<Registrations>, _reader: &mut UserSliceReader) -> Result {
     registrations.release()
 }

@@ -4,17 +4,17 @@
 //!
 //! Changes are serialised by the mutex of the function's group, which the IOMMU core holds.
 
-use crate::domain::Domain;
-use crate::driver::{StageChoice, Vtd};
 use crate::pasid_table::PasidTable;
-use crate::space::{Space, Stage};
+use crate::space::Space;
 use crate::unit::{Unit, UnitRef};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use kernel::prelude::*;
-use kernel::sync::{new_mutex, Arc, Mutex};
+use kernel::sync::aref::ARef;
+use kernel::sync::{new_mutex, Arc, Mutex, SetOnce};
 use linux::error::eopnotsupp;
-use linux::iommu::Old;
-use linux::pci;
+use linux::iommu::driver::{Function, TableMemory};
+use linux::iommu::Group;
+use linux::pci::{self, DeviceExt};
 use siov_types::{Bdf, Pasid};
 use siov_vtd::invalidate::{Descriptor, DeviceTlb, Scope};
 use siov_vtd::pasid::TranslationType;
@@ -30,16 +30,16 @@ struct Attachment {
 #[pin_data]
 pub(crate) struct Device {
     unit: UnitRef,
-    stage: StageChoice,
-    pdev: pci::DeviceRef,
+    pdev: ARef<pci::Device>,
     bdf: Bdf,
+    group: SetOnce<ARef<Group>>,
     /// Every requester id of its DMA, its own first.
     aliases: KVec<Bdf>,
     #[pin]
     table: PasidTable,
     /// With ATS on: how to address its TLB.
     tlb: Option<DeviceTlb>,
-    /// It did not answer: what it has translated itself is blocked, and it is not asked any more.
+    /// An invalidation of its TLB timed out: its translated requests are blocked, and its TLB is not invalidated any more.
     tlb_blocked: AtomicBool,
     /// PASIDs it may use; 0 when requests with PASID are off.
     max_pasids: u32,
@@ -52,7 +52,7 @@ pub(crate) struct Device {
 impl Device {
     /// The function `pdev` behind `unit`. Its requests stay as they are: the caller stores its
     /// context entries.
-    pub(crate) fn new(unit: UnitRef, stage: StageChoice, pdev: &pci::Device) -> Result<Arc<Self>> {
+    pub(crate) fn new(unit: UnitRef, pdev: &Function<'_>) -> Result<Arc<Self>> {
         let mut aliases = KVec::new();
         pdev.for_each_alias(|alias| {
             if !aliases.contains(&alias) {
@@ -66,20 +66,23 @@ impl Device {
         if unit_bits == 0 || max_pasids == 0 {
             max_pasids = 0;
         } else if let Err(e) = pdev.enable_pasid() {
-            dev_warn!(pdev.as_dev(), "PASID cannot be switched on: {:?}\n", e);
+            dev_warn!(pdev.as_dev(), "PASID cannot be enabled: {:?}\n", e);
             max_pasids = 0;
         }
         let pasid_bits = max_pasids.checked_ilog2().unwrap_or(0) as u8;
         let tlb = Self::enable_ats(&unit, pdev);
 
-        let (node, coherent) = (pdev.node(), unit.ecap().coherent());
+        let memory = TableMemory {
+            node: pdev.node(),
+            coherent: unit.ecap().coherent(),
+        };
         Arc::pin_init(
             try_pin_init!(Self {
-                table <- PasidTable::new(node, coherent, pasid_bits)?,
+                table <- PasidTable::new(memory, pasid_bits)?,
                 bdf: pdev.bdf(),
-                pdev: pdev.get(),
+                pdev: (&**pdev).into(),
                 unit,
-                stage,
+                group: SetOnce::new(),
                 aliases,
                 tlb,
                 tlb_blocked: AtomicBool::new(false),
@@ -93,7 +96,7 @@ impl Device {
 
     /// Switches ATS on where firmware and hardware allow it. A function that a driver uses already
     /// keeps its requests as they are.
-    fn enable_ats(unit: &Unit, pdev: &pci::Device) -> Option<DeviceTlb> {
+    fn enable_ats(unit: &Unit, pdev: &Function<'_>) -> Option<DeviceTlb> {
         if !unit.ecap().device_tlb() || !pdev.ats_supported() || !unit.ats_allowed(pdev) {
             return None;
         }
@@ -117,19 +120,16 @@ impl Device {
         &self.unit
     }
 
-    /// The stage that translates its paging domains.
-    ///
-    /// # Errors
-    ///
-    /// `EOPNOTSUPP` when the unit does not have the stage that was asked for.
-    pub(crate) fn stage(&self) -> Result<Stage> {
-        let ecap = self.unit.ecap();
-        match self.stage {
-            StageChoice::Only(Stage::First) if ecap.first_stage() => Ok(Stage::First),
-            StageChoice::Only(Stage::Second) if ecap.second_stage() => Ok(Stage::Second),
-            StageChoice::Only(_) => Err(eopnotsupp()),
-            StageChoice::Auto if ecap.first_stage() => Ok(Stage::First),
-            StageChoice::Auto => Ok(Stage::Second),
+    /// Its group; `None` until [`Self::set_group`].
+    pub(crate) fn group(&self) -> Option<&Group> {
+        self.group.as_ref().map(|group| &**group)
+    }
+
+    /// The function is in its group now.
+    pub(crate) fn set_group(&self, function: &Function<'_>) {
+        if let Some(group) = function.group() {
+            // Once, when the function was probed.
+            let _ = self.group.populate(group);
         }
     }
 
@@ -169,7 +169,8 @@ impl Device {
             .filter(|_| !self.tlb_blocked.load(Ordering::Relaxed))
     }
 
-    /// Gives its TLB up; false when it has none, or was given up before.
+    /// Blocks its translated requests from now on; false when it has no TLB, or was blocked before. The caller stores its
+    /// context entry.
     pub(crate) fn block_tlb(&self) -> bool {
         self.tlb.is_some() && !self.tlb_blocked.swap(true, Ordering::Relaxed)
     }
@@ -204,7 +205,7 @@ impl Device {
         self.table.context_entry().with_flags(flags)
     }
 
-    /// The descriptor that has its TLB forget `scope` of `pasid`; `None` without a TLB.
+    /// The descriptor that invalidates `scope` of `pasid` in its TLB; `None` without a TLB.
     pub(crate) fn tlb_invalidation(&self, pasid: Pasid, scope: Scope) -> Option<Descriptor> {
         let tlb = self.tlb()?;
         Some(if pasid == Pasid::NO_PASID {
@@ -218,26 +219,30 @@ impl Device {
     pub(crate) fn enforce_snoop(&self, pasid: Pasid) {
         let entry = self.table.get(pasid);
         self.table.set(pasid, entry.with_page_snoop(true));
-        self.forget_entry(entry, pasid);
+        self.invalidate_entry(entry, pasid);
     }
 
-    /// Translates requests of `pasid` by `domain`. On error nothing has changed.
+    /// Translates requests of `pasid` by `space`. On error nothing has changed.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` while the unit is being released, `EOPNOTSUPP` and `ERANGE` for a PASID that the function does not have,
+    /// `EINVAL` when the unit cannot walk the tables, `ENOSPC` without a domain id, `ENOMEM`.
     pub(crate) fn attach_paging(
         self: &Arc<Self>,
-        domain: &Domain,
+        space: &Arc<Space>,
         pasid: Pasid,
-        old: Old<'_, Vtd>,
+        was_paging: bool,
     ) -> Result {
         self.check(pasid)?;
-        if self.unit.is_leaving() {
+        if self.unit.is_releasing() {
             return Err(EBUSY);
         }
-        let space = domain.space();
-        // Room first, so that nothing can fail once the hardware has been told.
+        // Memory first, so that nothing can fail once the hardware has been changed.
         self.attached.lock().reserve(1, GFP_KERNEL)?;
         let entry = space.link(self, pasid)?;
         self.replace(pasid, entry);
-        self.leave(pasid, old);
+        self.unlink(pasid, was_paging);
         let attachment = Attachment {
             pasid,
             space: space.clone(),
@@ -248,26 +253,30 @@ impl Device {
         Ok(())
     }
 
-    /// Lets requests of `pasid` through. On error nothing has changed.
-    pub(crate) fn attach_identity(self: &Arc<Self>, pasid: Pasid, old: Old<'_, Vtd>) -> Result {
+    /// Lets requests of `pasid` pass through. On error nothing has changed.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` and `ERANGE` for a PASID that the function does not have, `ENOMEM`.
+    pub(crate) fn attach_identity(self: &Arc<Self>, pasid: Pasid, was_paging: bool) -> Result {
         self.check(pasid)?;
         self.replace(pasid, self.unit.pass_through_entry());
-        self.leave(pasid, old);
+        self.unlink(pasid, was_paging);
         Ok(())
     }
 
     /// Blocks requests of `pasid`.
-    pub(crate) fn attach_blocked(self: &Arc<Self>, pasid: Pasid, old: Old<'_, Vtd>) {
-        if self.unit.is_leaving() && pasid == Pasid::NO_PASID {
-            // The unit is given up, not the device: its DMA is not to be cut.
+    pub(crate) fn attach_blocked(self: &Arc<Self>, pasid: Pasid, was_paging: bool) {
+        if self.unit.is_releasing() && pasid == Pasid::NO_PASID {
+            // The unit is given up, not the device: its DMA must go on.
             let pass = self.unit.pass_through_entry();
             if self.table.get(pasid) != pass {
                 self.replace(pasid, pass);
             }
         } else {
-            self.remove(pasid);
+            self.tear_down(pasid);
         }
-        self.leave(pasid, old);
+        self.unlink(pasid, was_paging);
     }
 
     /// Whether `pasid` may be attached, and memory for its entry.
@@ -283,9 +292,11 @@ impl Device {
         self.table.reserve(pasid)
     }
 
-    /// Forgets the domain that `pasid` was attached to, which nothing points to any more.
-    fn leave(self: &Arc<Self>, pasid: Pasid, old: Old<'_, Vtd>) {
-        let Old::Paging(_) = old else { return };
+    /// Unlinks the space that `pasid` was attached to, if there was one: no entry points to it any more.
+    fn unlink(self: &Arc<Self>, pasid: Pasid, was_paging: bool) {
+        if !was_paging {
+            return;
+        }
         let attachment = {
             let mut attached = self.attached.lock();
             let at = attached.binary_search_by_key(&pasid, |a| a.pasid);
@@ -303,26 +314,26 @@ impl Device {
         if self.table.get(pasid) == entry {
             return;
         }
-        self.remove(pasid);
+        self.tear_down(pasid);
         self.table.set(pasid, entry);
         self.unit.entry_added(entry.domain_id(), pasid);
     }
 
-    /// Takes the entry of `pasid` away and has all caches forget it, in the order of the
-    /// specification's guidance (6.5.3.3): present bit, PASID cache, IOTLB, device-TLB, and only then
-    /// the rest of the entry.
-    fn remove(&self, pasid: Pasid) {
+    /// Tears down the entry of `pasid` and invalidates the caches, in the order of the specification's
+    /// guidance (6.5.3.3): present bit, PASID cache, IOTLB, device-TLB, and only then the rest of the
+    /// entry.
+    fn tear_down(&self, pasid: Pasid) {
         let entry = self.table.get(pasid);
         if !entry.is_present() {
             return;
         }
         self.table.clear_present(pasid);
-        self.forget_entry(entry, pasid);
+        self.invalidate_entry(entry, pasid);
         self.table.erase(pasid);
     }
 
-    /// Has all caches forget what `entry`, the one of `pasid`, said.
-    fn forget_entry(&self, entry: PasidEntry, pasid: Pasid) {
+    /// Invalidates what is cached of `entry`, the one of `pasid`.
+    fn invalidate_entry(&self, entry: PasidEntry, pasid: Pasid) {
         let did = entry.domain_id();
         self.unit.submit(|queue| {
             if entry.translation_type() == Some(TranslationType::PassThrough) {
@@ -349,12 +360,12 @@ impl Device {
     }
 
     /// Switches off what [`Self::new`] switched on.
-    pub(crate) fn release(&self) {
+    pub(crate) fn release(&self, function: &Function<'_>) {
         if self.tlb.is_some() {
-            self.pdev.disable_ats();
+            function.disable_ats();
         }
         if self.max_pasids != 0 {
-            self.pdev.disable_pasid();
+            function.disable_pasid();
         }
     }
 }

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Paging domains: what shape of address space suits a unit, and what the IOMMU core does with it.
+//! Paging domains: what shape of address space suits a unit, and what the IOMMU core asks of one.
 
-use crate::device::Device;
 use crate::driver::Vtd;
-use crate::space::{errno, Space, Stage, Tables};
+use crate::space::Space;
 use crate::unit::Unit;
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use linux::iommu::{self, Gather, Geometry, Gfp, IommuPages, PagingDomain};
+use linux::iommu::driver::{self, Gather, PagingDomain, Stage, TableMemory};
 use siov_iopgtable::{Config, LeafSize, Levels, Prot};
-use siov_types::{Iova, IovaRange, PhysAddr};
+use siov_types::IovaRange;
 use siov_vtd::invalidate::PagingStructures;
 use siov_vtd::AddressWidth;
 
@@ -20,60 +19,29 @@ pub(crate) struct Domain {
 }
 
 impl Domain {
-    /// A domain that suits the unit of `device`.
-    pub(crate) fn new(device: &Device, stage: Stage) -> Result<Pin<KBox<iommu::Domain<Self>>>> {
-        let unit: &Unit = device.unit();
+    /// A domain that suits `unit`, with tables near NUMA node `node`.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` when the unit walks no tables of the stage, `ENOMEM`.
+    pub(crate) fn new(
+        unit: &Unit,
+        stage: Stage,
+        node: i32,
+    ) -> Result<Pin<KBox<driver::Domain<Self>>>> {
         let (cap, ecap) = (unit.cap(), unit.ecap());
-        let (levels, max_leaf, address_bits) = match stage {
-            Stage::Second => {
-                let width = cap.widest().ok_or(ENODEV)?;
-                let levels = match width {
-                    AddressWidth::Bits39 => Levels::Three,
-                    AddressWidth::Bits48 => Levels::Four,
-                    AddressWidth::Bits57 => Levels::Five,
-                };
-                let leaf = match (cap.second_stage_1g(), cap.second_stage_2m()) {
-                    (true, _) => LeafSize::Size1G,
-                    (false, true) => LeafSize::Size2M,
-                    (false, false) => LeafSize::Size4K,
-                };
-                (levels, leaf, width.bits())
-            }
-            Stage::First => {
-                let levels = if cap.first_stage_5_level() {
-                    Levels::Five
-                } else {
-                    Levels::Four
-                };
-                let leaf = if cap.first_stage_1g() {
-                    LeafSize::Size1G
-                } else {
-                    LeafSize::Size2M
-                };
-                // The upper half of the addresses is sign-extended; it is left alone.
-                (levels, leaf, levels.address_bits() - 1)
-            }
-        };
-        let config = Config {
-            levels,
-            max_leaf,
-            input_bits: address_bits.min(cap.max_guest_address_bits()),
-            output_bits: unit.host_address_bits(),
-        };
-        let last = (1u64 << config.input_bits) - 1;
-        let geometry = Geometry {
-            aperture: IovaRange::new(Iova::new(0), Iova::new(last)).ok_or(EINVAL)?,
-            page_sizes: [LeafSize::Size4K, LeafSize::Size2M, LeafSize::Size1G]
-                .into_iter()
-                .filter(|size| *size <= max_leaf)
-                .fold(0, |sizes, size| sizes | size.bytes()),
-        };
+        let config = config(unit, stage)?;
         // First-stage entries that are not present are never cached (VT-d spec, 6.1).
         let sync_map =
             cap.required_write_buffer_flush() || (stage == Stage::Second && cap.caching_mode());
-        let memory = IommuPages::new(device.node(), ecap.page_walk_coherent());
-        let space = Space::new(stage, config, memory, sync_map)?;
-        iommu::Domain::new(Self { space }, geometry, device.node())
+        let memory = TableMemory {
+            node,
+            coherent: ecap.page_walk_coherent(),
+        };
+        driver::Domain::new(stage, config, memory, |tables| {
+            let space = Space::new(tables.clone(), sync_map)?;
+            Ok(Self { space })
+        })
     }
 
     /// Its address space.
@@ -82,52 +50,56 @@ impl Domain {
     }
 }
 
+/// The largest tables of `stage` that the unit walks.
+fn config(unit: &Unit, stage: Stage) -> Result<Config> {
+    let cap = unit.cap();
+    let (levels, max_leaf, address_bits) = match stage {
+        Stage::Second => {
+            let width = cap.widest().ok_or(ENODEV)?;
+            let levels = match width {
+                AddressWidth::Bits39 => Levels::Three,
+                AddressWidth::Bits48 => Levels::Four,
+                AddressWidth::Bits57 => Levels::Five,
+            };
+            let leaf = match (cap.second_stage_1g(), cap.second_stage_2m()) {
+                (true, _) => LeafSize::Size1G,
+                (false, true) => LeafSize::Size2M,
+                (false, false) => LeafSize::Size4K,
+            };
+            (levels, leaf, width.bits())
+        }
+        Stage::First => {
+            let levels = if cap.first_stage_5_level() {
+                Levels::Five
+            } else {
+                Levels::Four
+            };
+            let leaf = if cap.first_stage_1g() {
+                LeafSize::Size1G
+            } else {
+                LeafSize::Size2M
+            };
+            // The upper half of the addresses is sign-extended, and not used.
+            (levels, leaf, levels.address_bits() - 1)
+        }
+    };
+    Ok(Config {
+        levels,
+        max_leaf,
+        input_bits: address_bits.min(cap.max_guest_address_bits()),
+        output_bits: unit.host_address_bits(),
+    })
+}
+
 impl PagingDomain for Domain {
     type Driver = Vtd;
 
-    #[inline]
-    fn map(
-        &self,
-        iova: Iova,
-        phys: PhysAddr,
-        len: u64,
-        mut prot: Prot,
-        gfp: Gfp,
-        gather: &mut Gather,
-    ) -> (u64, Result) {
+    #[inline(always)]
+    fn leaf_attributes(&self) -> Prot {
         if self.space.is_snooped() {
-            prot |= Prot::SNOOP;
-        }
-        let (bytes, result) = match self.space.tables() {
-            Tables::First(t) => t.map(iova, phys, len, prot, gfp, gather),
-            Tables::Second(t) => t.map(iova, phys, len, prot, gfp, gather),
-        };
-        if gather.has_tables() {
-            if let Some(range) = IovaRange::from_len(iova, len) {
-                gather.add(range);
-            }
-        }
-        (bytes, result.map_err(errno))
-    }
-
-    #[inline]
-    fn unmap(&self, iova: Iova, len: u64, gather: &mut Gather) -> u64 {
-        let unmapped = match self.space.tables() {
-            Tables::First(t) => t.unmap(iova, len, Gfp::ATOMIC, gather),
-            Tables::Second(t) => t.unmap(iova, len, Gfp::ATOMIC, gather),
-        };
-        if let Some(touched) = unmapped.touched {
-            if !gather.is_queued() {
-                gather.add(touched);
-            }
-        }
-        unmapped.bytes
-    }
-
-    fn iova_to_phys(&self, iova: Iova) -> Option<PhysAddr> {
-        match self.space.tables() {
-            Tables::First(t) => t.iova_to_phys(iova),
-            Tables::Second(t) => t.iova_to_phys(iova),
+            Prot::SNOOP
+        } else {
+            Prot::empty()
         }
     }
 

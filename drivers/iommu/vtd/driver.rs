@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The driver as the IOMMU core sees it: who is translated by which unit, and what becomes of its
-//! requests.
+//! The driver as the IOMMU core sees it: which unit translates a device, and what becomes of its requests.
 
 use crate::device::Device;
 use crate::domain::Domain;
 use crate::firmware::Firmware;
-use crate::space::Stage;
 use crate::unit::{Unit, UnitRef};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use linux::error::eopnotsupp;
-use linux::iommu::{
-    self, Attribute, Capability, DefaultDomain, Old, Probed, ReservedKind, ReservedRegions, Slot,
+use linux::instance::Instance;
+use linux::iommu::driver::{
+    self, Attribute, Capability, DefaultDomain, Function, OldDomain, Probed, ReservedKind,
+    ReservedRegions,
 };
-use linux::pci;
+use linux::pci::DeviceExt;
 use siov_iopgtable::Prot;
 use siov_types::{Iova, Pasid};
 use siov_vtd::regs::Reg32;
@@ -27,25 +27,15 @@ const MSI_WINDOW: (Iova, u64) = (Iova::new(0xfee0_0000), 0x10_0000);
 const CLASS_DISPLAY: u32 = 0x03;
 const CLASS_USB: u32 = 0x0c03;
 
-static SLOT: Slot<Vtd> = Slot::new();
-
-/// Which stage paging domains use.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum StageChoice {
-    /// First stage where the unit has it, as the C driver does.
-    Auto,
-    /// This one only.
-    Only(Stage),
-}
+static INSTANCE: Instance<Vtd> = Instance::new();
 
 /// All units of the machine.
 pub(crate) struct Vtd {
     pub(crate) firmware: Arc<Firmware>,
     pub(crate) units: KVec<UnitRef>,
-    pub(crate) stage: StageChoice,
 }
 
-impl iommu::Driver for Vtd {
+impl driver::Driver for Vtd {
     type Unit = Unit;
     type Device = Device;
     type Paging = Domain;
@@ -82,28 +72,32 @@ impl iommu::Driver for Vtd {
         },
     ];
 
-    fn slot() -> &'static Slot<Self> {
-        &SLOT
+    fn instance() -> &'static Instance<Self> {
+        &INSTANCE
     }
 
-    fn probe(&self, pdev: &pci::Device) -> Result<Probed<Self>> {
+    fn probe(&self, pdev: &Function<'_>) -> Result<Probed<Self>> {
         let index = self.firmware.unit_of(pdev).ok_or(ENODEV)?;
         let unit = self.units.get(index).ok_or(ENODEV)?;
-        if !unit.is_open() {
+        if !unit.is_registered() {
             return Err(ENODEV);
         }
-        // Groups are made of what cannot reach each other past the unit.
+        // Groups are made of devices that cannot reach each other without passing the unit.
         pdev.enable_acs();
-        let device = Device::new(unit.clone(), self.stage, pdev)?;
+        let device = Device::new(unit.clone(), pdev)?;
         if let Err(e) = unit.add_device(&device) {
-            device.release();
+            device.release(pdev);
             return Err(e);
         }
         Ok((unit.clone(), device))
     }
 
-    fn release(_pdev: &pci::Device, device: &Arc<Device>) {
-        device.release();
+    fn probe_finalize(pdev: &Function<'_>, device: &Device) {
+        device.set_group(pdev);
+    }
+
+    fn release(pdev: &Function<'_>, device: &Arc<Device>) {
+        device.release(pdev);
         device.unit().remove_device(device);
     }
 
@@ -119,7 +113,7 @@ impl iommu::Driver for Vtd {
         }
     }
 
-    fn reserved_regions(pdev: &pci::Device, device: &Device, list: &mut ReservedRegions<'_>) {
+    fn reserved_regions(pdev: &Function<'_>, device: &Device, list: &mut ReservedRegions<'_>) {
         let class = pdev.class();
         // USB and display controllers have such memory for the sake of boot firmware only.
         let relaxable = class >> 16 == CLASS_DISPLAY || class >> 8 == CLASS_USB;
@@ -142,7 +136,7 @@ impl iommu::Driver for Vtd {
         report(list.push(start, len, Prot::empty(), ReservedKind::Msi));
     }
 
-    fn default_domain(pdev: &pci::Device, device: &Device) -> DefaultDomain {
+    fn default_domain(pdev: &Function<'_>, device: &Device) -> DefaultDomain {
         // A driver that is at work when we are loaded has handed out physical addresses.
         if pdev.is_bound() && !device.unit().is_settled() {
             DefaultDomain::Identity
@@ -151,27 +145,32 @@ impl iommu::Driver for Vtd {
         }
     }
 
-    fn alloc_paging(device: &Device, flags: u32) -> Result<Pin<KBox<iommu::Domain<Domain>>>> {
+    fn alloc_paging(device: &Device, flags: u32) -> Result<Pin<KBox<driver::Domain<Domain>>>> {
         if flags != 0 {
             return Err(eopnotsupp());
         }
-        Domain::new(device, device.stage()?)
+        let unit: &Unit = device.unit();
+        Domain::new(unit, unit.stage()?, device.node())
     }
 
-    fn attach_identity(device: &Arc<Device>, pasid: Pasid, old: Old<'_, Self>) -> Result {
-        device.attach_identity(pasid, old)
+    fn attach_identity(device: &Arc<Device>, pasid: Pasid, old: OldDomain<'_, Self>) -> Result {
+        device.attach_identity(pasid, is_paging(&old))
     }
 
-    fn attach_blocked(device: &Arc<Device>, pasid: Pasid, old: Old<'_, Self>) {
-        device.attach_blocked(pasid, old);
+    fn attach_blocked(device: &Arc<Device>, pasid: Pasid, old: OldDomain<'_, Self>) {
+        device.attach_blocked(pasid, is_paging(&old));
     }
 
     fn attach_paging(
         domain: &Domain,
         device: &Arc<Device>,
         pasid: Pasid,
-        old: Old<'_, Self>,
+        old: OldDomain<'_, Self>,
     ) -> Result {
-        device.attach_paging(domain, pasid, old)
+        device.attach_paging(domain.space(), pasid, is_paging(&old))
     }
+}
+
+fn is_paging(old: &OldDomain<'_, Vtd>) -> bool {
+    matches!(old, OldDomain::Paging(_))
 }

@@ -16,8 +16,8 @@ pub(crate) enum Failure {
     Command(GlobalCommand),
     /// The unit did not end firmware's protected memory regions in time.
     ProtectedMemory,
-    /// Somebody drives the unit already.
-    Driven(GlobalStatus),
+    /// Already enabled by another driver.
+    AlreadyEnabled(GlobalStatus),
     /// Somebody has claimed the registers.
     Claimed,
     /// The registers cannot be mapped.
@@ -51,7 +51,7 @@ impl From<AllocError> for Failure {
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Driven(_) | Failure::Claimed => EBUSY,
+            Failure::AlreadyEnabled(_) | Failure::Claimed => EBUSY,
             Failure::Lacks(_) | Failure::Absent => ENODEV,
             Failure::Unmapped => ENOMEM,
             Failure::Command(_)
@@ -69,7 +69,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Command(what) => write!(f, "command {what:?} was not carried out"),
             Self::ProtectedMemory => f.write_str("the protected memory regions stay in force"),
-            Self::Driven(status) => {
+            Self::AlreadyEnabled(status) => {
                 f.write_str("already in use:")?;
                 for (flag, text) in [
                     (GlobalStatus::TES, " DMA translation is on"),

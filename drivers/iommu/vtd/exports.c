@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The chain that tells others of blocked requests; include/linux/iommu-fault.h. */
+/* The chain that reports blocked requests to others; include/linux/iommu-fault.h. */
 #include <linux/export.h>
 #include <linux/iommu-fault.h>
 #include <linux/notifier.h>
@@ -20,7 +20,7 @@ int vtd_unregister_fault_notifier(struct notifier_block *nb)
 }
 EXPORT_SYMBOL_GPL(vtd_unregister_fault_notifier);
 
-void vtd_tell_fault(const struct iommu_dma_fault *fault)
+void vtd_notify_fault(const struct iommu_dma_fault *fault)
 {
 	atomic_notifier_call_chain(&vtd_faults, 0, (void *)fault);
 }

@@ -5,6 +5,6 @@
 
 struct iommu_dma_fault;
 
-void vtd_tell_fault(const struct iommu_dma_fault *fault);
+void vtd_notify_fault(const struct iommu_dma_fault *fault);
 
 #endif

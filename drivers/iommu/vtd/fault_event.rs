@@ -2,10 +2,11 @@
 
 //! The fault event: the interrupt that a unit raises when it has recorded a blocked request (VT-d spec, 7.3).
 //!
-//! A unit raises none for what comes while something is pending already. So whoever looks goes on until nothing
-//! is, the interrupt handler for a bounded time and then a worker, lest a device that floods the unit keep a
-//! processor.
+//! A unit raises none for what is recorded while something is pending already. So records are read until nothing is
+//! pending, by the interrupt handler for a bounded time and then by a worker, lest a device that floods the unit keep
+//! a processor busy.
 
+use crate::fault_report::FaultReport;
 use crate::faults::Faults;
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
@@ -14,62 +15,84 @@ use linux::irq::{Message, MessageSource};
 use linux::work::{Deferred, Task};
 
 /// The fault event of one unit.
-#[pin_data(PinnedDrop)]
+#[pin_data]
 pub(crate) struct FaultEvent {
-    faults: Arc<Faults>,
+    reader: Arc<Reader>,
+    // Dropped before `rest`, which waits for the worker: a flood need not end.
+    _ending: SetWhenDropped,
     #[pin]
     rest: Deferred<Rest>,
 }
 
-impl FaultEvent {
-    pub(crate) fn new(faults: Arc<Faults>) -> impl PinInit<Self> {
-        let rest = Rest {
-            faults: faults.clone(),
-            ending: AtomicBool::new(false),
-        };
-        pin_init!(Self {
-            faults,
-            rest <- Deferred::new(rest, c"vtd faults", kernel::static_lock_class!()),
-        })
+/// Set when this is dropped.
+struct SetWhenDropped(Arc<AtomicBool>);
+
+impl Drop for SetWhenDropped {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
-#[pinned_drop]
-impl PinnedDrop for FaultEvent {
-    fn drop(self: Pin<&mut Self>) {
-        // The worker is waited for next, and a flood need not end.
-        self.rest.task().ending.store(true, Ordering::Relaxed);
+/// Reads and reports faults.
+struct Reader {
+    faults: Arc<Faults>,
+    report: Arc<FaultReport>,
+}
+
+impl Reader {
+    /// Whether nothing is pending any more.
+    fn read(&self) -> bool {
+        self.faults.take_pending(|found| self.report.report(found))
+    }
+}
+
+impl FaultEvent {
+    pub(crate) fn new(faults: Arc<Faults>, report: Arc<FaultReport>) -> Result<Arc<Self>> {
+        let reader = Arc::new(Reader { faults, report }, GFP_KERNEL)?;
+        let ending = Arc::new(AtomicBool::new(false), GFP_KERNEL)?;
+        let rest = Rest {
+            reader: reader.clone(),
+            ending: ending.clone(),
+        };
+        Arc::pin_init(
+            pin_init!(Self {
+                reader,
+                _ending: SetWhenDropped(ending),
+                rest <- Deferred::new(rest, c"vtd faults", kernel::static_lock_class!()),
+            }),
+            GFP_KERNEL,
+        )
     }
 }
 
 impl MessageSource for FaultEvent {
     fn set_message(&self, message: Message) {
-        self.faults.set_message(message);
+        self.reader.faults.set_message(message);
     }
 
     fn set_masked(&self, masked: bool) {
-        self.faults.set_masked(masked);
+        self.reader.faults.set_masked(masked);
     }
 
     fn handle(&self) -> bool {
-        if !self.faults.report_pending() {
+        if !self.reader.read() {
             self.rest.request();
         }
-        // Even if the last one to look has found what it was raised for.
+        // Even if the reader before has found what it was raised for.
         true
     }
 }
 
-/// What the interrupt handler leaves.
+/// What the interrupt handler leaves to the worker.
 struct Rest {
-    faults: Arc<Faults>,
-    ending: AtomicBool,
+    reader: Arc<Reader>,
+    ending: Arc<AtomicBool>,
 }
 
 impl Task for Rest {
     fn run(&self) {
         while !self.ending.load(Ordering::Relaxed) {
-            if self.faults.report_pending() {
+            if self.reader.read() {
                 return;
             }
         }

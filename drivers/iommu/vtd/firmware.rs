@@ -4,10 +4,10 @@
 
 use kernel::prelude::*;
 use linux::acpi;
-use linux::pci::{self, PathToRoot};
+use linux::pci::{self, DeviceExt, PathToRoot};
 use linux::Show;
 use siov_types::{Bdf, PhysAddr, Segment};
-use siov_vtd::dmar::{self, Ats, BusRange, Dmar, ReservedMemory, RootPort};
+use siov_vtd::dmar::{self, Ats, BusRange, CheckedDmar, Dmar, ReservedMemory, RootPort};
 
 /// A unit as firmware describes it.
 #[derive(Clone, Copy, Debug)]
@@ -22,25 +22,25 @@ pub(crate) struct UnitDescription {
 
 /// The DMAR table, found to be well-formed.
 pub(crate) struct Firmware {
-    table: acpi::Table,
+    table: CheckedDmar<acpi::Table>,
 }
 
 impl Firmware {
-    /// Reads and checks the table, and says what is wrong with it.
+    /// Reads and checks the table, and logs what is wrong with it.
     pub(crate) fn new() -> Result<Self> {
         let table = acpi::Table::get(c"DMAR").inspect_err(|_| {
             pr_err!(
                 "no DMAR table: this machine has no VT-d, or it is switched off in its firmware setup\n"
             );
         })?;
-        let dmar = Dmar::parse(&table).map_err(|e| {
+        let table = CheckedDmar::new(table).map_err(|e| {
             pr_err!(
                 "the firmware's DMAR table is malformed, not loading: {}\n",
                 Show(e)
             );
             EINVAL
         })?;
-        for structure in dmar.structures() {
+        for structure in table.dmar().structures() {
             if let dmar::Structure::Unknown { kind, offset } = structure {
                 pr_info!("DMAR: structure of unknown type {kind} at offset {offset:#x} skipped\n");
             }
@@ -48,15 +48,14 @@ impl Firmware {
         Ok(Self { table })
     }
 
-    fn dmar(&self) -> Option<Dmar<'_>> {
-        // Checked in `new`, and firmware's memory does not change.
-        Dmar::parse(&self.table).ok()
+    fn dmar(&self) -> Dmar<'_> {
+        self.table.dmar()
     }
 
     /// Every unit.
     pub(crate) fn units(&self) -> Result<KVec<UnitDescription>> {
         let mut units = KVec::new();
-        for (index, unit) in self.dmar().ok_or(EINVAL)?.units().enumerate() {
+        for (index, unit) in self.dmar().units().enumerate() {
             units.push(
                 UnitDescription {
                     index,
@@ -71,7 +70,7 @@ impl Firmware {
 
     /// Index of the unit that translates the requests of `pdev`.
     pub(crate) fn unit_of(&self, pdev: &pci::Device) -> Option<usize> {
-        let dmar = self.dmar()?;
+        let dmar = self.dmar();
         let unit = dmar.unit_for(pdev.segment(), listed(pdev), &Hierarchy)?;
         dmar.units().position(|u| u.offset == unit.offset)
     }
@@ -82,32 +81,27 @@ impl Firmware {
         pdev: &pci::Device,
         mut f: impl FnMut(ReservedMemory<'_>),
     ) {
-        if let Some(dmar) = self.dmar() {
-            dmar.reserved_memory_of(pdev.segment(), listed(pdev), &Hierarchy)
-                .for_each(&mut f);
-        }
+        self.dmar()
+            .reserved_memory_of(pdev.segment(), listed(pdev), &Hierarchy)
+            .for_each(&mut f);
     }
 
     /// Whether `pdev` may use ATS.
     pub(crate) fn ats_allowed(&self, pdev: &pci::Device) -> bool {
-        self.dmar()
-            .is_some_and(|dmar| dmar.ats(pdev.segment(), listed(pdev), &Hierarchy) != Ats::Denied)
+        self.dmar().ats(pdev.segment(), listed(pdev), &Hierarchy) != Ats::Denied
     }
 
     /// Physical address bits of the machine that DMA can reach.
     pub(crate) fn host_address_bits(&self) -> u8 {
         // What a table entry holds.
         const MOST: u8 = 52;
-        self.dmar()
-            .map_or(MOST, |dmar| dmar.host_address_width().min(MOST))
+        self.dmar().host_address_width().min(MOST)
     }
 
-    /// Whether firmware kept devices from DMA until now.
+    /// Whether firmware restricted devices' DMA until now.
     pub(crate) fn opted_in(&self) -> bool {
-        self.dmar().is_some_and(|dmar| {
-            dmar.flags()
-                .contains(dmar::DmarFlags::DMA_CTRL_PLATFORM_OPT_IN)
-        })
+        let flags = self.dmar().flags();
+        flags.contains(dmar::DmarFlags::DMA_CTRL_PLATFORM_OPT_IN)
     }
 }
 

@@ -6,14 +6,14 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Mutex};
-use linux::iommu::{Gfp, IommuPages, TablePages};
+use linux::iommu::driver::{Gfp, TableMemory, TablePages};
 use siov_types::{Pasid, PAGE_SIZE};
 use siov_vtd::{ContextEntry, DirectoryEntry, DirectorySize, PasidEntry};
 
 /// Tables are added when one of their 64 PASIDs is first used, and stay.
 #[pin_data]
 pub(crate) struct PasidTable {
-    memory: IommuPages,
+    memory: TableMemory,
     size: DirectorySize,
     directory: TablePages,
     /// Sorted by index.
@@ -29,14 +29,9 @@ struct Leaf {
 
 impl PasidTable {
     /// An empty table for PASIDs of `pasid_bits` bits.
-    pub(crate) fn new(
-        node: i32,
-        coherent: bool,
-        pasid_bits: u8,
-    ) -> Result<impl PinInit<Self, Error>> {
-        let memory = IommuPages::new(node, coherent);
+    pub(crate) fn new(memory: TableMemory, pasid_bits: u8) -> Result<impl PinInit<Self, Error>> {
         let size = DirectorySize::for_pasid_bits(pasid_bits).ok_or(EINVAL)?;
-        let directory = TablePages::new(&memory, size.bytes(), Gfp::KERNEL)?;
+        let directory = TablePages::new(memory, size.bytes(), Gfp::KERNEL)?;
         Ok(try_pin_init!(Self {
             memory,
             size,
@@ -65,14 +60,14 @@ impl PasidTable {
         let Err(at) = leaves.binary_search_by_key(&index, |l| l.index) else {
             return Ok(());
         };
-        let table = TablePages::new(&self.memory, PAGE_SIZE as usize, Gfp::KERNEL)?;
+        let table = TablePages::new(self.memory, PAGE_SIZE as usize, Gfp::KERNEL)?;
         let phys = table.phys();
         leaves.reserve(1, GFP_KERNEL)?;
         leaves
             .insert_within_capacity(at, Leaf { index, table })
             .map_err(|_| ENOMEM)?;
         if let Some(slot) = self.directory.words().get(index) {
-            // Release: the table is zeroed before anybody finds it.
+            // Release: the table is zeroed before it can be found.
             slot.store(DirectoryEntry::new(phys).raw(), Ordering::Release);
             self.directory.publish(core::slice::from_ref(slot));
         }

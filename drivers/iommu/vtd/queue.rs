@@ -19,10 +19,10 @@ use crate::registers::Registers;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use linux::iommu::{Gfp, IommuPages, TablePages};
-use linux::new_spinlock_irq;
+use linux::iommu::driver::{Gfp, TableMemory, TablePages};
+use linux::new_raw_spinlock;
 use linux::ratelimit::RateLimit;
-use linux::sync::{SpinLockIrq, SpinLockIrqGuard};
+use linux::sync::{RawSpinLock, RawSpinLockGuard};
 use linux::{poll, Show};
 use siov_types::PhysAddr;
 use siov_vtd::invalidate::{Descriptor, WaitFlags};
@@ -76,14 +76,14 @@ pub(crate) struct Queue {
     #[pin]
     limit: RateLimit,
     #[pin]
-    ring: SpinLockIrq<Ring>,
+    ring: RawSpinLock<Ring>,
 }
 
 impl Queue {
     /// An empty queue, not yet known to the unit.
     pub(crate) fn new(
         regs: Arc<Registers>,
-        memory: &IommuPages,
+        memory: TableMemory,
     ) -> Result<impl PinInit<Self, Error>> {
         let size = QueueSize::from_order(ORDER).ok_or(EINVAL)?;
         let descriptors = TablePages::new(memory, size.bytes(), Gfp::KERNEL)?;
@@ -95,7 +95,7 @@ impl Queue {
             status,
             errors: AtomicU32::new(0),
             limit <- RateLimit::new(5, 10, c"vtd queue"),
-            ring <- new_spinlock_irq!(
+            ring <- new_raw_spinlock!(
                 Ring {
                     tail: 0,
                     passed: 0,
@@ -295,14 +295,14 @@ fn is_past(at: u32, target: u32) -> bool {
 /// A run of descriptors being written. Holds the ring's lock.
 pub(crate) struct Submission<'a> {
     queue: &'a Queue,
-    ring: SpinLockIrqGuard<'a, Ring>,
+    ring: RawSpinLockGuard<'a, Ring>,
     /// Slots free, beside one for the wait.
     room: u32,
 }
 
 impl<'a> Submission<'a> {
     #[inline(always)]
-    fn new(queue: &'a Queue, ring: SpinLockIrqGuard<'a, Ring>) -> Self {
+    fn new(queue: &'a Queue, ring: RawSpinLockGuard<'a, Ring>) -> Self {
         let room = Self::room(queue, &ring);
         Self { queue, ring, room }
     }

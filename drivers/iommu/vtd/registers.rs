@@ -4,8 +4,8 @@
 
 use crate::error::Failure;
 use kernel::prelude::*;
-use linux::new_spinlock_irq;
-use linux::sync::SpinLockIrq;
+use linux::new_raw_spinlock;
+use linux::sync::RawSpinLock;
 use linux::{mmio, poll};
 use siov_types::PhysAddr;
 use siov_vtd::regs::{GlobalCommand, GlobalStatus, ProtectedMemory, Reg32, Reg64};
@@ -20,7 +20,7 @@ pub(crate) struct Registers {
     io: mmio::Registers,
     /// Serialises commands: each repeats the state that the status register shows.
     #[pin]
-    command: SpinLockIrq<()>,
+    command: RawSpinLock<()>,
 }
 
 impl Registers {
@@ -28,7 +28,7 @@ impl Registers {
     pub(crate) fn new(io: mmio::Registers) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             io,
-            command <- new_spinlock_irq!((), "vtd command"),
+            command <- new_raw_spinlock!((), "vtd command"),
         })
     }
 

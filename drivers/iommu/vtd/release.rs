@@ -3,18 +3,19 @@
 //! Giving devices back while the machine runs.
 //!
 //! The IOMMU core holds a reference to this module for each device that it has probed, so the module
-//! cannot be unloaded until the units are unregistered. That is safe when nobody holds the DMA of a
-//! group: its devices have no driver, or one that does no DMA (a port's), or one that was at work
+//! cannot be unloaded until the units are unregistered. That is safe when DMA ownership of no group is
+//! claimed: its devices have no driver, or one that does no DMA (a port's), or one that was at work
 //! before the module was loaded, whose requests have passed through all the time.
 //!
-//! Between the check and the end of the release a driver must not be bound to a device: whoever
-//! unloads an IOMMU driver has to see to that.
+//! Between the check and the end of the release a driver must not be bound to a device: that is up to the
+//! operator who unloads an IOMMU driver.
 
 use crate::driver::Vtd;
 use crate::unit::UnitRef;
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
-use linux::iommu::Registration;
+use linux::iommu::driver::Registration;
+use linux::pci::DeviceExt;
 
 /// The units in the hands of the IOMMU core.
 #[pin_data]
@@ -42,12 +43,12 @@ impl Registrations {
     pub(crate) fn release(&self) -> Result {
         let mut list = self.list.lock();
         for registration in &*list {
-            registration.unit().set_leaving(true);
+            registration.unit().set_releasing(true);
         }
         let dependants: usize = list.iter().map(|r| report_dependants(r.unit())).sum();
         if dependants != 0 {
             for registration in &*list {
-                registration.unit().set_leaving(false);
+                registration.unit().set_releasing(false);
             }
             return Err(EBUSY);
         }
@@ -62,14 +63,14 @@ impl Registrations {
     }
 }
 
-/// Says which devices behind `unit` depend on it, and returns how many.
+/// Logs which devices of `unit` depend on it, and returns how many.
 fn report_dependants(unit: &UnitRef) -> usize {
     let mut count = 0;
-    unit.faults().for_each_device(|device| {
-        let pdev = device.pci();
-        if pdev.is_bound() && pdev.dma_is_claimed() {
+    unit.devices().for_each(|device| {
+        let claimed = device.group().is_some_and(|g| g.dma_owner_claimed());
+        if device.pci().is_bound() && claimed {
             dev_warn!(
-                pdev.as_dev(),
+                device.pci().as_dev(),
                 "depends on {}: unbind its driver\n",
                 unit.name()
             );

@@ -4,9 +4,9 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::prelude::*;
-use linux::iommu::{Gfp, IommuPages, TablePages};
-use linux::new_spinlock_irq;
-use linux::sync::SpinLockIrq;
+use linux::iommu::driver::{Gfp, TableMemory, TablePages};
+use linux::new_raw_spinlock;
+use linux::sync::RawSpinLock;
 use siov_types::{Bdf, PhysAddr, PAGE_SIZE};
 use siov_vtd::{ContextEntry, RootEntry, RootHalf};
 
@@ -15,10 +15,10 @@ use siov_vtd::{ContextEntry, RootEntry, RootHalf};
 /// Context tables are added when a function on their half of a bus first needs one, and stay.
 #[pin_data]
 pub(crate) struct RootTable {
-    memory: IommuPages,
+    memory: TableMemory,
     root: TablePages,
     #[pin]
-    contexts: SpinLockIrq<KVec<ContextTable>>,
+    contexts: RawSpinLock<KVec<ContextTable>>,
 }
 
 struct ContextTable {
@@ -29,13 +29,12 @@ struct ContextTable {
 
 impl RootTable {
     /// A root table that blocks everything.
-    pub(crate) fn new(node: i32, coherent: bool) -> Result<impl PinInit<Self, Error>> {
-        let memory = IommuPages::new(node, coherent);
-        let root = TablePages::new(&memory, PAGE_SIZE as usize, Gfp::KERNEL)?;
+    pub(crate) fn new(memory: TableMemory) -> Result<impl PinInit<Self, Error>> {
+        let root = TablePages::new(memory, PAGE_SIZE as usize, Gfp::KERNEL)?;
         Ok(try_pin_init!(Self {
             memory,
             root,
-            contexts <- new_spinlock_irq!(KVec::new(), "vtd context tables"),
+            contexts <- new_raw_spinlock!(KVec::new(), "vtd context tables"),
         }))
     }
 
@@ -65,7 +64,7 @@ impl RootTable {
         if self.contexts.lock().iter().any(|c| c.half == half) {
             return Ok(());
         }
-        let table = TablePages::new(&self.memory, PAGE_SIZE as usize, Gfp::KERNEL)?;
+        let table = TablePages::new(self.memory, PAGE_SIZE as usize, Gfp::KERNEL)?;
         let phys = table.phys();
         linux::vec::reserve(&self.contexts, |v| v)?;
         let mut contexts = self.contexts.lock();
@@ -73,7 +72,7 @@ impl RootTable {
             .push_within_capacity(ContextTable { half, table })
             .map_err(|_| ENOMEM)?;
         if let Some(slot) = self.root.words().get(half) {
-            // Release: the table is zeroed before anybody finds it.
+            // Release: the table is zeroed before it can be found.
             slot.store(RootHalf::new(phys).raw(), Ordering::Release);
             self.root.publish(core::slice::from_ref(slot));
         }

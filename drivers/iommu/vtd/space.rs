@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Address spaces: page tables, and who has to forget what when they shrink.
+//! Address spaces: page tables, and which caches to invalidate on unmap.
 //!
 //! A space may be attached to many functions, behind several units, for requests without PASID and
 //! for PASIDs. On each unit it has one domain id. What the hardware caches of it is described by
@@ -12,44 +12,25 @@
 
 use crate::device::Device;
 use crate::unit::{Unit, UnitRef};
-use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
-use linux::error::{eaddrinuse, eopnotsupp};
-use linux::iommu::{Gfp, IommuPages};
-use linux::new_spinlock_irq;
-use linux::sync::SpinLockIrq;
-use siov_iopgtable::{
-    self as iopgtable, Config, FirstStage, Leaf, LeafSize, Levels, PageTable, SecondStage,
-};
-use siov_types::{DomainId, Iova, IovaRange, Pasid};
+use linux::iommu::driver::{PageTables, Stage};
+use linux::new_raw_spinlock;
+use linux::sync::RawSpinLock;
+use siov_iopgtable::{LeafSize, Levels};
+use siov_types::{DomainId, IovaRange, Pasid};
 use siov_vtd::invalidate::{Cover, Descriptor, PagingStructures, Scope};
 use siov_vtd::{AddressWidth, FirstStageMode, PasidEntry};
 
 /// Blocks of pages per invalidation of a range: two cover any range with less than as much again.
 const BLOCKS: usize = 2;
 
-/// Page tables of one stage.
-pub(crate) enum Tables {
-    /// First stage: the processor's format.
-    First(PageTable<FirstStage, IommuPages>),
-    /// Second stage: VT-d's own format.
-    Second(PageTable<SecondStage, IommuPages>),
-}
-
-/// Which stage translates a domain.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Stage {
-    First,
-    Second,
-}
-
 /// Translations of a domain that one unit caches together.
 struct Tag {
     unit: UnitRef,
     did: DomainId,
-    /// First stage: the PASID. Second stage: nothing, for they are cached by domain id alone.
+    /// First stage: the PASID. Second stage: none, for they are cached by domain id alone.
     pasid: Option<Pasid>,
     /// Attachments behind this tag.
     users: u32,
@@ -70,126 +51,73 @@ struct Tags {
 /// An address space.
 #[pin_data]
 pub(crate) struct Space {
-    tables: Tables,
-    levels: Levels,
-    coherent: bool,
+    tables: Arc<PageTables>,
     sync_map: bool,
     /// No-snoop requests are overridden.
     snoop: AtomicBool,
     #[pin]
-    tags: SpinLockIrq<Tags>,
+    tags: RawSpinLock<Tags>,
     /// Every attachment. The lock also serialises changes of `tags`, which need memory.
     #[pin]
     entries: Mutex<KVec<(Arc<Device>, Pasid)>>,
 }
 
 impl Space {
-    /// An empty space of this shape, for one stage. `sync_map` says whether hardware has to be told
-    /// of new mappings.
-    pub(crate) fn new(
-        stage: Stage,
-        config: Config,
-        memory: IommuPages,
-        sync_map: bool,
-    ) -> Result<Arc<Self>> {
-        let coherent = iopgtable::PageMemory::coherent(&memory);
-        let tables = match stage {
-            Stage::First => {
-                Tables::First(PageTable::new(memory, config, Gfp::KERNEL).map_err(errno)?)
-            }
-            Stage::Second => {
-                Tables::Second(PageTable::new(memory, config, Gfp::KERNEL).map_err(errno)?)
-            }
-        };
+    /// A space that `tables` translate. `sync_map` says whether hardware has to be informed of new mappings.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(tables: Arc<PageTables>, sync_map: bool) -> Result<Arc<Self>> {
         Arc::pin_init(
-            try_pin_init!(Self {
+            pin_init!(Self {
                 tables,
-                levels: config.levels,
-                coherent,
                 sync_map,
                 snoop: AtomicBool::new(false),
-                tags <- new_spinlock_irq!(Tags::default(), "vtd tags"),
+                tags <- new_raw_spinlock!(Tags::default(), "vtd tags"),
                 entries <- new_mutex!(KVec::new(), "vtd entries"),
-            }? Error),
+            }),
             GFP_KERNEL,
         )
     }
 
-    /// Which stage translates.
-    pub(crate) fn stage(&self) -> Stage {
-        match self.tables {
-            Tables::First(_) => Stage::First,
-            Tables::Second(_) => Stage::Second,
-        }
-    }
-
-    /// The page tables, for a look at them.
-    pub(crate) fn tables(&self) -> &Tables {
+    /// The page tables, to look at them.
+    pub(crate) fn tables(&self) -> &PageTables {
         &self.tables
     }
 
-    /// Passes the pages in `range` to `visitor`, until it breaks with the address to go on from;
-    /// `None` when there is nothing more.
-    ///
-    /// Tables that are detached meanwhile are not freed before this returns: that takes the lock
-    /// which is held here.
-    pub(crate) fn walk(
-        &self,
-        range: IovaRange,
-        visitor: impl FnMut(Leaf) -> ControlFlow<Option<Iova>>,
-    ) -> Option<Iova> {
-        let _no_freeing = self.tags.lock();
-        let end = match &self.tables {
-            Tables::First(t) => t.for_each_leaf(range, visitor),
-            Tables::Second(t) => t.for_each_leaf(range, visitor),
-        };
-        end.break_value().flatten()
-    }
-
-    /// Number of pages that the tables take.
-    pub(crate) fn table_pages(&self) -> u64 {
-        let _no_freeing = self.tags.lock();
-        match &self.tables {
-            Tables::First(t) => t.table_pages(),
-            Tables::Second(t) => t.table_pages(),
-        }
+    fn levels(&self) -> Levels {
+        self.tables.config().levels
     }
 
     /// Whether the unit can walk this domain's tables.
     fn suits(&self, unit: &Unit) -> bool {
         let (cap, ecap) = (unit.cap(), unit.ecap());
-        if ecap.page_walk_coherent() != self.coherent
+        if ecap.page_walk_coherent() != self.tables.is_coherent()
             || (!self.sync_map && cap.required_write_buffer_flush())
             || (self.snoop.load(Ordering::Relaxed) && !ecap.snoop_control())
         {
             return false;
         }
-        let config = self.config();
+        let config = self.tables.config();
         if config.output_bits > unit.host_address_bits()
             || config.input_bits > cap.max_guest_address_bits()
         {
             return false;
         }
-        match self.stage() {
+        match self.tables.stage() {
             Stage::First => {
                 ecap.first_stage()
-                    && (self.levels == Levels::Four || cap.first_stage_5_level())
+                    && (self.levels() == Levels::Four || cap.first_stage_5_level())
                     && (config.max_leaf < LeafSize::Size1G || cap.first_stage_1g())
             }
             Stage::Second => {
                 ecap.second_stage()
-                    && cap.supports(width(self.levels))
+                    && cap.supports(width(self.levels()))
                     && (config.max_leaf < LeafSize::Size1G || cap.second_stage_1g())
                     && (config.max_leaf < LeafSize::Size2M || cap.second_stage_2m())
                     && (self.sync_map || !cap.caching_mode())
             }
-        }
-    }
-
-    fn config(&self) -> &Config {
-        match &self.tables {
-            Tables::First(t) => t.config(),
-            Tables::Second(t) => t.config(),
         }
     }
 
@@ -204,7 +132,7 @@ impl Space {
         if !self.suits(unit) {
             return Err(EINVAL);
         }
-        let tag_pasid = (self.stage() == Stage::First).then_some(pasid);
+        let tag_pasid = (self.tables.stage() == Stage::First).then_some(pasid);
         let mut entries = self.entries.lock();
         entries.reserve(1, GFP_KERNEL)?;
 
@@ -264,7 +192,7 @@ impl Space {
     /// have been invalidated.
     pub(crate) fn unlink(&self, device: &Arc<Device>, pasid: Pasid) {
         let unit = device.unit();
-        let tag_pasid = (self.stage() == Stage::First).then_some(pasid);
+        let tag_pasid = (self.tables.stage() == Stage::First).then_some(pasid);
         let mut entries = self.entries.lock();
         entries.retain(|(d, p)| !(Arc::ptr_eq(d, device) && *p == pasid));
 
@@ -307,21 +235,22 @@ impl Space {
     /// The PASID entry that points to this domain's tables.
     fn entry(&self, unit: &Unit, did: DomainId) -> PasidEntry {
         let snoop = self.snoop.load(Ordering::Relaxed);
-        let entry = match &self.tables {
-            Tables::First(t) => {
-                let mode = if self.levels == Levels::Five {
+        let (root, levels) = (self.tables.root(), self.levels());
+        let entry = match self.tables.stage() {
+            Stage::First => {
+                let mode = if levels == Levels::Five {
                     FirstStageMode::FiveLevel
                 } else {
                     FirstStageMode::FourLevel
                 };
-                PasidEntry::first_stage(did, t.root(), mode).with_page_snoop(snoop)
+                PasidEntry::first_stage(did, root, mode).with_page_snoop(snoop)
             }
-            Tables::Second(t) => PasidEntry::second_stage(did, t.root(), width(self.levels)),
+            Stage::Second => PasidEntry::second_stage(did, root, width(levels)),
         };
         entry.with_page_walk_snoop(unit.ecap().page_walk_coherent())
     }
 
-    /// Has every unit and device forget `range`, or all when there is none.
+    /// Invalidates what units and devices have cached of `range`, or of everything when there is none.
     pub(crate) fn invalidate(&self, range: Option<IovaRange>, structures: PagingStructures) {
         let tags = self.tags.lock();
         // Tags of one unit stand together: they are submitted together, with one wait.
@@ -333,7 +262,7 @@ impl Space {
                     tag.invalidate(range, structures, queue);
                 }
                 if !tags.devices.is_empty() {
-                    // A device may ask again at once: the unit must have forgotten first.
+                    // A device may ask again at once: the unit must have invalidated before.
                     queue.fence();
                     for tag in &tags.devices {
                         if Arc::ptr_eq(tag.device.unit(), unit) {
@@ -345,7 +274,7 @@ impl Space {
         }
     }
 
-    /// Whether hardware has to be told of new mappings.
+    /// Whether hardware has to be informed of new mappings.
     pub(crate) fn needs_sync_map(&self) -> bool {
         self.sync_map
     }
@@ -356,7 +285,7 @@ impl Space {
         self.snoop.load(Ordering::Relaxed)
     }
 
-    /// Tells hardware that caches entries which are not present of the new mappings in `range`.
+    /// Invalidates the entries that are not present, which hardware may have cached, of `range`.
     pub(crate) fn sync_map(&self, range: IovaRange) {
         let tags = self.tags.lock();
         for tag in &tags.units {
@@ -371,7 +300,7 @@ impl Space {
 
     /// From now on, overrides no-snoop requests; false when some unit cannot.
     ///
-    /// Second stage: the bit is in each leaf, and whoever asks does so before mapping. First stage: it
+    /// Second stage: the bit is in each leaf, and must be asked for before anything is mapped. First stage: it
     /// is in the PASID entries.
     pub(crate) fn enforce_cache_coherency(&self) -> bool {
         let entries = self.entries.lock();
@@ -379,7 +308,7 @@ impl Space {
         if !entries.iter().all(can) {
             return false;
         }
-        if !self.snoop.swap(true, Ordering::Relaxed) && self.stage() == Stage::First {
+        if !self.snoop.swap(true, Ordering::Relaxed) && self.tables.stage() == Stage::First {
             for (device, pasid) in &*entries {
                 device.enforce_snoop(*pasid);
             }
@@ -429,19 +358,5 @@ fn width(levels: Levels) -> AddressWidth {
         Levels::Three => AddressWidth::Bits39,
         Levels::Four => AddressWidth::Bits48,
         Levels::Five => AddressWidth::Bits57,
-    }
-}
-
-/// What the kernel's generic page tables return in the same situation.
-#[cold]
-pub(crate) fn errno(error: iopgtable::Error) -> Error {
-    use iopgtable::Error as E;
-    match error {
-        E::Levels => eopnotsupp(),
-        E::Width | E::Empty | E::Prot => EINVAL,
-        E::Misaligned | E::TableAddress => ENXIO,
-        E::InputRange | E::OutputRange => ERANGE,
-        E::Exists => eaddrinuse(),
-        E::NoMemory => ENOMEM,
     }
 }

@@ -3,23 +3,27 @@
 //! One remapping unit: bringing it up without disturbing the DMA that is under way, and down again.
 
 use crate::device::Device;
+use crate::devices::DeviceList;
 use crate::error::Failure;
 use crate::fault_event::FaultEvent;
+use crate::fault_report::FaultReport;
 use crate::faults::Faults;
 use crate::firmware::{Firmware, UnitDescription};
 use crate::pasid_table::PasidTable;
 use crate::queue::{Queue, Submission};
 use crate::registers::Registers;
 use crate::root::RootTable;
-use crate::Vtd;
+use crate::stage::StageChoice;
+use crate::{sys, Vtd};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use kernel::id_pool::IdPool;
 use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::{new_mutex, Arc, Mutex};
-use linux::iommu::{self, IommuPages};
+use linux::iommu::driver::{self, Stage, TableMemory};
 use linux::irq::MessageInterrupt;
-use linux::{mmio, pci, Show};
+use linux::pci::{self, DeviceExt};
+use linux::{mmio, Show};
 use siov_types::{Bdf, DomainId, Pasid, PAGE_SIZE};
 use siov_vtd::capability::register_span;
 use siov_vtd::invalidate::{Descriptor, Drain};
@@ -27,7 +31,7 @@ use siov_vtd::regs::{GlobalCommand, GlobalStatus, Reg32, Reg64, RootTableAddress
 use siov_vtd::{AddressWidth, Capability, ExtendedCapability, PasidEntry};
 
 /// A unit, shared with the IOMMU core.
-pub(crate) type UnitRef = Arc<iommu::Unit<Vtd>>;
+pub(crate) type UnitRef = Arc<driver::Unit<Vtd>>;
 
 /// The domain id of all pass-through entries. 0 is what the hardware uses for entries that are not
 /// present (VT-d spec, 6.1), so the first that can be used is 1.
@@ -46,12 +50,11 @@ pub(crate) struct Unit {
     cap: Capability,
     ecap: ExtendedCapability,
     widest: AddressWidth,
-    /// Whether devices may be probed: the unit is registered, or about to be.
-    open: AtomicBool,
+    stage: StageChoice,
     /// Whether the devices that were there before this driver have been probed.
     settled: AtomicBool,
-    /// Whether the unit is about to be given up, so that nothing may come to depend on it.
-    leaving: AtomicBool,
+    /// Whether the unit is about to be released, so that nothing may come to depend on it.
+    releasing: AtomicBool,
     /// Whether the queue has failed for good.
     broken: AtomicBool,
     #[pin]
@@ -64,6 +67,7 @@ pub(crate) struct Unit {
     #[pin]
     domain_ids: Mutex<IdPool>,
     domains: AtomicU32,
+    devices: Arc<DeviceList>,
     faults: Arc<Faults>,
     #[pin]
     interrupt: Mutex<Option<MessageInterrupt<FaultEvent>>>,
@@ -76,27 +80,37 @@ impl Unit {
         firmware: Arc<Firmware>,
         description: UnitDescription,
         name: CString,
+        stage: StageChoice,
     ) -> Result<UnitRef, Failure> {
         let io = Self::claim(&description)?;
         let cap = Capability::from_raw(io.read64(Reg64::Cap.offset()));
         let ecap = ExtendedCapability::from_raw(io.read64(Reg64::Ecap.offset()));
         let status = GlobalStatus::from_bits_retain(io.read32(Reg32::Gsts.offset()));
         if status.intersects(GlobalStatus::DRIVEN) {
-            return Err(Failure::Driven(status & GlobalStatus::DRIVEN));
+            return Err(Failure::AlreadyEnabled(status & GlobalStatus::DRIVEN));
         }
         let widest = Self::check(cap, ecap)?;
 
-        let node = -1;
-        let coherent = ecap.coherent();
+        let memory = TableMemory {
+            node: -1,
+            coherent: ecap.coherent(),
+        };
         let regs = Arc::pin_init(Registers::new(io), GFP_KERNEL)?;
-        let unit_name = CString::try_from_fmt(fmt!("{}", &*name))?;
-        let faults = Arc::pin_init(Faults::new(regs.clone(), cap, unit_name), GFP_KERNEL)?;
-        let boot = PasidTable::new(node, coherent, 0)?;
-        let root = RootTable::new(node, coherent)?;
-        let queue = Queue::new(regs.clone(), &IommuPages::new(node, true))?;
+        let devices = Arc::pin_init(DeviceList::new(), GFP_KERNEL)?;
+        let faults = Arc::pin_init(Faults::new(regs.clone(), cap), GFP_KERNEL)?;
+        let boot = PasidTable::new(memory, 0)?;
+        let root = RootTable::new(memory)?;
+        // The unit reads the queue itself, which it always does coherently.
+        let queue = Queue::new(
+            regs.clone(),
+            TableMemory {
+                coherent: true,
+                ..memory
+            },
+        )?;
         let ids = IdPool::with_capacity(cap.domain_ids() as usize, GFP_KERNEL)?;
 
-        let unit: UnitRef = iommu::Unit::new(
+        let unit: UnitRef = driver::Unit::new(
             try_pin_init!(Self {
                 name,
                 firmware,
@@ -105,15 +119,16 @@ impl Unit {
                 cap,
                 ecap,
                 widest,
-                open: AtomicBool::new(false),
+                stage,
                 settled: AtomicBool::new(false),
-                leaving: AtomicBool::new(false),
+                releasing: AtomicBool::new(false),
                 broken: AtomicBool::new(false),
                 queue <- queue,
                 root <- root,
                 boot <- boot,
                 domain_ids <- new_mutex!(ids, "vtd domain ids"),
                 domains: AtomicU32::new(0),
+                devices,
                 faults,
                 interrupt <- new_mutex!(None, "vtd interrupt"),
             }? Error),
@@ -130,7 +145,7 @@ impl Unit {
     /// Claims and maps all registers: how many there are, the registers themselves say.
     fn claim(description: &UnitDescription) -> Result<mmio::Registers, Failure> {
         let claim = |len| {
-            mmio::Registers::claim(description.base, len, c"vtd").map_err(|e| match e {
+            sys::claim(description, len).map_err(|e| match e {
                 e if e == EBUSY => Failure::Claimed,
                 e if e == ENOMEM => Failure::Unmapped,
                 e => Failure::Kernel(e),
@@ -202,7 +217,7 @@ impl Unit {
         self.regs.command(GlobalCommand::SRTP, true)?;
         // Units with ESRTPS have done this on their own.
         if !self.cap.enhanced_set_root() {
-            self.forget_everything()?;
+            self.invalidate_all()?;
         }
         self.regs.command(GlobalCommand::TE, true)
     }
@@ -215,7 +230,10 @@ impl Unit {
 
     /// Starts listening for faults.
     pub(crate) fn listen(&self) -> Result {
-        let event = Arc::pin_init(FaultEvent::new(self.faults.clone()), GFP_KERNEL)?;
+        let unit_name = CString::try_from_fmt(fmt!("{}", &*self.name))?;
+        let report = FaultReport::new(unit_name, self.devices.clone());
+        let report = Arc::pin_init(report, GFP_KERNEL)?;
+        let event = FaultEvent::new(self.faults.clone(), report)?;
         let interrupt = MessageInterrupt::new(event, c"vtd-fault")?;
         *self.interrupt.lock() = Some(interrupt);
         Ok(())
@@ -223,7 +241,7 @@ impl Unit {
 
     /// Listens again after sleep.
     pub(crate) fn listen_again(&self) {
-        // One CPU, interrupts off: nobody holds the mutex, and it cannot be waited for.
+        // One CPU, interrupts off: the mutex is free, and could not be waited for.
         if let Some(guard) = self.interrupt.try_lock() {
             if let Some(interrupt) = &*guard {
                 interrupt.restore();
@@ -275,9 +293,23 @@ impl Unit {
         &self.root
     }
 
-    /// Faults, and the functions behind the unit.
+    /// Faults.
     pub(crate) fn faults(&self) -> &Faults {
         &self.faults
+    }
+
+    /// The functions that send requests through the unit.
+    pub(crate) fn devices(&self) -> &DeviceList {
+        &self.devices
+    }
+
+    /// The stage that translates paging domains.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` when the unit does not have the stage that was asked for.
+    pub(crate) fn stage(&self) -> Result<Stage> {
+        self.stage.of(self.ecap)
     }
 
     /// Physical address bits of the machine.
@@ -312,7 +344,7 @@ impl Unit {
         self.domains.load(Ordering::Relaxed)
     }
 
-    /// A domain id that nobody uses.
+    /// A domain id that is not in use.
     ///
     /// # Errors
     ///
@@ -328,7 +360,7 @@ impl Unit {
         Ok(DomainId::new(id))
     }
 
-    /// Gives back a domain id that no cache holds any more.
+    /// Frees a domain id that no cache holds any more.
     pub(crate) fn free_domain_id(&self, did: DomainId) {
         self.domain_ids.lock().release_id(did.raw().into());
         self.domains.fetch_sub(1, Ordering::Relaxed);
@@ -346,7 +378,7 @@ impl Unit {
         let until_now = if self.root.get(device.bdf()) == self.boot.context_entry() {
             self.pass_through_entry()
         } else {
-            self.faults
+            self.devices
                 .find(device.bdf())
                 .map_or(PasidEntry::EMPTY, |other| {
                     other.table().get(Pasid::NO_PASID)
@@ -355,7 +387,7 @@ impl Unit {
         if until_now.is_present() {
             device.table().set(Pasid::NO_PASID, until_now);
         }
-        self.faults.add(device)?;
+        self.devices.add(device)?;
         let mut replaced = false;
         for alias in device.aliases() {
             // A requester id that several functions share belongs to the first: they are in one
@@ -366,41 +398,44 @@ impl Unit {
             replaced |= self.root.set(*alias, device.context_entry());
         }
         if replaced || self.cap.caching_mode() {
-            self.forget_context(device);
+            self.invalidate_context(device);
         } else {
             self.flush_write_buffer();
         }
         Ok(())
     }
 
-    /// Takes the context entries of `device` away, or lets its requests pass when the unit is given
-    /// up. Its PASID table may be freed after this.
+    /// Clears the context entries of `device`, or lets its requests pass when the unit is being released. Its
+    /// PASID table may be freed after this.
     pub(crate) fn remove_device(&self, device: &Arc<Device>) {
-        self.faults.remove(device);
+        let removed = self.devices.remove(device);
+        // A fault of the device may be in the middle of being reported, in interrupt context.
+        self.faults.wait_for_reports();
+        drop(removed);
         for alias in device.aliases() {
             match self.owner(*alias, device) {
-                // Somebody else below the same bridge lives on.
+                // Another function below the same bridge.
                 Some(other) => {
                     self.root.set(*alias, other.context_entry());
                 }
-                _ if self.is_leaving() => {
+                _ if self.is_releasing() => {
                     self.root.set(*alias, self.boot.context_entry());
                 }
                 _ => self.root.clear(*alias),
             }
         }
-        self.forget_context(device);
+        self.invalidate_context(device);
     }
 
     /// Another function that has requester id `alias`.
     fn owner(&self, alias: Bdf, not: &Arc<Device>) -> Option<Arc<Device>> {
-        self.faults
+        self.devices
             .find(alias)
             .filter(|found| !Arc::ptr_eq(found, not))
     }
 
-    /// Has the unit forget the context entries of `device`, and all that it found through them.
-    fn forget_context(&self, device: &Device) {
+    /// Invalidates the context entries of `device`, and all that was cached through them.
+    fn invalidate_context(&self, device: &Device) {
         self.submit(|queue| {
             for alias in device.aliases() {
                 queue.push(Descriptor::context_cache_device(*alias));
@@ -413,7 +448,7 @@ impl Unit {
     }
 
     /// A PASID entry was added where there was none: only units that cache entries which are not
-    /// present need to be told.
+    /// present need an invalidation.
     pub(crate) fn entry_added(&self, did: DomainId, pasid: Pasid) {
         if self.cap.caching_mode() {
             self.submit(|queue| {
@@ -436,50 +471,68 @@ impl Unit {
     }
 
     /// Carries out the invalidations that `fill` adds, and waits for them. When the queue loses them
-    /// to errors, everything is forgotten instead.
+    /// to errors, everything is invalidated instead.
     #[inline]
     pub(crate) fn submit(&self, fill: impl FnMut(&mut Submission<'_>)) {
         if let Err(failure) = self.queue.submit(fill) {
-            self.submit_failed(failure);
+            self.handle_queue_error(failure);
         }
     }
 
     #[cold]
-    fn submit_failed(&self, failure: Failure) {
+    fn handle_queue_error(&self, failure: Failure) {
         if self.broken.load(Ordering::Relaxed) {
             return;
         }
         pr_err!(
-            "{}: {}; forgetting all translations instead\n",
+            "{}: {}; falling back to global invalidation\n",
             &*self.name,
             failure
         );
         if let Failure::TimedOut(source) = failure {
             self.block_device_tlbs(source);
         }
-        if let Err(failure) = self.forget_everything() {
+        if let Err(failure) = self.invalidate_all() {
             self.fail(failure);
         }
     }
 
-    /// A device may still hold translations that it was told to forget: from now on, what it has
-    /// translated itself is blocked. All devices with ATS when the unit does not say which it was.
+    /// A device may still hold translations whose invalidation timed out: from now on, its translated requests
+    /// are blocked. All devices with ATS when the unit does not say which it was.
     fn block_device_tlbs(&self, source: Option<Bdf>) {
-        self.faults.for_each_device(|device| {
+        const MOST_LINES: usize = 8;
+        let mut blocked: [Option<Bdf>; MOST_LINES] = [None; MOST_LINES];
+        let mut count = 0;
+        self.devices.for_each_locked(|device| {
             if source.is_none_or(|s| s == device.bdf()) && device.block_tlb() {
                 for alias in device.aliases() {
                     self.root.set(*alias, device.context_entry());
                 }
-                dev_err!(
-                    device.pci().as_dev(),
-                    "does not answer invalidations of its TLB: ATS is blocked until it is removed\n"
-                );
+                if let Some(line) = blocked.get_mut(count) {
+                    *line = Some(device.bdf());
+                }
+                count += 1;
             }
         });
+        // Not with the list locked.
+        for bdf in blocked.iter().flatten() {
+            pr_err!(
+                "{}: {}: device-TLB invalidation timed out (ITE): ATS disabled until re-plug\n",
+                &*self.name,
+                Show(bdf)
+            );
+        }
+        if count > MOST_LINES {
+            pr_err!(
+                "{}: ATS disabled for {} devices in all\n",
+                &*self.name,
+                count
+            );
+        }
     }
 
-    /// Has the unit forget all that it has cached.
-    fn forget_everything(&self) -> Result<(), Failure> {
+    /// Invalidates all that the unit has cached.
+    fn invalidate_all(&self) -> Result<(), Failure> {
         self.queue.submit(|queue| {
             queue.push(Descriptor::context_cache_global());
             queue.fence();
@@ -489,26 +542,16 @@ impl Unit {
         })
     }
 
-    /// The unit does not do what it is told any more.
+    /// The unit does not carry out commands or invalidations any more.
     #[cold]
     fn fail(&self, failure: Failure) {
         if !self.broken.swap(true, Ordering::Relaxed) {
             pr_emerg!(
-                "{}: {}: stale translations may be in use, restart the machine\n",
+                "{}: {}: invalidation queue is dead, IOTLB may be stale: reboot\n",
                 &*self.name,
                 failure
             );
         }
-    }
-
-    /// Whether devices may be probed.
-    pub(crate) fn is_open(&self) -> bool {
-        self.open.load(Ordering::Acquire)
-    }
-
-    /// Lets devices be probed, or not any more.
-    pub(crate) fn set_open(&self, open: bool) {
-        self.open.store(open, Ordering::Release);
     }
 
     /// Whether the devices that were there before this driver have been probed.
@@ -521,10 +564,10 @@ impl Unit {
         self.settled.store(true, Ordering::Relaxed);
     }
 
-    /// Says what the unit is and can do.
+    /// Logs what the unit is and can do.
     pub(crate) fn announce(&self) {
         let mut devices = 0;
-        self.faults.for_each_device(|_| devices += 1);
+        self.devices.for_each(|_| devices += 1);
         pr_info!(
             "{} at {}: {} functions, {}-bit addresses,{}{} stage, {} PASID bits{}{}\n",
             &*self.name,
@@ -546,18 +589,18 @@ impl Unit {
             if self.ecap.page_walk_coherent() {
                 ""
             } else {
-                ", page walks do not snoop"
+                ", non-coherent page walks"
             },
         );
     }
 
-    /// Whether the unit is about to be given up.
-    pub(crate) fn is_leaving(&self) -> bool {
-        self.leaving.load(Ordering::Relaxed)
+    /// Whether the unit is about to be released.
+    pub(crate) fn is_releasing(&self) -> bool {
+        self.releasing.load(Ordering::Relaxed)
     }
 
     /// Refuses new translated attachments, or allows them again.
-    pub(crate) fn set_leaving(&self, leaving: bool) {
-        self.leaving.store(leaving, Ordering::Relaxed);
+    pub(crate) fn set_releasing(&self, releasing: bool) {
+        self.releasing.store(releasing, Ordering::Relaxed);
     }
 }

@@ -9,25 +9,34 @@
 //! - [`driver`] is what the IOMMU core calls, and [`device`] what becomes of one PCI function: its
 //!   requests find a context entry ([`root`]), which points to its PASID table ([`pasid_table`]),
 //!   whose entries point to the page tables of an address [`space`], which a [`domain`] hands to the
-//!   core;
-//! - [`queue`] makes the hardware forget, and [`faults`] tells what it blocked, when [`fault_event`] says so.
+//!   core; [`devices`] lists the functions of a unit;
+//! - [`queue`] invalidates what the hardware has cached;
+//! - [`fault_event`] is the interrupt for blocked requests, [`faults`] reads their records, and [`fault_report`]
+//!   reports them;
+//! - [`release`] gives devices back, and [`debugfs`] shows it all.
 //!
 //! Locks, outermost first: the IOMMU core's (probe, group); mutexes: `Space::entries`, then
 //! `Device::attached`, `PasidTable::leaves`, `Unit::domain_ids`; spinlocks, with interrupts off:
-//! `Space::tags`, then `Faults::reading`, `Faults::devices`, `RootTable::contexts`, `Queue::ring`.
+//! `Space::tags`, then `Faults::reading`, `DeviceList::list`, `RootTable::contexts`, `Queue::ring`.
+
+#![deny(unsafe_code)]
 
 use kernel::prelude::*;
 use kernel::str::CString;
+use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
-use linux::iommu::{Core, Registration};
-use linux::{param, pci, syscore, Show};
+use linux::iommu::driver::{Core, Registration};
+use linux::pci::{self, DeviceExt};
+use linux::{param, syscore, Show};
 
 mod debugfs;
 mod device;
+mod devices;
 mod domain;
 mod driver;
 mod error;
 mod fault_event;
+mod fault_report;
 mod faults;
 mod firmware;
 mod pasid_table;
@@ -36,12 +45,15 @@ mod registers;
 mod release;
 mod root;
 mod space;
+mod stage;
+#[allow(unsafe_code)]
+mod sys;
 mod unit;
 
-use crate::driver::{StageChoice, Vtd};
+use crate::driver::Vtd;
 use crate::firmware::Firmware;
 use crate::release::Registrations;
-use crate::space::Stage;
+use crate::stage::StageChoice;
 use crate::unit::{Unit, UnitRef};
 
 module! {
@@ -73,21 +85,19 @@ struct Module {
 
 impl kernel::Module for Module {
     fn init(module: &'static ThisModule) -> Result<Self> {
-        let stage = match param::value::<u8>(module_parameters::stage.value()) {
-            0 => StageChoice::Auto,
-            1 => StageChoice::Only(Stage::First),
-            2 => StageChoice::Only(Stage::Second),
-            other => {
-                pr_err!("stage={other}: must be 0, 1 or 2\n");
-                return Err(EINVAL);
-            }
-        };
+        let stage = param::value::<u8>(module_parameters::stage.value());
+        let stage = StageChoice::from_param(stage)
+            .ok_or(EINVAL)
+            .inspect_err(|_| {
+                pr_err!("stage={stage}: must be 0, 1 or 2\n");
+            })?;
         let firmware = Arc::new(Firmware::new()?, GFP_KERNEL)?;
 
         let mut units = KVec::new();
         for description in firmware.units()? {
             let name = CString::try_from_fmt(fmt!("dmar{}", description.index))?;
-            let unit = Unit::take_over(firmware.clone(), description, name).map_err(|failure| {
+            let unit = Unit::take_over(firmware.clone(), description, name, stage);
+            let unit = unit.map_err(|failure| {
                 pr_err!(
                     "dmar{} at {}: {}\n",
                     description.index,
@@ -112,22 +122,11 @@ impl kernel::Module for Module {
         let power = syscore::Registration::new(Power { units: shared })?;
 
         let ports = QuietPorts::new()?;
-        let core = Core::new(
-            Vtd {
-                firmware,
-                units,
-                stage,
-            },
-            module,
-        )?;
+        let core = Core::new(Vtd { firmware, units }, module)?;
         let mut registrations = KVec::new();
         for unit in &core.driver().units {
-            unit.set_open(true);
-            let registration = Registration::new(unit.clone(), core.clone(), unit.name());
-            if registration.is_err() {
-                unit.set_open(false);
-            }
-            registrations.push(registration?, GFP_KERNEL)?;
+            let registration = Registration::new(unit.clone(), core.clone(), unit.name())?;
+            registrations.push(registration, GFP_KERNEL)?;
             unit.set_settled();
             unit.announce();
         }
@@ -149,12 +148,12 @@ impl kernel::Module for Module {
     }
 }
 
-/// Ports without a driver for the time being; they get it back when this is dropped.
+/// PCIe ports temporarily unbound from their driver; they are bound again when this is dropped.
 ///
 /// The port driver is built into the kernel and bound before any module can be loaded; the IOMMU
 /// core warns of every device that it finds bound when it first sees an IOMMU. Ports with a working
 /// device below are left alone, and warned of.
-struct QuietPorts(KVec<pci::DeviceRef>);
+struct QuietPorts(KVec<ARef<pci::Device>>);
 
 impl QuietPorts {
     const DRIVER: &'static CStr = c"pcieport";
@@ -162,7 +161,7 @@ impl QuietPorts {
     fn new() -> Result<Self> {
         let mut ports = Self(KVec::new());
         for port in pci::devices() {
-            let at_work = |d: pci::DeviceRef| {
+            let at_work = |d: ARef<pci::Device>| {
                 d.is_bound() && !d.is_bound_to(Self::DRIVER) && d.is_below(&port)
             };
             if port.is_bound_to(Self::DRIVER) && !pci::devices().any(at_work) {
@@ -225,7 +224,7 @@ impl syscore::SystemCore for Power {
     fn suspend(&self) -> Result {
         for unit in &self.units {
             unit.disable().map_err(|failure| {
-                pr_err!("{}: cannot sleep: {}\n", unit.name(), failure);
+                pr_err!("{}: suspend failed: {}\n", unit.name(), failure);
                 Error::from(failure)
             })?;
         }
@@ -237,7 +236,7 @@ impl syscore::SystemCore for Power {
             match unit.enable() {
                 Ok(()) => unit.listen_again(),
                 Err(failure) => {
-                    pr_emerg!("{}: does not wake up: {}\n", unit.name(), failure);
+                    pr_emerg!("{}: resume failed: {}\n", unit.name(), failure);
                 }
             }
         }

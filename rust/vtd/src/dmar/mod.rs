@@ -6,12 +6,14 @@
 //! [`Dmar::parse`] checks the whole table once; all that reads it afterwards has no errors left to
 //! report and only borrows from it.
 
+mod checked;
 mod error;
 mod matching;
 mod scope;
 mod structure;
 mod table;
 
+pub use checked::CheckedDmar;
 pub use error::{Error, ErrorKind};
 pub use matching::{Ats, BusRange, PciTopology, RootPort};
 pub use scope::{DeviceScope, ScopeIter, ScopeKind, Scopes};

@@ -44,6 +44,13 @@ impl<'a> Dmar<'a> {
     /// The first thing that is wrong. Nothing of such a table should be used: what firmware got wrong
     /// in one place it may have in others, and a device behind the wrong unit is not isolated.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
+        let this = Self::split(bytes)?;
+        this.check()?;
+        Ok(this)
+    }
+
+    /// Takes the header off, and checks that.
+    fn split(bytes: &'a [u8]) -> Result<Self, Error> {
         let error = |kind| Error { offset: 0, kind };
         if !bytes.starts_with(b"DMAR") {
             return Err(error(ErrorKind::Signature));
@@ -59,13 +66,20 @@ impl<'a> Dmar<'a> {
         if !(12..=64).contains(&bits) {
             return Err(error(ErrorKind::HostAddressWidth { bits }));
         }
-        let this = Self {
+        Ok(Self {
             host_address_width: width.saturating_add(1),
             flags: DmarFlags::from_bits_truncate(flags),
             structures,
-        };
-        this.check()?;
-        Ok(this)
+        })
+    }
+
+    /// The table in `bytes`, for which [`Self::parse`] has succeeded; an empty one for others.
+    pub(super) fn from_checked(bytes: &'a [u8]) -> Self {
+        Self::split(bytes).unwrap_or(Self {
+            host_address_width: 0,
+            flags: DmarFlags::empty(),
+            structures: &[],
+        })
     }
 
     /// The bytes that the length in the header says.
