@@ -3,10 +3,12 @@
 //! A driver in Rust that uses auxiliary domains, for tests: enables every siov-testdev that has a driver,
 //! and keeps two domains attached to each until it is unloaded.
 
+use kernel::device::{self, Bound};
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use linux::iommu::{DmaFault, OwnedDomain, Translated};
-use linux::{device, pci};
+use linux::device::with_driver;
+use linux::iommu::{DmaFault, IommuDevice, OwnedDomain};
+use linux::pci::{self, DeviceExt};
 use linux_aux::{auxiliary_id, is_capable, Attachment, Enabled, FaultHandler, OnFault};
 
 module! {
@@ -19,7 +21,7 @@ module! {
 
 const SIOV_TESTDEV: (u16, u16) = (0x1234, 0x510f);
 
-/// Says in the log what it is told.
+/// Logs the faults that are reported to it.
 struct Told;
 
 impl OnFault for Told {
@@ -37,8 +39,7 @@ struct Device {
 }
 
 impl Device {
-    fn new(dev: &pci::Device) -> Result<Self> {
-        let bound = device::bound(dev.as_dev()).ok_or(ENODEV)?;
+    fn new(bound: &device::Device<Bound>) -> Result<Self> {
         if !is_capable(bound) {
             return Err(ENODEV);
         }
@@ -46,8 +47,8 @@ impl Device {
         if Enabled::new(bound).err() != Some(EBUSY) {
             return Err(EINVAL);
         }
-        let translated = Translated::new(dev.as_dev()).ok_or(ENODEV)?;
-        let domain = || Arc::new(OwnedDomain::new(translated)?, GFP_KERNEL).map_err(Error::from);
+        let iommu = IommuDevice::new(bound).ok_or(ENODEV)?;
+        let domain = || Arc::new(OwnedDomain::new(iommu)?, GFP_KERNEL).map_err(Error::from);
         let (first, second) = (domain()?, domain()?);
         if auxiliary_id(&first).err() != Some(ENODEV) {
             return Err(EINVAL);
@@ -63,7 +64,7 @@ impl Device {
             return Err(EINVAL);
         }
         dev_info!(
-            dev.as_dev(),
+            bound,
             "PASIDs {} and {}\n",
             first.pasid().raw(),
             second.pasid().raw()
@@ -84,7 +85,8 @@ impl kernel::Module for Module {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let mut devices = KVec::new();
         for dev in pci::devices().filter(|d| d.id() == SIOV_TESTDEV) {
-            devices.push(Device::new(&dev)?, GFP_KERNEL)?;
+            let device = with_driver(dev.as_dev(), Device::new).ok_or(ENODEV)??;
+            devices.push(device, GFP_KERNEL)?;
         }
         Ok(Self { _devices: devices })
     }

@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Auxiliary domains: several IOMMU domains for one device, told apart by PASID.
+//! Auxiliary domains: several IOMMU domains for one device, distinguished by PASID.
 //!
-//! Sits on the IOMMU core's PASID attachments, so it works over every IOMMU driver that has them.
+//! Sits on the IOMMU core's PASID attachments, so it works over every IOMMU driver that has them. The module is the
+//! adapter between two C interfaces, so most of it is in `sys`:
 //!
-//! - [`api`] is what C calls (`include/linux/iommu-aux.h`); Rust drivers use the crate `linux_aux`;
-//! - [`registry`] knows which device is enabled, which domain is attached where, and the domain's PASID;
-//! - [`faults`] passes on what the IOMMU blocked.
+//! - `sys/exports.rs` has the functions of `include/linux/iommu-aux.h`; Rust drivers use the crate `linux_aux`;
+//! - `sys/registry.rs` knows which device is enabled, which domain is attached where, and the domain's PASID;
+//! - `sys/faults.rs` passes blocked requests on to the handlers that are registered for a domain.
 //!
-//! Locks, outermost first: `registry::REGISTRY`, then `Faults::handlers`, then the IOMMU core's;
-//! `Dispatcher::pending` is a spinlock that is taken in interrupt context.
+//! Locks, outermost first: `REGISTRY`, then `Faults::handlers`, then the IOMMU core's; `Faults::pending` is a
+//! spinlock that is taken in interrupt context.
+
+#![deny(unsafe_code)]
 
 use kernel::prelude::*;
 
-mod api;
-mod faults;
-mod registry;
+#[allow(unsafe_code)]
+mod sys;
 
 module! {
     type: Module,
@@ -29,14 +31,14 @@ struct Module;
 
 impl kernel::Module for Module {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        registry::start()?;
+        sys::start()?;
         Ok(Self)
     }
 }
 
 impl Drop for Module {
     fn drop(&mut self) {
-        // Nobody calls us any more: all who do depend on this module.
-        registry::stop();
+        // All callers depend on this module, and have been unloaded.
+        sys::stop();
     }
 }

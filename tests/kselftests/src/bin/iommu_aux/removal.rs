@@ -80,7 +80,7 @@ pub fn unbind(c: &mut Context) -> Result {
     device.function.unbind()?;
     log.wait_for(&[
         device.function.address(),
-        "64 auxiliary domains were still attached",
+        "driver unbound with 64 auxiliary domains attached",
     ])?;
     for (space, _) in &spaces {
         expect_errno(space.domain.aux_id(), Errno::ENODEV, "an id")?;

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which devices have auxiliary domains, and which.
+//! Registry of enabled devices and their auxiliary domains.
 
-use crate::faults::Faults;
+use super::faults::Faults;
 use core::iter;
 use kernel::device::Device;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::{global_lock, Arc};
-use linux::iommu::{AnyDomain, DomainKey, GlobalPasid, PasidAttachment, Translated};
+use linux::iommu::{AnyDomain, DomainKey, GlobalPasid, IommuDevice, PasidAttachment};
 use siov_hash_table::{self as table, Keyed};
 use siov_types::Pasid;
 
@@ -18,7 +18,7 @@ global_lock! {
     unsafe(uninit) static REGISTRY: Mutex<Option<Registry>> = None;
 }
 
-/// All there is to know.
+/// Global state, protected by `REGISTRY`.
 pub(crate) struct Registry {
     devices: KVec<Enabled>,
     /// A hash table of `attached` entries.
@@ -98,7 +98,7 @@ impl UntilUnbound {
 impl Drop for UntilUnbound {
     fn drop(&mut self) {
         let _ = with(|registry| {
-            registry.forget(&self.0);
+            registry.remove_device(&self.0);
             Ok(())
         });
     }
@@ -159,7 +159,7 @@ impl Registry {
         }
     }
 
-    fn take_pasid(&mut self, dev: Translated<'_>) -> Result<GlobalPasid> {
+    fn take_pasid(&mut self, dev: IommuDevice<'_>) -> Result<GlobalPasid> {
         match self.spare.take() {
             Some(spare) if spare.get().raw() < dev.max_pasids() => Ok(spare),
             other => {
@@ -169,8 +169,8 @@ impl Registry {
         }
     }
 
-    /// Ends all that a device has to do with auxiliary domains.
-    fn forget(&mut self, dev: &Device) {
+    /// Detaches all auxiliary domains of a device, and disables it.
+    fn remove_device(&mut self, dev: &Device) {
         let Some(at) = self.devices.iter().position(|d| is(&d.dev, dev)) else {
             return;
         };
@@ -178,12 +178,12 @@ impl Registry {
         if left > 0 {
             dev_warn!(
                 dev,
-                "{} auxiliary domains were still attached when the driver went; detached\n",
+                "driver unbound with {} auxiliary domains attached; detaching\n",
                 left
             );
             // Removing moves entries back to before the slot, and round the end: again until none is left.
             while let Some(at) = self.domains.iter().position(|d| has_use(d, dev)) {
-                self.cut(at, dev);
+                self.end(at, dev);
             }
         }
         let _ = self.devices.remove(at);
@@ -225,20 +225,34 @@ impl Registry {
             .ok_or(ENODEV)
     }
 
-    pub(crate) fn attach(&mut self, domain: &AnyDomain, dev: &Device) -> Result {
+    /// Attaches `domain` to `dev`.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` for a device that is not enabled, `EINVAL` for a domain without page tables, `ENOSPC` without a PASID,
+    /// `EOVERFLOW`, `ENOMEM`, and those of the IOMMU core.
+    ///
+    /// # Safety
+    ///
+    /// The domain is not freed before it has been detached as often, or the device's driver was unbound.
+    pub(crate) unsafe fn attach(&mut self, domain: &AnyDomain, dev: &Device) -> Result {
         self.find_enabled(dev)?;
         if !domain.is_paging() {
             return Err(EINVAL);
         }
-        let translated = Translated::new(dev).ok_or(ENODEV)?;
+        // SAFETY: The device is enabled, so its driver is bound; when that is unbound, the registry, which is locked, is
+        // asked to remove the device first.
+        let iommu = unsafe { IommuDevice::from_device(dev) }.ok_or(ENODEV)?;
         match self.find_domain(domain.key()) {
             Some(at) => {
-                self.domain_at(at)?.attach(domain, dev, translated)?;
+                // SAFETY: As required of us.
+                unsafe { self.domain_at(at)?.attach(domain, iommu) }?;
             }
             None => {
                 self.reserve()?;
-                let pasid = self.take_pasid(translated)?;
-                let attachment = PasidAttachment::new(domain, translated, pasid.get())?;
+                let pasid = self.take_pasid(iommu)?;
+                // SAFETY: As required of us: it is dropped when the domain is detached, or the driver unbound.
+                let attachment = unsafe { PasidAttachment::new(domain, iommu, pasid.get()) }?;
                 let auxiliary = Auxiliary {
                     key: domain.key(),
                     first: Use::new(attachment),
@@ -259,19 +273,19 @@ impl Registry {
             found.count -= 1;
             return Ok(());
         }
-        self.cut(at, dev);
+        self.end(at, dev);
         Ok(())
     }
 
     /// Ends the attachment of the domain in this slot to `dev`, however often it was made.
-    fn cut(&mut self, at: usize, dev: &Device) {
+    fn end(&mut self, at: usize, dev: &Device) {
         let Ok(domain) = self.domain_at(at) else {
             return;
         };
         if !domain.others.is_empty() {
             domain.remove(dev);
             let pasid = domain.pasid.get();
-            self.faults.forget(dev, pasid);
+            self.faults.drop_handlers(dev, pasid);
             return;
         }
         let Some(gone) = table::remove(&mut self.domains, at) else {
@@ -280,7 +294,7 @@ impl Registry {
         self.attached = self.attached.saturating_sub(1);
         drop(gone.first);
         // Before the PASID can have another domain.
-        self.faults.forget(dev, gone.pasid.get());
+        self.faults.drop_handlers(dev, gone.pasid.get());
         self.spare = Some(gone.pasid);
     }
 
@@ -332,13 +346,18 @@ impl Auxiliary {
     }
 
     /// Attaches another device, or the same once more.
-    fn attach(&mut self, domain: &AnyDomain, dev: &Device, translated: Translated<'_>) -> Result {
-        if let Some(at) = self.find(dev) {
+    ///
+    /// # Safety
+    ///
+    /// As for [`Registry::attach`].
+    unsafe fn attach(&mut self, domain: &AnyDomain, dev: IommuDevice<'_>) -> Result {
+        if let Some(at) = self.find(dev.device()) {
             at.count = at.count.checked_add(1).ok_or(EOVERFLOW)?;
             return Ok(());
         }
         self.others.reserve(1, GFP_KERNEL)?;
-        let attachment = PasidAttachment::new(domain, translated, self.pasid.get())?;
+        // SAFETY: As required of us: it is dropped when the domain is detached, or the driver unbound.
+        let attachment = unsafe { PasidAttachment::new(domain, dev, self.pasid.get()) }?;
         self.others
             .push_within_capacity(Use::new(attachment))
             .map_err(|_| ENOMEM)?;

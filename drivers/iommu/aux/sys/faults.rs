@@ -3,38 +3,54 @@
 //! Blocked requests of auxiliary domains, on their way from the IOMMU driver's interrupt to the handlers
 //! of those who attached the domains.
 
-use crate::registry::is;
+use super::registry::is;
+use core::ffi::c_void;
 use core::mem;
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::device::Device;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::{new_mutex, Arc, Mutex};
+use linux::bindings;
 use linux::error::eopnotsupp;
 use linux::ffi::Cookie;
-use linux::iommu::{DmaFault, Listener, RawDmaFault, Subscription};
-use linux::new_spinlock_irq;
-use linux::sync::SpinLockIrq;
+use linux::iommu::{DmaFault, FaultListener, Subscription};
+use linux::new_raw_spinlock;
+use linux::sync::RawSpinLock;
 use linux::work::{Deferred, Task};
 use siov_types::Pasid;
 
 /// `iommu_aux_fault_handler_t`.
-pub(crate) type HandlerFn = extern "C" fn(&RawDmaFault, Cookie);
+pub(crate) type HandlerFn = unsafe extern "C" fn(*const bindings::iommu_dma_fault, *mut c_void);
 
 /// A function to be called, and with what.
-#[derive(Clone, Copy)]
+///
+/// # Invariants
+///
+/// It may be called as long as this exists.
 pub(crate) struct Handler {
     function: HandlerFn,
     data: Cookie,
 }
 
 impl Handler {
-    pub(crate) fn new(function: HandlerFn, data: Cookie) -> Self {
+    /// # Safety
+    ///
+    /// `function` may be called with faults and `data`, in process context, until the result is dropped.
+    pub(crate) unsafe fn new(function: HandlerFn, data: Cookie) -> Self {
+        // INVARIANT: As required of us.
         Self { function, data }
     }
 
-    fn is(&self, other: &Self) -> bool {
-        self.function as usize == other.function as usize && self.data == other.data
+    fn is(&self, function: HandlerFn, data: Cookie) -> bool {
+        core::ptr::fn_addr_eq(self.function, function) && self.data == data
+    }
+
+    fn call(&self, fault: &DmaFault) {
+        fault.with_raw(|raw| {
+            // SAFETY: By the invariant; the fault is valid until this returns.
+            unsafe { (self.function)(raw.as_ptr(), self.data.as_ptr()) }
+        });
     }
 }
 
@@ -56,7 +72,7 @@ struct Handlers {
     subscription: Option<Pin<KBox<Subscription<Inbox>>>>,
 }
 
-/// Who is told of which fault.
+/// Fault handlers by device and PASID.
 #[pin_data]
 pub(crate) struct Faults {
     /// Whether there are handlers; changed with `handlers` locked.
@@ -66,10 +82,10 @@ pub(crate) struct Faults {
     handlers: Mutex<Handlers>,
     /// Has its capacity while there is a subscription.
     #[pin]
-    pending: SpinLockIrq<KVec<DmaFault>>,
+    pending: RawSpinLock<KVec<DmaFault>>,
 }
 
-/// What the IOMMU driver calls.
+/// What the IOMMU driver calls, in interrupt context.
 struct Inbox(Pin<KBox<Deferred<Dispatcher>>>);
 
 struct Dispatcher(Arc<Faults>);
@@ -89,7 +105,7 @@ impl Faults {
                     },
                     "iommu_aux fault handlers"
                 ),
-                pending <- new_spinlock_irq!(KVec::new(), "iommu_aux faults"),
+                pending <- new_raw_spinlock!(KVec::new(), "iommu_aux faults"),
             }),
             GFP_KERNEL,
         )
@@ -98,7 +114,8 @@ impl Faults {
     /// Calls `handler` for faults of `pasid` of `dev` from now on.
     pub(crate) fn add(self: &Arc<Self>, dev: &Device, pasid: Pasid, handler: Handler) -> Result {
         let mut handlers = self.handlers.lock();
-        let taken = |e: &Entry| e.concerns(dev, pasid) && e.handler.is(&handler);
+        let taken =
+            |e: &Entry| e.concerns(dev, pasid) && e.handler.is(handler.function, handler.data);
         if handlers.entries.iter().any(taken) {
             return Err(EEXIST);
         }
@@ -133,21 +150,21 @@ impl Faults {
     }
 
     /// Undoes [`Self::add`]. The handler is not running when this returns.
-    pub(crate) fn remove(&self, dev: &Device, pasid: Pasid, handler: Handler) {
-        self.retain(|e| !(e.concerns(dev, pasid) && e.handler.is(&handler)));
+    pub(crate) fn remove(&self, dev: &Device, pasid: Pasid, function: HandlerFn, data: Cookie) {
+        self.retain(|e| !(e.concerns(dev, pasid) && e.handler.is(function, data)));
     }
 
-    /// Removes all handlers for `pasid` of `dev`, and the faults they were not told of yet: they are not
+    /// Removes all handlers for `pasid` of `dev`, and the faults that have not been reported to them yet: they are not
     /// those of the domain that has the PASID next.
     #[inline]
-    pub(crate) fn forget(&self, dev: &Device, pasid: Pasid) {
+    pub(crate) fn drop_handlers(&self, dev: &Device, pasid: Pasid) {
         // Handlers are added with the registry locked, as it is here.
         if self.used.load(Ordering::Relaxed) {
-            self.forget_some(dev, pasid);
+            self.drop_some(dev, pasid);
         }
     }
 
-    fn forget_some(&self, dev: &Device, pasid: Pasid) {
+    fn drop_some(&self, dev: &Device, pasid: Pasid) {
         self.retain(|e| !e.concerns(dev, pasid));
         let stale = |f: &mut DmaFault| is(&f.dev, dev) && f.pasid == Some(pasid);
         // Not the last reference to the device, which the caller holds.
@@ -187,7 +204,7 @@ impl Faults {
             let Some(pasid) = fault.pasid else { continue };
             let concerned = |e: &&Entry| e.concerns(&fault.dev, pasid);
             for entry in handlers.entries.iter().filter(concerned) {
-                fault.with_raw(|raw| (entry.handler.function)(raw, entry.handler.data));
+                entry.handler.call(fault);
             }
         }
         Ok(())
@@ -205,7 +222,7 @@ impl Inbox {
     }
 }
 
-impl Listener for Inbox {
+impl FaultListener for Inbox {
     fn fault(&self, fault: DmaFault) {
         let full = {
             let mut pending = self.0.task().0.pending.lock();
@@ -220,7 +237,9 @@ impl Listener for Inbox {
 impl Task for Dispatcher {
     fn run(&self) {
         if self.0.dispatch().is_err() {
-            kernel::pr_warn_once!("no memory to tell of blocked requests; they are told later\n");
+            kernel::pr_warn_once!(
+                "no memory to report blocked requests; they are reported later\n"
+            );
         }
     }
 }
