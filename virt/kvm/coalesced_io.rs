@@ -11,9 +11,9 @@
 
 mod sys;
 
+use crate::sys::{CoalescedIo, PerVm, Request, Slots, Vm};
 use kernel::fmt;
 use kernel::prelude::*;
-use crate::sys::{CoalescedIo, PerVm, Request, Slots, Vm};
 use siov_ring::{Count, Data, Peak, Refusal, Ring, Space, Write, Zone};
 
 struct CoalescedRing;

@@ -2,12 +2,12 @@
 
 //! Who isolates the DMA of a mediated device, and by which domain (include/linux/mdev.h).
 
+use crate::sys::Device;
 use crate::Mdev;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use kernel::ffi::{c_int, c_uint};
 use kernel::prelude::*;
 use linux::bindings;
-use crate::sys::Device;
 
 /// `enum mdev_domain_type`.
 #[derive(Clone, Copy, PartialEq, Eq)]

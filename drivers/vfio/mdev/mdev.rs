@@ -10,13 +10,13 @@
 //! removed, for writing while the parent leaves; readers never wait for it), the driver core's lock
 //! of a device, [`Mdev::known`].
 
-use kernel::prelude::*;
-use kernel::rbtree::RBTree;
-use kernel::sync::{new_mutex, Mutex};
 use crate::sys::{
     Bus, Core, Device, DeviceAttribute, DeviceRef, Leaving, New, Parent, Slot, Type, TypeAttribute,
     Uuid,
 };
+use kernel::prelude::*;
+use kernel::rbtree::RBTree;
+use kernel::sync::{new_mutex, Mutex};
 
 mod domain;
 mod sys;

@@ -2,10 +2,10 @@
 
 //! The files of types and devices (Documentation/ABI/sysfs-bus-vfio-mdev).
 
+use crate::sys::{Device, DeviceAttribute, Page, Remover, Text, Type, TypeAttribute};
 use crate::Mdev;
 use kernel::prelude::*;
 use kernel::str::CString;
-use crate::sys::{Device, DeviceAttribute, Page, Remover, Text, Type, TypeAttribute};
 
 /// `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx` (`UUID_STRING_LEN`).
 const UUID_STRING_LEN: usize = 36;

@@ -9,7 +9,7 @@ use crate::types::Parent;
 use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::sync::{Arc, Mutex};
-use linux::pci_driver::Interrupt;
+use linux::pci::driver::Interrupt;
 use linux_aux::{auxiliary_id, FaultHandler};
 use linux_mdev::Mdev;
 use linux_vfio::device::{Device, Handle, Interrupts, Region, RegionKind, SetInterrupts};

@@ -6,7 +6,7 @@ use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::sync::{Arc, Mutex};
 use linux::iommu::{DmaFault, FaultAccess};
-use linux::pci_driver::Handler;
+use linux::pci::driver::Handler;
 use linux_aux::OnFault;
 use linux_vfio::eventfd::EventFd;
 use siov_testdev_regs::fault_region::{Log, Record};

@@ -7,7 +7,8 @@ use kernel::device::Device;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
-use linux::pci_driver::{Function, Handler};
+use linux::pci::driver::{Function, Handler};
+use linux::pci::DeviceExt;
 use linux::ratelimit::RateLimit;
 use linux::Show;
 

@@ -15,7 +15,7 @@
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use linux::pci_driver::{self, Function};
+use linux::pci::driver::{self as pci_driver, Function};
 use linux::ratelimit::RateLimit;
 use linux_aux::Enabled;
 use linux_mdev::{DriverRegistration, ParentRegistration};
@@ -64,7 +64,6 @@ struct Device {
     _faults: pci_driver::Interrupt<Faults>,
     _hardware: Arc<Hardware>,
     _aux: Option<Enabled>,
-    _enabled: pci_driver::Enabled,
 }
 
 impl pci_driver::Driver for Driver {
@@ -75,7 +74,7 @@ impl pci_driver::Driver for Driver {
 
     fn probe(&self, function: &Function<'_>) -> Result<Pin<KBox<Device>>> {
         let dev = function.bound();
-        let enabled = function.enable()?;
+        function.enable()?;
         let hardware = Hardware::new(function)?;
         let aux = match Enabled::new(dev) {
             Ok(aux) => Some(aux),
@@ -88,7 +87,7 @@ impl pci_driver::Driver for Driver {
                 None
             }
         };
-        let vectors = function.vectors(1 + hardware.adis())?;
+        let vectors = function.alloc_vectors(1 + hardware.adis())?;
         let faults = Arc::new(Faults::new(hardware.clone(), function)?, GFP_KERNEL)?;
         let faults =
             pci_driver::Interrupt::new(&vectors, pci::VECTOR_ERROR, faults, c"siov_testdev-fault")?;
@@ -115,7 +114,6 @@ impl pci_driver::Driver for Driver {
                 _faults: faults,
                 _hardware: hardware,
                 _aux: aux,
-                _enabled: enabled,
             },
             GFP_KERNEL,
         )?)

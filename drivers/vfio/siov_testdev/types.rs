@@ -10,7 +10,7 @@ use kernel::device::Device;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
-use linux::pci_driver::Vectors;
+use linux::pci::driver::Vectors;
 use linux::ratelimit::RateLimit;
 use linux_mdev::{DomainType, Driver, Mdev, TypeInfo};
 use siov_types::PhysAddr;

@@ -2,7 +2,12 @@
 
 //! What VFIO calls.
 
+use crate::group::Group;
 use crate::state::State;
+use crate::sys::access::Buffer;
+use crate::sys::device::Devices;
+use crate::sys::handle::Slot;
+use crate::sys::ops::{Container, DomainPtr, GroupKind, Pages};
 use kernel::ioctl::_IO;
 use kernel::prelude::*;
 use kernel::str::CStr;
@@ -10,11 +15,6 @@ use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel::uaccess::{UserPtr, UserSlice};
 use linux::bindings;
 use linux::ratelimit::RateLimit;
-use crate::sys::access::Buffer;
-use crate::sys::ops::{Container, DomainPtr, GroupKind, Pages};
-use crate::sys::device::Devices;
-use crate::group::Group;
-use crate::sys::handle::Slot;
 
 static CONTAINERS: Slot<Type1> = Slot::new();
 

@@ -2,12 +2,12 @@
 
 //! What a container knows.
 
-use crate::windows::Windows;
-use kernel::prelude::*;
 use crate::group::domain::Member;
 use crate::group::Group;
 use crate::space::Space;
 use crate::sys::params;
+use crate::windows::Windows;
+use kernel::prelude::*;
 use siov_type1::{granule_shift, visible_page_sizes};
 use siov_types::PAGE_SIZE;
 

@@ -17,9 +17,8 @@
 //! Locks, outermost first: VFIO's (group, container), `Type1::devices`, `Type1::state`, `mmap_lock`. A
 //! driver that is told of an unmapping runs with `Type1::devices` held, and takes `Type1::state` to unpin.
 
-use kernel::prelude::*;
 use crate::sys::ops::Registration;
-
+use kernel::prelude::*;
 
 mod container;
 mod error;

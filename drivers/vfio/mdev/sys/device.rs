@@ -121,7 +121,7 @@ impl<T: Core> Device<T> {
 
     /// Whether VFIO, or anybody else, has put it into an IOMMU group and may be using it.
     pub(crate) fn is_in_group(&self) -> bool {
-        Group::of(self.dev()).is_some()
+        Group::has(self.dev())
     }
 
     fn link(&self) -> Result {

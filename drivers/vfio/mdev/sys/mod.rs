@@ -14,7 +14,6 @@
 //!
 //! C header: [`include/linux/mdev.h`](srctree/include/linux/mdev.h)
 
-
 mod bus;
 mod c;
 mod device;

@@ -116,7 +116,10 @@ impl<T: Core> TypeAttribute<T> {
     }
 
     /// A file that root may write.
-    pub(crate) const fn write_only(name: &'static CStr, store: fn(&T, &Type, Text<'_>) -> Result) -> Self {
+    pub(crate) const fn write_only(
+        name: &'static CStr,
+        store: fn(&T, &Type, Text<'_>) -> Result,
+    ) -> Self {
         Self {
             attr: attribute(name, 0o200),
             show: None,

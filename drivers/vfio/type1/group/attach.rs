@@ -8,15 +8,15 @@
 //! the pages that they use.
 
 use crate::container::Type1;
-use crate::state::State;
-use kernel::prelude::*;
-use kernel::sync::Arc;
-use crate::sys::ops::GroupKind;
 use crate::group::domain::Domain;
 use crate::group::endpoint::{Emulated, Endpoint};
 use crate::group::Group;
 use crate::space::{Failure, MapOptions};
+use crate::state::State;
+use crate::sys::ops::GroupKind;
 use crate::sys::params;
+use kernel::prelude::*;
+use kernel::sync::Arc;
 use siov_type1::window;
 
 impl Type1 {

@@ -3,10 +3,10 @@
 //! Groups that leave a container, in any order.
 
 use crate::container::Type1;
+use crate::group::Group;
 use crate::state::State;
 use crate::windows::Windows;
 use kernel::prelude::*;
-use crate::group::Group;
 use siov_type1::window;
 use siov_types::IovaRange;
 

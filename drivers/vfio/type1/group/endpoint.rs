@@ -2,9 +2,9 @@
 
 //! Where a group's DMA enters an IOMMU domain: by its own requester ids, or by a PASID of its parent.
 
-use crate::sys::c;
-use crate::group::Group;
 use crate::group::parent::{self, Kind, Parent};
+use crate::group::Group;
+use crate::sys::c;
 use crate::sys::reserved::Reserved;
 use crate::sys::table::Table;
 use kernel::device::Device;
@@ -115,7 +115,10 @@ impl Endpoint {
     /// A new domain for the device that does the DMA.
     pub(crate) fn new_table(&self) -> Result<Table> {
         match &self.parent {
-            Some(parent) => Table::new(parent.device()),
+            Some(parent) => Table::new(
+                // SAFETY: A parent is not removed while it has mediated devices.
+                unsafe { linux::iommu::IommuDevice::from_device(parent.device()) }.ok_or(ENODEV)?,
+            ),
             // Its IOMMU must not go while the domain is made.
             None => self.group.with_first_device(Table::new).ok_or(ENODEV)?,
         }

@@ -7,11 +7,11 @@
 
 use crate::container::{read_user, Type1};
 use crate::error::refused;
+use crate::space::Entry;
 use crate::state::State;
+use crate::sys::access::could_be_user_memory;
 use kernel::prelude::*;
 use kernel::uaccess::{UserPtr, UserSlice};
-use crate::sys::access::could_be_user_memory;
-use crate::space::Entry;
 use siov_type1::bitmap::{shifted, Placement};
 use siov_type1::{request, uapi};
 use siov_types::{Iova, IovaRange};

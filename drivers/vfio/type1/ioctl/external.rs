@@ -4,12 +4,12 @@
 
 use crate::container::Type1;
 use crate::error::eoverflow;
-use crate::state::State;
-use kernel::prelude::*;
-use crate::sys::access::Buffer;
-use crate::sys::ops::Pages;
 use crate::group::Group;
 use crate::space::Access;
+use crate::state::State;
+use crate::sys::access::Buffer;
+use crate::sys::ops::Pages;
+use kernel::prelude::*;
 use siov_types::{Iova, IovaRange, PAGE_SIZE};
 
 /// The addresses of `count` pages from `iova` on; `None` past the last address.

@@ -4,10 +4,10 @@
 
 use crate::container::{read_user, Type1};
 use crate::error::refused;
-use crate::state::State;
-use kernel::prelude::*;
 use crate::space::{Access, Failure, MapOptions};
+use crate::state::State;
 use crate::sys::params;
+use kernel::prelude::*;
 use siov_type1::request::{Map, MapKind};
 use siov_type1::{uapi, window};
 

@@ -4,11 +4,11 @@
 
 use crate::container::{read_user, write_user, Type1};
 use crate::error::refused;
+use crate::space::Entry;
 use crate::state::State;
+use crate::sys::access::could_be_user_memory;
 use core::ops::ControlFlow;
 use kernel::prelude::*;
-use crate::sys::access::could_be_user_memory;
-use crate::space::Entry;
 use siov_type1::{request, uapi};
 use siov_types::{Iova, IovaRange};
 

@@ -2,9 +2,9 @@
 
 //! One mapping of user space, as `VFIO_IOMMU_MAP_DMA` made it.
 
+use crate::space::Failure;
 use crate::sys::account::{self, Payer};
 use crate::sys::pin::{self, Found, FrameKind};
-use crate::space::Failure;
 use kernel::alloc::KVVec;
 use kernel::mm::Mm;
 use kernel::prelude::*;

@@ -236,7 +236,11 @@ impl Space {
     ///
     /// Those of pinning, accounting and the IOMMU driver; nothing has changed then, and the domain is
     /// dropped.
-    pub(crate) fn add_domain(&mut self, domain: Domain, options: MapOptions) -> Result<(), Failure> {
+    pub(crate) fn add_domain(
+        &mut self,
+        domain: Domain,
+        options: MapOptions,
+    ) -> Result<(), Failure> {
         self.domains.reserve(1, GFP_KERNEL)?;
         let new = core::slice::from_ref(&domain);
         let mut failed = None;

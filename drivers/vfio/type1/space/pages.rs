@@ -15,7 +15,12 @@ impl Space {
     ///
     /// `EINVAL` where nothing is mapped, `EPERM` where less than `access` is permitted, and those of
     /// [`Mapping`].
-    pub(crate) fn pin(&mut self, iova: u64, access: Access, track: Option<u32>) -> Result<u64, Failure> {
+    pub(crate) fn pin(
+        &mut self,
+        iova: u64,
+        access: Access,
+        track: Option<u32>,
+    ) -> Result<u64, Failure> {
         let entry = self.overlapping(page(iova).ok_or(EINVAL)?).ok_or(EINVAL)?;
         if !entry.access.permits(access) {
             return Err(EPERM.into());

@@ -2,8 +2,8 @@
 
 //! Memory of processes, copied by the CPU.
 
-use crate::sys::c;
 use crate::space::mapping::Mapping;
+use crate::sys::c;
 use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;

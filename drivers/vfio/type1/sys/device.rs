@@ -78,7 +78,9 @@ impl Devices {
 }
 
 /// A locked list of devices.
-pub(crate) struct Locked<'a>(kernel::sync::lock::Guard<'a, List, kernel::sync::lock::mutex::MutexBackend>);
+pub(crate) struct Locked<'a>(
+    kernel::sync::lock::Guard<'a, List, kernel::sync::lock::mutex::MutexBackend>,
+);
 
 impl Locked<'_> {
     /// Has each driver unpin what it has pinned of `size` bytes from `iova` on. They call back, so the

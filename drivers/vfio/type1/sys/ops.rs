@@ -2,10 +2,10 @@
 
 //! Registration with VFIO as a driver of containers (`struct vfio_iommu_driver_ops`).
 
-use crate::sys::access::{Buffer, BufferLen, BufferStart, ToUser};
-use crate::sys::device::{Devices, VfioDevice};
 use crate::group::domain::Domain;
 use crate::group::Group;
+use crate::sys::access::{Buffer, BufferLen, BufferStart, ToUser};
+use crate::sys::device::{Devices, VfioDevice};
 use crate::sys::handle::{Handle, Open, Slot};
 use core::ffi::c_void;
 use core::marker::PhantomData;

@@ -2,14 +2,13 @@
 
 //! An IOMMU domain of our own (`struct iommu_domain` of type unmanaged).
 
-use crate::sys::c;
 use crate::space::mapping::Access;
-use kernel::device::Device;
+use crate::sys::c;
 use kernel::error::to_result;
 use kernel::prelude::*;
 use linux::abi::Object;
 use linux::bindings;
-use linux::iommu::{AnyDomain, OwnedDomain, Translated};
+use linux::iommu::{AnyDomain, IommuDevice, OwnedDomain};
 use siov_type1::run::Extent;
 use siov_types::{Iova, IovaRange};
 
@@ -24,8 +23,8 @@ impl Table {
     /// # Errors
     ///
     /// Those of the IOMMU driver; `ENODEV` without one.
-    pub(crate) fn new(device: &Device) -> Result<Self> {
-        OwnedDomain::new(Translated::new(device).ok_or(ENODEV)?).map(Self)
+    pub(crate) fn new(device: IommuDevice<'_>) -> Result<Self> {
+        OwnedDomain::new(device).map(Self)
     }
 
     #[inline(always)]
