@@ -4,6 +4,7 @@
 //!
 //! Changes are serialised by the mutex of the function's group, which the IOMMU core holds.
 
+use crate::devices::Requester;
 use crate::pasid_table::PasidTable;
 use crate::space::Space;
 use crate::unit::{Unit, UnitRef};
@@ -47,6 +48,12 @@ pub(crate) struct Device {
     #[pin]
     attached: Mutex<KVec<Attachment>>,
     faults: AtomicU64,
+}
+
+impl Requester for Device {
+    fn requester_ids(&self) -> &[Bdf] {
+        &self.aliases
+    }
 }
 
 impl Device {

@@ -5,34 +5,39 @@
 //! Lock order: [`DeviceList::list`] is a spinlock that is taken in interrupt context; of the driver's locks, only
 //! those of the root table and of the queue are taken inside of it.
 
-use crate::device::Device;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use linux::new_raw_spinlock;
 use linux::sync::RawSpinLock;
 use siov_types::Bdf;
 
-/// The devices of one unit.
-#[pin_data]
-pub(crate) struct DeviceList {
-    #[pin]
-    list: RawSpinLock<List>,
+/// What sends requests.
+pub(crate) trait Requester {
+    /// Every requester id of its DMA, its own first.
+    fn requester_ids(&self) -> &[Bdf];
 }
 
-struct List {
+/// The devices of one unit.
+#[pin_data]
+pub(crate) struct DeviceList<D> {
+    #[pin]
+    list: RawSpinLock<List<D>>,
+}
+
+struct List<D> {
     /// In the order in which they were added, so by rising number.
-    entries: KVec<Entry>,
+    entries: KVec<Entry<D>>,
     /// The number of the next device.
     next: u64,
 }
 
-struct Entry {
+struct Entry<D> {
     /// Each device has another one: a walk goes on from it, whichever devices come and go meanwhile.
     number: u64,
-    device: Arc<Device>,
+    device: Arc<D>,
 }
 
-impl DeviceList {
+impl<D: Requester> DeviceList<D> {
     /// An empty list.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
@@ -51,7 +56,7 @@ impl DeviceList {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn add(&self, device: &Arc<Device>) -> Result {
+    pub(crate) fn add(&self, device: &Arc<D>) -> Result {
         linux::vec::reserve(&self.list, |list| &mut list.entries)?;
         let mut list = self.list.lock();
         let number = list.next;
@@ -65,9 +70,9 @@ impl DeviceList {
 
     /// Removes a device. The list's reference is the caller's to drop, when it is not in use by
     /// [`Self::find`] in interrupt context any more.
-    pub(crate) fn remove(&self, device: &Arc<Device>) -> Option<Arc<Device>> {
+    pub(crate) fn remove(&self, device: &Arc<D>) -> Option<Arc<D>> {
         let mut list = self.list.lock();
-        let is_it = |entry: &Entry| Arc::ptr_eq(&entry.device, device);
+        let is_it = |entry: &Entry<D>| Arc::ptr_eq(&entry.device, device);
         let at = list.entries.iter().position(is_it)?;
         list.entries.remove(at).ok().map(|entry| entry.device)
     }
@@ -77,17 +82,17 @@ impl DeviceList {
     ///
     /// Dropping the last reference to a device may sleep: whoever calls this in interrupt context sees to it that the
     /// one who removes the device waits.
-    pub(crate) fn find(&self, bdf: Bdf) -> Option<Arc<Device>> {
+    pub(crate) fn find(&self, bdf: Bdf) -> Option<Arc<D>> {
         let list = self.list.lock();
         let devices = || list.entries.iter().map(|entry| &entry.device);
-        let owner = devices().find(|d| d.bdf() == bdf);
+        let owner = devices().find(|d| d.requester_ids().first() == Some(&bdf));
         owner
-            .or_else(|| devices().find(|d| d.aliases().contains(&bdf)))
+            .or_else(|| devices().find(|d| d.requester_ids().contains(&bdf)))
             .cloned()
     }
 
     /// Calls `f` for each device that is in the list all the time. `f` may sleep.
-    pub(crate) fn for_each(&self, mut f: impl FnMut(&Arc<Device>)) {
+    pub(crate) fn for_each(&self, mut f: impl FnMut(&Arc<D>)) {
         let mut from = 0;
         while let Some((number, device)) = self.first_from(from) {
             f(&device);
@@ -96,7 +101,7 @@ impl DeviceList {
     }
 
     /// The first device with at least this number.
-    fn first_from(&self, number: u64) -> Option<(u64, Arc<Device>)> {
+    fn first_from(&self, number: u64) -> Option<(u64, Arc<D>)> {
         let list = self.list.lock();
         let at = list.entries.partition_point(|entry| entry.number < number);
         let entry = list.entries.get(at)?;
@@ -104,7 +109,7 @@ impl DeviceList {
     }
 
     /// Calls `f` for each device with the list locked and interrupts off, in any context.
-    pub(crate) fn for_each_locked(&self, mut f: impl FnMut(&Device)) {
+    pub(crate) fn for_each_locked(&self, mut f: impl FnMut(&D)) {
         for entry in &self.list.lock().entries {
             f(&entry.device);
         }

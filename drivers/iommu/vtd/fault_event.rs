@@ -8,15 +8,40 @@
 
 use crate::fault_report::FaultReport;
 use crate::faults::Faults;
+use crate::unit::Unit;
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
+use kernel::str::CString;
 use kernel::sync::Arc;
-use linux::irq::{Message, MessageSource};
+use linux::irq::{Message, MessageInterrupt, MessageSource};
 use linux::work::{Deferred, Task};
+
+/// The interrupt of one unit. Dropping this masks it, and waits for faults that are being reported.
+pub(crate) struct FaultInterrupt(MessageInterrupt<FaultEvent>);
+
+impl FaultInterrupt {
+    /// Has faults of `unit` reported from now on.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, `ENOSPC` without a vector.
+    pub(crate) fn new(unit: &Unit) -> Result<Self> {
+        let name = CString::try_from_fmt(fmt!("{}", unit.name()))?;
+        let report = FaultReport::new(name, unit.devices().clone());
+        let report = Arc::pin_init(report, GFP_KERNEL)?;
+        let event = FaultEvent::new(unit.faults().clone(), report)?;
+        Ok(Self(MessageInterrupt::new(event, c"vtd-fault")?))
+    }
+
+    /// Programs the unit again, after it has lost its registers.
+    pub(crate) fn restore(&self) {
+        self.0.restore();
+    }
+}
 
 /// The fault event of one unit.
 #[pin_data]
-pub(crate) struct FaultEvent {
+struct FaultEvent {
     reader: Arc<Reader>,
     // Dropped before `rest`, which waits for the worker: a flood need not end.
     _ending: SetWhenDropped,
@@ -47,7 +72,7 @@ impl Reader {
 }
 
 impl FaultEvent {
-    pub(crate) fn new(faults: Arc<Faults>, report: Arc<FaultReport>) -> Result<Arc<Self>> {
+    fn new(faults: Arc<Faults>, report: Arc<FaultReport>) -> Result<Arc<Self>> {
         let reader = Arc::new(Reader { faults, report }, GFP_KERNEL)?;
         let ending = Arc::new(AtomicBool::new(false), GFP_KERNEL)?;
         let rest = Rest {

@@ -19,14 +19,14 @@ use siov_vtd::fault::{Access, FaultRecord};
 #[pin_data]
 pub(crate) struct FaultReport {
     unit: CString,
-    devices: Arc<DeviceList>,
+    devices: Arc<DeviceList<Device>>,
     #[pin]
     limit: RateLimit,
 }
 
 impl FaultReport {
     /// For the unit of this name, with these devices.
-    pub(crate) fn new(unit: CString, devices: Arc<DeviceList>) -> impl PinInit<Self> {
+    pub(crate) fn new(unit: CString, devices: Arc<DeviceList<Device>>) -> impl PinInit<Self> {
         pin_init!(Self {
             unit,
             devices,

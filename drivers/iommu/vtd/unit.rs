@@ -5,8 +5,6 @@
 use crate::device::Device;
 use crate::devices::DeviceList;
 use crate::error::Failure;
-use crate::fault_event::FaultEvent;
-use crate::fault_report::FaultReport;
 use crate::faults::Faults;
 use crate::firmware::{Firmware, UnitDescription};
 use crate::pasid_table::PasidTable;
@@ -21,7 +19,6 @@ use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::{new_mutex, Arc, Mutex};
 use linux::iommu::driver::{self, Stage, TableMemory};
-use linux::irq::MessageInterrupt;
 use linux::pci::{self, DeviceExt};
 use linux::{mmio, Show};
 use siov_types::{Bdf, DomainId, Pasid, PAGE_SIZE};
@@ -67,10 +64,8 @@ pub(crate) struct Unit {
     #[pin]
     domain_ids: Mutex<IdPool>,
     domains: AtomicU32,
-    devices: Arc<DeviceList>,
+    devices: Arc<DeviceList<Device>>,
     faults: Arc<Faults>,
-    #[pin]
-    interrupt: Mutex<Option<MessageInterrupt<FaultEvent>>>,
 }
 
 impl Unit {
@@ -130,7 +125,6 @@ impl Unit {
                 domains: AtomicU32::new(0),
                 devices,
                 faults,
-                interrupt <- new_mutex!(None, "vtd interrupt"),
             }? Error),
             match ecap.pasid_bits() {
                 0 => 0,
@@ -228,34 +222,6 @@ impl Unit {
         self.queue.disable()
     }
 
-    /// Starts listening for faults.
-    pub(crate) fn listen(&self) -> Result {
-        let unit_name = CString::try_from_fmt(fmt!("{}", &*self.name))?;
-        let report = FaultReport::new(unit_name, self.devices.clone());
-        let report = Arc::pin_init(report, GFP_KERNEL)?;
-        let event = FaultEvent::new(self.faults.clone(), report)?;
-        let interrupt = MessageInterrupt::new(event, c"vtd-fault")?;
-        *self.interrupt.lock() = Some(interrupt);
-        Ok(())
-    }
-
-    /// Listens again after sleep.
-    pub(crate) fn listen_again(&self) {
-        // One CPU, interrupts off: the mutex is free, and could not be waited for.
-        if let Some(guard) = self.interrupt.try_lock() {
-            if let Some(interrupt) = &*guard {
-                interrupt.restore();
-            }
-        }
-    }
-
-    /// Stops listening for faults.
-    pub(crate) fn stop_listening(&self) {
-        let interrupt = self.interrupt.lock().take();
-        // Dropped outside of the lock: that waits for the handler.
-        drop(interrupt);
-    }
-
     /// Name, as in `/sys/class/iommu`.
     pub(crate) fn name(&self) -> &CStr {
         &self.name
@@ -294,12 +260,12 @@ impl Unit {
     }
 
     /// Faults.
-    pub(crate) fn faults(&self) -> &Faults {
+    pub(crate) fn faults(&self) -> &Arc<Faults> {
         &self.faults
     }
 
     /// The functions that send requests through the unit.
-    pub(crate) fn devices(&self) -> &DeviceList {
+    pub(crate) fn devices(&self) -> &Arc<DeviceList<Device>> {
         &self.devices
     }
 

@@ -51,6 +51,7 @@ mod sys;
 mod unit;
 
 use crate::driver::Vtd;
+use crate::fault_event::FaultInterrupt;
 use crate::firmware::Firmware;
 use crate::release::Registrations;
 use crate::stage::StageChoice;
@@ -80,7 +81,7 @@ struct Module {
     _files: debugfs::Files,
     _registrations: Arc<Registrations>,
     _power: Pin<KBox<syscore::Registration<Power>>>,
-    _units: Started,
+    _units: Arc<Started>,
 }
 
 impl kernel::Module for Module {
@@ -113,13 +114,8 @@ impl kernel::Module for Module {
             return Err(ENODEV);
         }
 
-        let started = Started::new(&units)?;
-        let mut shared = KVec::new();
-        for unit in &units {
-            unit.listen()?;
-            shared.push(unit.clone(), GFP_KERNEL)?;
-        }
-        let power = syscore::Registration::new(Power { units: shared })?;
+        let started = Arc::new(Started::new(&units)?, GFP_KERNEL)?;
+        let power = syscore::Registration::new(Power(started.clone()))?;
 
         let ports = QuietPorts::new()?;
         let core = Core::new(Vtd { firmware, units }, module)?;
@@ -185,44 +181,62 @@ impl Drop for QuietPorts {
     }
 }
 
-/// Units that translate. Dropping this switches them off.
-struct Started(KVec<UnitRef>);
+/// Units that translate, and report faults. Dropping this switches them off.
+struct Started(KVec<StartedUnit>);
+
+struct StartedUnit {
+    // Dropped before the unit is switched off.
+    interrupt: Option<FaultInterrupt>,
+    enabled: Enabled,
+}
+
+/// A unit that is switched on, perhaps in part. Dropping this switches it off.
+struct Enabled(UnitRef);
 
 impl Started {
     fn new(units: &[UnitRef]) -> Result<Self> {
         let mut started = Self(KVec::with_capacity(units.len(), GFP_KERNEL)?);
         for unit in units {
-            let result = unit.start();
-            // Also after a failure: whatever was switched on is switched off.
-            started.0.push(unit.clone(), GFP_KERNEL)?;
-            result.map_err(|failure| {
+            let enabled = Enabled(unit.clone());
+            unit.start().map_err(|failure| {
                 pr_err!("{}: {}\n", unit.name(), failure);
                 Error::from(failure)
             })?;
+            let unit = StartedUnit {
+                interrupt: None,
+                enabled,
+            };
+            started.0.push(unit, GFP_KERNEL)?;
+        }
+        for unit in started.0.iter_mut() {
+            unit.interrupt = Some(FaultInterrupt::new(&unit.enabled.0)?);
         }
         Ok(started)
     }
+
+    fn units(&self) -> impl Iterator<Item = &UnitRef> {
+        self.0.iter().map(|unit| &unit.enabled.0)
+    }
 }
 
-impl Drop for Started {
+impl Drop for Enabled {
     fn drop(&mut self) {
-        for unit in &self.0 {
-            unit.stop_listening();
-            if let Err(failure) = unit.disable() {
-                pr_emerg!("{}: not switched off: {}\n", unit.name(), failure);
-            }
-        }
+        disable(&self.0);
+    }
+}
+
+fn disable(unit: &Unit) {
+    if let Err(failure) = unit.disable() {
+        pr_emerg!("{}: not switched off: {}\n", unit.name(), failure);
     }
 }
 
 /// Sleep and the end of the system.
-struct Power {
-    units: KVec<UnitRef>,
-}
+struct Power(Arc<Started>);
 
 impl syscore::SystemCore for Power {
     fn suspend(&self) -> Result {
-        for unit in &self.units {
+        for unit in self.0.units() {
             unit.disable().map_err(|failure| {
                 pr_err!("{}: suspend failed: {}\n", unit.name(), failure);
                 Error::from(failure)
@@ -232,11 +246,12 @@ impl syscore::SystemCore for Power {
     }
 
     fn resume(&self) {
-        for unit in &self.units {
-            match unit.enable() {
-                Ok(()) => unit.listen_again(),
-                Err(failure) => {
-                    pr_emerg!("{}: resume failed: {}\n", unit.name(), failure);
+        for StartedUnit { interrupt, enabled } in &self.0 .0 {
+            match (enabled.0.enable(), interrupt) {
+                (Ok(()), Some(interrupt)) => interrupt.restore(),
+                (Ok(()), None) => {}
+                (Err(failure), _) => {
+                    pr_emerg!("{}: resume failed: {}\n", enabled.0.name(), failure);
                 }
             }
         }
@@ -244,10 +259,6 @@ impl syscore::SystemCore for Power {
 
     fn shutdown(&self) {
         // What comes next, firmware or another kernel, expects the hardware switched off.
-        for unit in &self.units {
-            if let Err(failure) = unit.disable() {
-                pr_emerg!("{}: not switched off: {}\n", unit.name(), failure);
-            }
-        }
+        self.0.units().for_each(|unit| disable(unit));
     }
 }

@@ -3,7 +3,6 @@
 //! Blocked requests of auxiliary domains, on their way from the IOMMU driver's interrupt to the handlers
 //! of those who attached the domains.
 
-use super::registry::is;
 use core::ffi::c_void;
 use core::mem;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +18,11 @@ use linux::new_raw_spinlock;
 use linux::sync::RawSpinLock;
 use linux::work::{Deferred, Task};
 use siov_types::Pasid;
+
+/// Whether these are one device.
+pub(crate) fn is(a: &Device, b: &Device) -> bool {
+    core::ptr::eq(a, b)
+}
 
 /// `iommu_aux_fault_handler_t`.
 pub(crate) type HandlerFn = unsafe extern "C" fn(*const bindings::iommu_dma_fault, *mut c_void);

@@ -2,7 +2,7 @@
 
 //! Registry of enabled devices and their auxiliary domains.
 
-use super::faults::Faults;
+use super::faults::{is, Faults};
 use core::iter;
 use kernel::device::Device;
 use kernel::prelude::*;
@@ -79,11 +79,6 @@ pub(crate) fn stop() {
 /// Calls `f` with the registry locked.
 pub(crate) fn with<R>(f: impl FnOnce(&mut Registry) -> Result<R>) -> Result<R> {
     f(REGISTRY.lock().as_mut().ok_or(ENODEV)?)
-}
-
-/// Whether these are one device.
-pub(crate) fn is(a: &Device, b: &Device) -> bool {
-    core::ptr::eq(a, b)
 }
 
 /// Dropped when a device's driver is unbound.
