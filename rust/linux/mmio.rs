@@ -5,6 +5,7 @@
 //! C header: [`include/linux/ioport.h`](srctree/include/linux/ioport.h)
 
 use crate::bindings;
+use core::marker::PhantomData;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
@@ -88,6 +89,24 @@ impl Registers {
         self.claim.0
     }
 
+    /// The pages of registers that lie at `offset`, `len` bytes of them.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` unless both are multiples of the size of a page, and the pages lie in the mapping.
+    pub fn pages(&self, offset: u64, len: u64) -> Result<RegisterPages<'_>> {
+        let end = offset.checked_add(len).ok_or(EINVAL)?;
+        if offset % PAGE_SIZE != 0 || len % PAGE_SIZE != 0 || end > self.len as u64 {
+            return Err(EINVAL);
+        }
+        // INVARIANT: They lie in our range, as was just checked.
+        Ok(RegisterPages {
+            start: self.phys().checked_add(offset).ok_or(EINVAL)?,
+            len,
+            _registers: PhantomData,
+        })
+    }
+
     /// Where the register of type `T` at `offset` is mapped; `None`, and a warning, outside of the mapping.
     #[inline(always)]
     fn at<T>(&self, offset: usize) -> Option<*mut T> {
@@ -153,6 +172,31 @@ impl Registers {
             // SAFETY: `at` checked that this lies in the mapping and is aligned.
             unsafe { p.write_volatile(value) };
         }
+    }
+}
+
+/// Whole pages of registers, as they may be mapped into an address space.
+///
+/// # Invariants
+///
+/// They belong to a [`Registers`] that lives as long as `'a`, and to no other user of physical
+/// memory.
+#[derive(Clone, Copy, Debug)]
+pub struct RegisterPages<'a> {
+    start: PhysAddr,
+    len: u64,
+    _registers: PhantomData<&'a Registers>,
+}
+
+impl RegisterPages<'_> {
+    /// Where `len` bytes at `offset` lie in physical memory; `None` unless all of them belong to
+    /// these pages.
+    pub fn locate(&self, offset: u64, len: u64) -> Option<PhysAddr> {
+        let end = offset.checked_add(len)?;
+        if end > self.len {
+            return None;
+        }
+        self.start.checked_add(offset)
     }
 }
 
