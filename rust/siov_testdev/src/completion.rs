@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A completion record: 32 bytes that tell how a descriptor ended (section "Completion records").
+//! A completion record: 32 bytes that say how a descriptor ended (section "Completion records").
 
 use siov_types::Iova;
 
@@ -16,7 +16,7 @@ pub enum CompletionStatus {
     Mismatch = 2,
     /// The descriptor is none that the device accepts.
     Invalid = 3,
-    /// A request failed; the privileged page tells why.
+    /// A request failed; the privileged page says why.
     Fault = 4,
     /// Privileged software ended it. Only in the user page: no record is written.
     Aborted = 5,
@@ -63,7 +63,7 @@ impl Completion {
     pub const BYTES: usize = 32;
 
     /// Bytes at the start of a record, status and tag, that the device writes after the rest and in
-    /// one piece: whoever sees the status sees all of it.
+    /// one piece: a reader that sees the status sees all of it.
     pub const HEAD_BYTES: usize = 8;
 
     /// The form in memory.

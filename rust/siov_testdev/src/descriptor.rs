@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A descriptor: 64 bytes that tell an ADI what to do (section "Descriptors").
+//! A descriptor: 64 bytes with the work of an ADI (section "Descriptors").
 
 use bitflags::bitflags;
 use siov_types::{Iova, IovaRange};
@@ -83,7 +83,8 @@ pub struct Descriptor {
     pub source: Iova,
     /// Destination.
     pub destination: Iova,
-    /// Where the completion record goes; a multiple of [`Completion::BYTES`](crate::Completion::BYTES).
+    /// Where the completion record goes; a multiple of
+    /// [`Completion::BYTES`](crate::Completion::BYTES).
     pub completion: Iova,
     /// What to fill with: repeated from the start of the destination on, low byte first.
     pub pattern: u64,

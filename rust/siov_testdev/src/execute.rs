@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An ADI in software: its user page, and the work that descriptors ask for, on memory that somebody
-//! else reaches. For a driver that offers ADIs where the IOMMU cannot isolate one.
+//! An ADI in software: its user page, and the work that descriptors ask for, on memory that the
+//! caller accesses. For a driver that offers ADIs where the IOMMU cannot isolate one.
 //!
 //! Work is done at once, in the write that rings a doorbell.
 
@@ -30,7 +30,7 @@ pub trait Memory {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Fault;
 
-/// A fault with what the user is told of it.
+/// A fault, as it is reported to the user.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Failed {
     /// Where the request went.
@@ -41,7 +41,7 @@ pub struct Failed {
     pub write: bool,
 }
 
-/// What came of a doorbell.
+/// Result of a doorbell write.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Outcome {
     /// Raise the ADI's vector.
@@ -106,9 +106,8 @@ impl SoftAdi {
     fn word(&self, at: u64) -> u64 {
         let pair = |low: u32, high: u32| u64::from(low) | (u64::from(high) << 32);
         let within = |bytes: &[u8], start: u64| {
-            let from = at.wrapping_sub(start) as usize;
             bytes
-                .get(from..)
+                .get((at - start) as usize..)
                 .and_then(|rest| rest.first_chunk())
                 .map_or(0, |chunk| u64::from_le_bytes(*chunk))
         };
@@ -186,7 +185,7 @@ impl SoftAdi {
     }
 
     fn mask(&self) -> u32 {
-        (1u32 << self.ring_order.min(MAX_RING_ORDER)).wrapping_sub(1)
+        (1u32 << self.ring_order.min(MAX_RING_ORDER)) - 1
     }
 
     fn empty_ring(&mut self) {
@@ -199,10 +198,11 @@ impl SoftAdi {
     }
 
     fn run_ring(&mut self, memory: &mut impl Memory, outcome: &mut Outcome) {
-        // At most as many as the ring holds: nobody moves the tail meanwhile.
+        // At most as many as the ring holds: the tail does not move meanwhile.
         while self.head != self.tail && !self.halted {
-            let index = u64::from(self.head).wrapping_mul(Descriptor::BYTES as u64);
-            let at = Iova::new(self.ring_base.wrapping_add(index));
+            let offset = u64::from(self.head) * Descriptor::BYTES as u64;
+            // As the hardware counts addresses: modulo 2^64.
+            let at = Iova::new(self.ring_base.wrapping_add(offset));
             let mut bytes = [0; Descriptor::BYTES];
             if memory.read(at, &mut bytes).is_err() {
                 self.halted = true;
@@ -210,7 +210,8 @@ impl SoftAdi {
                 self.event(outcome);
                 return;
             }
-            self.head = self.head.wrapping_add(1) & self.mask();
+            // The head is below the size of the ring.
+            self.head = (self.head + 1) & self.mask();
             self.run(&bytes, memory, outcome);
         }
     }
@@ -229,9 +230,9 @@ impl SoftAdi {
             fault_address: Iova::new(0),
             bytes: 0,
         };
-        let mut tell = true;
+        let mut notify = true;
         if let Ok(descriptor) = Descriptor::from_bytes(bytes) {
-            tell = descriptor.flags.contains(DescriptorFlags::INTERRUPT);
+            notify = descriptor.flags.contains(DescriptorFlags::INTERRUPT);
             completion.status = CompletionStatus::Success;
             if let Err(failed) = work(&descriptor, &mut completion, memory) {
                 completion.fail(failed, outcome);
@@ -252,8 +253,9 @@ impl SoftAdi {
             }
         }
         self.completion = completion.to_bytes();
-        self.completed = self.completed.wrapping_add(1);
-        if tell {
+        // One at a time: 64 bits do not overflow.
+        self.completed += 1;
+        if notify {
             self.event(outcome);
         }
     }
@@ -298,11 +300,12 @@ fn work(
     let (mut a, mut b) = ([0; PIECE], [0; PIECE]);
     let mut done = 0u32;
     while done < descriptor.length {
-        let len = (descriptor.length.wrapping_sub(done) as usize).min(PIECE);
+        let len = ((descriptor.length - done) as usize).min(PIECE);
         let (Some(a), Some(b)) = (a.get_mut(..len), b.get_mut(..len)) else {
             return Ok(());
         };
-        // The descriptor's ranges do not pass the end of the address space.
+        // The ranges that a descriptor uses do not pass the end of the address space. An address
+        // that it does not use may be any.
         let place = |start: Iova| Iova::new(start.raw().wrapping_add(u64::from(done)));
         let (source, destination) = (place(descriptor.source), place(descriptor.destination));
         let failed = |address, source, write| {
@@ -335,13 +338,15 @@ fn work(
                 memory.read(destination, b).map_err(failed)?;
                 if let Some(differs) = a.iter().zip(b.iter()).position(|(a, b)| a != b) {
                     completion.status = CompletionStatus::Mismatch;
-                    completion.result = u64::from(done).wrapping_add(differs as u64);
-                    completion.bytes = done.wrapping_add(differs as u32);
+                    // Below the length of the descriptor.
+                    completion.bytes = done + differs as u32;
+                    completion.result = u64::from(completion.bytes);
                     return Ok(());
                 }
             }
         }
-        done = done.wrapping_add(len as u32);
+        // At most the length of the descriptor.
+        done += len as u32;
         completion.bytes = done;
     }
     if descriptor.opcode == Opcode::Crc32c {

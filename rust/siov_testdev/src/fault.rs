@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What an ADI's privileged page tells about a request that failed (section "Faults").
+//! The registers of an ADI's privileged page that concern a request that failed (section "Faults").
 
 /// Why a request failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

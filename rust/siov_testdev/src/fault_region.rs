@@ -3,13 +3,13 @@
 //! The region of a mediated device in which its user reads what became of requests that failed
 //! (section "Fault region" of `Documentation/siov-testdev.rst`).
 //!
-//! The device tells what the request was for, and the IOMMU, where it tells anything, why it was
+//! The device reports what the request was for, and the IOMMU, if it reports anything, why it was
 //! blocked. The two come on different ways and in any order; a record joins them by the page.
 
 use crate::{FaultReason, FaultSource, FaultStatus};
 
-/// Type of the region (`struct vfio_region_info_cap_type`): `VFIO_REGION_TYPE_PCI_VENDOR_TYPE` and the
-/// vendor.
+/// Type of the region (`struct vfio_region_info_cap_type`): `VFIO_REGION_TYPE_PCI_VENDOR_TYPE` and
+/// the vendor.
 pub const TYPE: u32 = (1 << 31) | crate::pci::VENDOR_ID as u32;
 
 /// Subtype of the region.
@@ -42,9 +42,9 @@ pub mod flags {
     pub const WRITE: u32 = 1 << 0;
     /// It carried [`Record::pasid`](super::Record::pasid).
     pub const TAGGED: u32 = 1 << 1;
-    /// What the device tells is there.
+    /// The part of the device is there.
     pub const DEVICE: u32 = 1 << 2;
-    /// What the IOMMU tells is there.
+    /// The part of the IOMMU is there.
     pub const IOMMU: u32 = 1 << 3;
 }
 
@@ -53,7 +53,7 @@ pub mod flags {
 pub struct Record {
     /// Number from 1 on; 0 in a slot that is empty. At 0, 64 bits.
     pub number: u64,
-    /// Where it went, or the page if only the IOMMU tells. At 8, 64 bits.
+    /// Where it went, or the page if only the part of the IOMMU is there. At 8, 64 bits.
     pub address: u64,
     /// At 16, 32 bits.
     pub pasid: u32,
@@ -68,7 +68,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// What the device tells.
+    /// The part of the device.
     pub const fn of_device(status: FaultStatus, pasid: u32, address: u64) -> Self {
         let mut bits = flags::DEVICE;
         if status.is_write() {
@@ -94,7 +94,7 @@ impl Record {
         }
     }
 
-    /// What the IOMMU tells.
+    /// The part of the IOMMU.
     pub const fn of_iommu(pasid: u32, page: u64, write: bool, reason: u32) -> Self {
         let mut bits = flags::IOMMU | flags::TAGGED;
         if write {
@@ -155,7 +155,7 @@ impl Record {
         })
     }
 
-    /// Whether `other` tells the rest about the same request.
+    /// Whether `other` is the other part about the same request.
     fn completes(&self, other: &Self) -> bool {
         const PAGE: u64 = !(crate::pci::PAGE_SIZE - 1);
         let sides = (self.flags ^ other.flags) & (flags::DEVICE | flags::IOMMU);
@@ -207,7 +207,7 @@ impl Log {
         }
     }
 
-    /// Adds what one side tells: to the oldest record that lacks it, or as a new one.
+    /// Adds the part of one side: to the oldest record that lacks it, or as a new one.
     pub fn add(&mut self, half: Record) {
         let waiting = self
             .slots
@@ -233,7 +233,7 @@ impl Log {
         self.lost = self.lost.saturating_add(count);
     }
 
-    /// Reads from `offset` on; zeroes behind the end.
+    /// Reads from `offset` on; zeroes past the end.
     pub fn read(&self, offset: usize, data: &mut [u8]) {
         for (at, byte) in (offset..).zip(data) {
             *byte = self.byte(at);

@@ -18,7 +18,8 @@ pub mod offset {
     pub const CONTROL: u64 = 0x014;
     /// [`Status`](super::Status). 32 bits, read-only.
     pub const STATUS: u64 = 0x018;
-    /// Four words of 64 bits, read-only: bit n % 64 of word n / 64 is set while ADI n holds a fault.
+    /// Four words of 64 bits, read-only: bit n % 64 of word n / 64 is set while ADI n holds a
+    /// fault.
     pub const FAULT_PENDING: u64 = 0x020;
     /// Address of a raw access. 64 bits.
     pub const RAW_ADDRESS: u64 = 0x080;
@@ -55,8 +56,8 @@ bitflags! {
 }
 
 impl Capabilities {
-    /// The register of a device with so many PASID bits (0 without a PASID capability), with a bit per
-    /// opcode in the high half.
+    /// The register of a device with so many PASID bits (0 without a PASID capability), with a bit
+    /// per opcode in the high half.
     #[inline]
     pub const fn new(flags: Self, pasid_bits: u8, opcodes: u32) -> Self {
         Self::from_bits_retain(flags.bits() | pasid_bits as u64 | ((opcodes as u64) << 32))
@@ -131,8 +132,8 @@ impl RawCommand {
     }
 }
 
-/// Raw status register: the state in bits 3:0, the [reason](crate::FaultReason) of a failure in bits
-/// 11:8.
+/// Raw status register: the state in bits 3:0, the [reason](crate::FaultReason) of a failure in
+/// bits 11:8.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(transparent)]
 pub struct RawStatus(u32);

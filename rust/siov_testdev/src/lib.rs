@@ -3,8 +3,8 @@
 //! What the emulated device siov-testdev and its drivers agree on: identifiers, register offsets,
 //! descriptors and completion records.
 //!
-//! The specification is `Documentation/siov-testdev.rst`; section numbers refer to it. All registers
-//! and structures are little-endian.
+//! The specification is `Documentation/siov-testdev.rst`; section numbers refer to it. All
+//! registers and structures are little-endian.
 
 #![no_std]
 #![forbid(unsafe_code)]

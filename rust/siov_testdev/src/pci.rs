@@ -2,9 +2,9 @@
 
 //! How the device presents itself on the bus (section "PCI configuration").
 
-/// Vendor id. QEMU's devices for tests and teaching have 1234, which nobody has registered: edu is
-/// 1234:11e8. The range that QEMU's documentation keeps free for experiments, 1af4:10f0 to 1af4:10ff,
-/// is no use, because Linux lets virtio_pci try every device of 1af4.
+/// Vendor id. QEMU's devices for tests and teaching have 1234, which is not registered: edu is
+/// 1234:11e8. The range that QEMU's documentation keeps free for experiments, 1af4:10f0 to
+/// 1af4:10ff, is no use, because Linux lets virtio_pci try every device of 1af4.
 pub const VENDOR_ID: u16 = 0x1234;
 
 /// Device id, which no driver of Linux knows.
@@ -16,7 +16,7 @@ pub const REVISION: u8 = 1;
 /// Class code, base class and sub-class: a device that fits no defined class.
 pub const CLASS: u16 = 0x00ff;
 
-/// BAR of the privileged pages: the [global](crate::global) page and behind it one
+/// BAR of the privileged pages: the [global](crate::global) page, followed by one
 /// [privileged](crate::privileged) page per ADI.
 pub const BAR_PRIVILEGED: usize = 0;
 

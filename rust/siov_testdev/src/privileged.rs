@@ -82,7 +82,8 @@ bitflags! {
     pub struct Control: u32 {
         /// The ADI takes work. Without it no descriptor is started; the one under way goes on.
         const ENABLE = 1 << 0;
-        /// Without a PASID, the ADI may send requests without one. Otherwise they fail in the device.
+        /// Without a PASID, the ADI may send requests without one. Otherwise they fail in the
+        /// device.
         const ALLOW_UNTAGGED = 1 << 1;
     }
 }
@@ -95,8 +96,8 @@ bitflags! {
         const ENABLED = 1 << 0;
         /// A descriptor is under way.
         const ACTIVE = 1 << 1;
-        /// A drain is under way. Once it reads as 0 after [`Command::Drain`], the ADI sends no request
-        /// until it is enabled again.
+        /// A drain is under way. Once it reads as 0 after [`Command::Drain`], the ADI sends no
+        /// request until it is enabled again.
         const DRAINING = 1 << 2;
     }
 }
@@ -105,8 +106,8 @@ bitflags! {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
 pub enum Command {
-    /// Clears ENABLE and lets the descriptor under way finish, its completion record included. Those
-    /// that wait in the ring stay there.
+    /// Clears ENABLE and lets the descriptor under way finish, its completion record included.
+    /// Those that wait in the ring stay there.
     Drain = 1,
     /// Clears ENABLE and drops the descriptor under way at once: no completion record, no further
     /// request.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An ADI's user page in BAR 2: its work queue. Nothing in it tells or changes whose memory the ADI
+//! An ADI's user page in BAR 2: its work queue. Nothing in it shows or changes whose memory the ADI
 //! reaches (section "User page").
 
 use bitflags::bitflags;
@@ -11,13 +11,13 @@ pub mod offset {
     pub const STATUS: u64 = 0x000;
     /// Writing any value submits the [inline descriptor](INLINE_DESCRIPTOR). 32 bits, write-only.
     pub const INLINE_DOORBELL: u64 = 0x004;
-    /// Address of the descriptor ring, aligned to a descriptor. 64 bits. Writing it empties the ring
-    /// and ends [`Status::HALTED`](super::Status::HALTED).
+    /// Address of the descriptor ring, aligned to a descriptor. 64 bits. Writing it empties the
+    /// ring and ends [`Status::HALTED`](super::Status::HALTED).
     pub const RING_BASE: u64 = 0x008;
     /// log2 of the ring's descriptors, at most [`MAX_RING_ORDER`](super::MAX_RING_ORDER). 32 bits.
     /// Writing it empties the ring.
     pub const RING_ORDER: u64 = 0x010;
-    /// Index behind the last descriptor to run; writing it is the ring's doorbell. 32 bits.
+    /// Index one past the last descriptor to run; writing it is the ring's doorbell. 32 bits.
     pub const RING_TAIL: u64 = 0x014;
     /// Index of the next descriptor to fetch. 32 bits, read-only.
     pub const RING_HEAD: u64 = 0x018;

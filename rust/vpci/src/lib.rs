@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A PCI function that exists in software only: its configuration space (PCI Local Bus Specification
-//! 3.0, chapter 6) with memory BARs and MSI-X.
+//! A PCI function that exists in software only: its configuration space (PCI Local Bus
+//! Specification 3.0, chapter 6) with memory BARs and MSI-X.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -26,7 +26,7 @@ pub use msix::MsixTable;
 /// Bytes of configuration space.
 pub const BYTES: usize = 256;
 
-/// Who the function says that it is.
+/// The identification registers of the function.
 #[derive(Clone, Copy, Debug)]
 pub struct Identity {
     /// Vendor id, also of the subsystem.
@@ -68,7 +68,11 @@ const STATUS_CAPABILITIES: u16 = 1 << 4;
 const BARS: usize = 0x10;
 const BAR_COUNT: usize = 6;
 const CAPABILITIES: usize = 0x34;
+/// The MSI-X capability, and the registers in it (6.8.2).
 const MSIX: usize = 0x40;
+const MSIX_CONTROL: usize = 0x42;
+const MSIX_TABLE: usize = 0x44;
+const MSIX_PENDING: usize = 0x48;
 const MSIX_ID: u8 = 0x11;
 /// Function mask and enable.
 const MSIX_CONTROL_WRITABLE: u16 = 0xc000;
@@ -99,18 +103,19 @@ impl Config {
         this.permit(COMMAND, &writable.to_le_bytes());
         this.set(STATUS, &STATUS_CAPABILITIES.to_le_bytes());
         for (at, size) in (BARS..).step_by(4).zip(bars) {
-            // The size is what cannot be written; without one, nothing can.
+            // The address bits above the size can be written: its two's complement. Without a size,
+            // none can.
             this.permit(at, &size.wrapping_neg().to_le_bytes());
         }
 
         this.set(CAPABILITIES, &[MSIX as u8]);
-        let control = msix.vectors.wrapping_sub(1) & 0x7ff;
+        let control = msix.vectors.saturating_sub(1) & 0x7ff;
         this.set(MSIX, &[MSIX_ID, 0]);
-        this.set(MSIX.wrapping_add(2), &control.to_le_bytes());
-        this.permit(MSIX.wrapping_add(2), &MSIX_CONTROL_WRITABLE.to_le_bytes());
+        this.set(MSIX_CONTROL, &control.to_le_bytes());
+        this.permit(MSIX_CONTROL, &MSIX_CONTROL_WRITABLE.to_le_bytes());
         let place = |offset: u32| ((offset & !7) | u32::from(msix.bar)).to_le_bytes();
-        this.set(MSIX.wrapping_add(4), &place(msix.table));
-        this.set(MSIX.wrapping_add(8), &place(msix.pending));
+        this.set(MSIX_TABLE, &place(msix.table));
+        this.set(MSIX_PENDING, &place(msix.pending));
         this
     }
 
@@ -126,7 +131,7 @@ impl Config {
         }
     }
 
-    /// Reads from `offset` on; zeroes behind the end.
+    /// Reads from `offset` on; zeroes past the end.
     pub fn read(&self, offset: usize, data: &mut [u8]) {
         data.fill(0);
         for (to, from) in data.iter_mut().zip(self.bytes.iter().skip(offset)) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The BAR with table and pending bits of MSI-X, as plain memory: who virtualizes the function delivers
-//! its interrupts, and only has to find there what was written.
+//! The BAR with table and pending bits of MSI-X, as plain memory: who virtualizes the function
+//! delivers its interrupts, and only has to find there what was written.
 
-/// A page with a table at its start; what lies behind the table reads as 0.
+/// A page with a table at its start; what lies past the table reads as 0.
 #[derive(Clone, Debug)]
 pub struct MsixTable<const BYTES: usize>([u8; BYTES]);
 
@@ -29,7 +29,7 @@ impl<const BYTES: usize> MsixTable<BYTES> {
         }
     }
 
-    /// Writes from `offset` on; nothing happens behind the table.
+    /// Writes from `offset` on; nothing happens past the table.
     pub fn write(&mut self, offset: usize, data: &[u8]) {
         for (to, from) in self.0.iter_mut().skip(offset).zip(data) {
             *to = *from;
