@@ -1,38 +1,42 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is read from files in sysfs.
+//! Reading files in sysfs: the page that a `show` function fills.
 //!
 //! C header: [`include/linux/sysfs.h`](srctree/include/linux/sysfs.h)
 
-use crate::abi::Pass;
+use crate::callback::{Call, FromC};
 use kernel::ffi::c_char;
 use kernel::prelude::*;
 use siov_types::PAGE_SIZE;
 
-// SAFETY: Sysfs passes a page to functions that show what is in a file, for the function alone.
-crate::c_arguments!(unsafe {
-    /// What reading a file returns: at most one page.
-    pub struct Page<'a>(&'a mut [u8; PAGE_SIZE as usize]): *mut c_char;
-});
+/// What reading a file returns: at most one page.
+///
+/// Only trampolines make one. As a parameter of a callback it demands of the pointer that it leads
+/// to `PAGE_SIZE` initialised bytes, which nothing else accesses until the call ends: sysfs clears
+/// a page and passes it to one `show` function.
+pub struct Page<'a>(&'a mut [u8; PAGE_SIZE as usize]);
 
-impl Pass<*mut c_char> for &mut Page<'_> {
-    fn pass(self) -> *mut c_char {
-        self.0.as_mut_ptr().cast()
+impl<'call> FromC<'call, *mut c_char> for Page<'call> {
+    unsafe fn from_c(c: *mut c_char, _call: &'call Call) -> Self {
+        // SAFETY: As required of us.
+        Self(unsafe { &mut *c.cast() })
+    }
+}
+
+/// The number of bytes that a `show` function has put into its page: only a [`Page`] makes one.
+#[must_use]
+pub struct Written(isize);
+
+impl Written {
+    /// The number, which a `show` function returns to C code.
+    pub fn bytes(self) -> isize {
+        self.0
     }
 }
 
 impl Page<'_> {
-    /// What a C function says that it wrote to the page.
-    ///
-    /// # Errors
-    ///
-    /// What it says.
-    pub fn written(self, len: isize) -> Result<usize> {
-        usize::try_from(len).map_err(|_| Error::from_errno(len as i32))
-    }
-
-    /// `text` and a line feed, cut at the end of the page as `sysfs_emit()` does.
-    pub fn line(self, text: &[u8]) -> Result<usize> {
+    /// Writes `text` and a line feed, cut at the end of the page as `sysfs_emit()` does.
+    pub fn line(self, text: &[u8]) -> Written {
         let mut len = 0;
         // C keeps the last byte for a NUL.
         let room = self.0.iter_mut().take(PAGE_SIZE as usize - 1);
@@ -40,6 +44,19 @@ impl Page<'_> {
             *to = *from;
             len += 1;
         }
-        Ok(len)
+        Written(len)
+    }
+
+    /// Has C code fill the page: `show` gets the start of its `PAGE_SIZE` bytes, and returns what a
+    /// `show` function does.
+    ///
+    /// # Errors
+    ///
+    /// What `show` returns.
+    pub fn written_by(self, show: impl FnOnce(*mut c_char) -> isize) -> Result<Written> {
+        match show(self.0.as_mut_ptr().cast()) {
+            len @ 0.. => Ok(Written(len)),
+            errno => Err(Error::from_errno(errno as i32)),
+        }
     }
 }

@@ -2,10 +2,10 @@
 
 //! Who isolates the DMA of a mediated device, and by which domain (include/linux/mdev.h).
 
-use crate::sys::Device;
+use crate::sys::{Device, DomainTypes, MaybeMediated};
 use crate::Mdev;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
-use kernel::ffi::{c_int, c_uint};
+use kernel::ffi::c_int;
 use kernel::prelude::*;
 use linux::bindings;
 
@@ -13,15 +13,15 @@ use linux::bindings;
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum DomainType {
-    NoIommu = 0,
-    AttachParent = 1,
+    NoIommu = bindings::mdev_domain_type_DOMAIN_TYPE_NO_IOMMU,
+    AttachParent = bindings::mdev_domain_type_DOMAIN_TYPE_ATTACH_PARENT,
 }
 
 impl DomainType {
-    fn from_raw(raw: u32) -> Option<Self> {
+    fn from_raw(raw: bindings::mdev_domain_type) -> Option<Self> {
         [Self::NoIommu, Self::AttachParent]
             .into_iter()
-            .find(|t| *t as u32 == raw)
+            .find(|t| *t as bindings::mdev_domain_type == raw)
     }
 
     /// As sysfs shows it.
@@ -33,7 +33,7 @@ impl DomainType {
     }
 }
 
-/// What a device has beside the kernel's structure.
+/// What a device has in addition to the kernel's structure.
 #[derive(Default)]
 pub(crate) struct State {
     attach_parent: AtomicBool,
@@ -50,52 +50,45 @@ impl State {
     }
 }
 
-type Found<'a> = Option<&'a Device<Mdev>>;
-
-crate::sys::export::export_device_functions! {
-    crate::Mdev:
-    mdev_set_domain_type(ty: c_uint) -> c_int = set_domain_type;
-    mdev_get_domain_type() -> c_int = get_domain_type;
-    mdev_parent_device() -> *mut bindings::device = parent_device;
-    mdev_set_iommu_domain(domain: *mut bindings::iommu_domain) -> () = set_iommu_domain;
-    mdev_get_iommu_domain() -> *mut bindings::iommu_domain = get_iommu_domain;
-}
-
-fn set_domain_type(mdev: Found<'_>, ty: c_uint) -> c_int {
-    kernel::error::from_result(|| {
-        let mdev = mdev.ok_or(ENODEV)?;
-        let Some(ty) = DomainType::from_raw(ty) else {
-            dev_err!(mdev.dev(), "domain type {ty} is unknown\n");
-            return Err(EINVAL);
-        };
-        // Whoever may be using the device has seen its type: from creation on there is sysfs, and in
-        // a group there is VFIO.
-        if mdev.is_active() || mdev.is_in_group() {
-            dev_err!(mdev.dev(), "domain type set when the device is in use\n");
-            return Err(EBUSY);
-        }
-        let attach = ty == DomainType::AttachParent;
-        mdev.state().attach_parent.store(attach, Ordering::Release);
-        Ok(0)
-    })
-}
-
-fn get_domain_type(mdev: Found<'_>) -> c_int {
-    mdev.map_or(DomainType::NoIommu, |m| m.state().domain_type()) as c_int
-}
-
-fn parent_device(mdev: Found<'_>) -> *mut bindings::device {
-    mdev.map_or(core::ptr::null_mut(), Device::parent_device)
-}
-
-fn set_iommu_domain(mdev: Found<'_>, domain: *mut bindings::iommu_domain) {
-    if let Some(mdev) = mdev {
-        mdev.state().domain.store(domain, Ordering::Release);
+impl DomainTypes for Mdev {
+    fn set_domain_type(dev: MaybeMediated<'_>, ty: bindings::mdev_domain_type) -> c_int {
+        kernel::error::from_result(|| {
+            let mdev = dev.get().ok_or(ENODEV)?;
+            let Some(ty) = DomainType::from_raw(ty) else {
+                dev_err!(mdev.dev(), "domain type {ty} is unknown\n");
+                return Err(EINVAL);
+            };
+            // Those who may be using the device have seen its type: from creation on there is
+            // sysfs, and in a group there is VFIO.
+            if mdev.is_active() || mdev.is_in_group() {
+                dev_err!(mdev.dev(), "domain type set when the device is in use\n");
+                return Err(EBUSY);
+            }
+            let attach = ty == DomainType::AttachParent;
+            mdev.state().attach_parent.store(attach, Ordering::Release);
+            Ok(0)
+        })
     }
-}
 
-fn get_iommu_domain(mdev: Found<'_>) -> *mut bindings::iommu_domain {
-    mdev.map_or(core::ptr::null_mut(), |m| {
-        m.state().domain.load(Ordering::Acquire)
-    })
+    fn get_domain_type(dev: MaybeMediated<'_>) -> c_int {
+        dev.get()
+            .map_or(DomainType::NoIommu, |mdev| mdev.state().domain_type()) as c_int
+    }
+
+    fn parent_device(dev: MaybeMediated<'_>) -> *mut bindings::device {
+        dev.get()
+            .map_or(core::ptr::null_mut(), Device::parent_device)
+    }
+
+    fn set_iommu_domain(dev: MaybeMediated<'_>, domain: *mut bindings::iommu_domain) {
+        if let Some(mdev) = dev.get() {
+            mdev.state().domain.store(domain, Ordering::Release);
+        }
+    }
+
+    fn get_iommu_domain(dev: MaybeMediated<'_>) -> *mut bindings::iommu_domain {
+        dev.get().map_or(core::ptr::null_mut(), |mdev| {
+            mdev.state().domain.load(Ordering::Acquire)
+        })
+    }
 }

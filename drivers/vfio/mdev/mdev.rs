@@ -2,23 +2,25 @@
 
 //! The core of mediated devices, a drop-in for the kernel's own with domain types.
 //!
-//! - this file registers parents and keeps the list of devices;
+//! - this file creates devices, counts them, and announces parents;
 //! - [`sysfs`] holds what is in the files;
-//! - [`domain`] knows who isolates the DMA of a device.
+//! - [`domain`] knows who isolates the DMA of a device;
+//! - [`sys`] has all that is unsafe: parents, devices and files as C code knows them.
 //!
-//! Locks, outermost first: `unreg_sem` of a parent (held for reading while a device is created or
-//! removed, for writing while the parent leaves; readers never wait for it), the driver core's lock
-//! of a device, [`Mdev::known`].
+//! Locks, outermost first: a parent's registration, which is held while a device is created or
+//! removed, and which can end when it is not held; the driver core's lock of a device;
+//! [`sys::GLOBAL`]. What [`sys`] takes inside of these is written there.
+
+#![deny(unsafe_code)]
 
 use crate::sys::{
-    Bus, Core, Device, DeviceAttribute, DeviceRef, Leaving, New, Parent, Slot, Type, TypeAttribute,
-    Uuid,
+    send_change, Core, Device, DeviceAttribute, Module, Parent, Type, TypeAttribute, Uuid, GLOBAL,
 };
 use kernel::prelude::*;
 use kernel::rbtree::RBTree;
-use kernel::sync::{new_mutex, Mutex};
 
 mod domain;
+#[allow(unsafe_code)]
 mod sys;
 mod sysfs;
 
@@ -30,72 +32,62 @@ module! {
     license: "GPL v2",
 }
 
-struct Module {
-    _bus: Bus<Mdev>,
-}
+/// The core.
+struct Mdev;
 
-impl kernel::Module for Module {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
-        Ok(Self {
-            _bus: Bus::register(Mdev::new())?,
-        })
-    }
-}
-
-/// The instance.
-#[pin_data]
-struct Mdev {
-    /// UUIDs that are taken, on whatever parent.
-    #[pin]
-    known: Mutex<RBTree<Uuid, ()>>,
-}
-
-static SLOT: Slot<Mdev> = Slot::new();
+/// UUIDs that are taken, on any parent; `None` until the first is.
+struct Known(Option<RBTree<Uuid, ()>>);
 
 impl Core for Mdev {
+    type Global = Known;
+    const GLOBAL: Known = Known(None);
+
     type State = domain::State;
 
-    const TYPE_ATTRIBUTES: &'static [TypeAttribute<Self>] = sysfs::TYPE;
-    const DEVICE_ATTRIBUTES: &'static [DeviceAttribute<Self>] = sysfs::DEVICE;
+    const TYPE_ATTRIBUTES: &'static [TypeAttribute] = sysfs::TYPE;
+    const DEVICE_ATTRIBUTES: &'static [DeviceAttribute] = sysfs::DEVICE;
 
-    fn slot() -> &'static Slot<Self> {
-        &SLOT
-    }
-
-    fn register_parent(&self, parent: New<'_>) -> Result {
-        let parent = parent.publish::<Self>()?;
-        if parent.link_to_class::<Self>().is_err() {
-            dev_warn!(parent.dev(), "Failed to create compatibility class link\n");
+    fn registered(parent: &Parent) {
+        let dev = parent.dev();
+        if parent.link_to_class().is_err() {
+            dev_warn!(dev, "Failed to create compatibility class link\n");
         }
-        dev_info!(parent.dev(), "MDEV: Registered\n");
-        parent.announce(c"MDEV_STATE=registered");
-        Ok(())
+        dev_info!(dev, "MDEV: Registered\n");
+        // An event that finds no memory is lost, as in C.
+        let _ = send_change(dev, c"MDEV_STATE=registered");
     }
 
-    fn unregister_parent(&self, parent: Leaving<'_>) {
-        dev_info!(parent.parent().dev(), "MDEV: Unregistering\n");
-        let alone = parent.wait();
-        let parent = alone.parent();
-        parent.unlink_from_class::<Self>();
-        alone.withdraw::<Self>();
-        parent.announce(c"MDEV_STATE=unregistered");
+    fn unregistering(parent: &Parent) {
+        dev_info!(parent.dev(), "MDEV: Unregistering\n");
     }
 
-    fn removed(&self, mdev: &Device<Self>) {
-        self.release(mdev.uuid(), mdev.parent());
+    fn unregistered(dev: &kernel::device::Device) {
+        let _ = send_change(dev, c"MDEV_STATE=unregistered");
+    }
+
+    fn removed(mdev: &Device, parent: &Parent) {
+        drop(Claim {
+            uuid: mdev.uuid(),
+            parent,
+        });
     }
 }
 
-impl Mdev {
-    fn new() -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
-            known <- new_mutex!(RBTree::new(), "mdev_known"),
-        })
-    }
+/// A UUID and one of the parent's instances, which are given back when this is dropped.
+struct Claim<'a> {
+    uuid: Uuid,
+    parent: &'a Parent,
+}
 
-    /// Takes a UUID and one of the parent's instances.
-    fn claim(&self, uuid: Uuid, parent: &Parent) -> Result {
-        let mut known = self.known.lock();
+impl<'a> Claim<'a> {
+    /// Takes them.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` for a UUID that is taken, `EUSERS` when the driver has no instance left.
+    fn new(uuid: Uuid, parent: &'a Parent) -> Result<Self> {
+        let mut known = GLOBAL.lock();
+        let known = known.0.get_or_insert_default();
         if known.get(&uuid).is_some() {
             return Err(EEXIST);
         }
@@ -103,31 +95,37 @@ impl Mdev {
         known
             .try_create_and_insert(uuid, (), GFP_KERNEL)
             .inspect_err(|_| parent.return_instance())?;
-        Ok(())
+        Ok(Self { uuid, parent })
     }
 
-    fn release(&self, uuid: Uuid, parent: &Parent) {
-        self.known.lock().remove(&uuid);
-        parent.return_instance();
+    /// Leaves them to a device that is in sysfs: [`Mdev::removed`] gives them back.
+    fn keep(self) {
+        core::mem::forget(self);
     }
+}
 
-    /// Makes a device of type `ty` and binds it to the parent's driver.
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        if let Some(known) = &mut GLOBAL.lock().0 {
+            known.remove(&self.uuid);
+        }
+        self.parent.return_instance();
+    }
+}
+
+impl Mdev {
+    /// Makes a device of type `ty`, and binds it to the parent's driver.
     ///
     /// # Errors
     ///
-    /// `EEXIST` for a UUID that is taken, `EUSERS` when the driver has no instance left, `ENODEV` when
-    /// the parent is leaving, and those of the driver's probe function.
-    fn create(&self, ty: &Type, uuid: Uuid) -> Result {
-        self.claim(uuid, ty.parent())?;
-        self.create_claimed(ty, uuid)
-            .inspect_err(|_| self.release(uuid, ty.parent()))
-    }
-
-    fn create_claimed(&self, ty: &Type, uuid: Uuid) -> Result {
-        let mdev = DeviceRef::<Self>::new(ty, uuid)?;
-        let parent = ty.parent().hold().ok_or(ENODEV)?;
-        let mdev = mdev.register(&parent)?;
+    /// `EEXIST` for a UUID that is taken, `EUSERS` when the driver has no instance left, `ENODEV`
+    /// when the parent is being unregistered, and those of the driver's probe function.
+    fn create(ty: &Type, uuid: Uuid) -> Result {
+        let claim = Claim::new(uuid, ty.parent())?;
+        let ty = ty.hold().ok_or(ENODEV)?;
+        let mdev = ty.new_device(uuid)?.add()?;
+        claim.keep();
         mdev.bind()?;
-        mdev.stay()
+        mdev.keep()
     }
 }

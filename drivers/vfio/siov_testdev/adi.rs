@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! An ADI as its user sees it: a PCI function with the ADI's page of registers, two message
-//! interrupts, and a region that tells of faults.
+//! interrupts, and a region with the record of faults.
 
 use crate::engine::Engine;
-use crate::events::{Blocked, Completions, Event, Events};
-use crate::types::Parent;
+use crate::events::{Completions, Event, Events, IommuFaults};
+use crate::parent::Parent;
+use kernel::device::Bound;
 use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::sync::{Arc, Mutex};
+use linux::mmio::RegisterPages;
 use linux::pci::driver::Interrupt;
 use linux_aux::{auxiliary_id, FaultHandler};
-use linux_mdev::Mdev;
+use linux_mdev::iommu_domain;
 use linux_vfio::device::{Device, Handle, Interrupts, Region, RegionKind, SetInterrupts};
-use linux_vfio::eventfd::EventFd;
 use siov_testdev_regs::{fault_region, pci};
-use siov_types::{Pasid, PhysAddr};
+use siov_types::Pasid;
 use siov_vpci::{command, Config, Identity, Msix, MsixTable};
 
 /// Regions: those of a PCI device (`include/uapi/linux/vfio.h`), and one more.
@@ -26,7 +27,7 @@ mod region {
     pub(super) const MSIX: u32 = 1;
     /// `VFIO_PCI_CONFIG_REGION_INDEX`.
     pub(super) const CONFIG: u32 = 7;
-    /// Behind `VFIO_PCI_VGA_REGION_INDEX`.
+    /// The first one after `VFIO_PCI_VGA_REGION_INDEX`.
     pub(super) const FAULTS: u32 = 9;
     pub(super) const COUNT: u32 = 10;
 }
@@ -45,14 +46,14 @@ mod irq {
 /// `VFIO_DEVICE_FLAGS_PCI`.
 const FLAGS_PCI: u32 = 1 << 1;
 
-/// What the user's function is: the device itself has [`pci::DEVICE_ID`].
+/// Device id of the user's function: the device itself has [`pci::DEVICE_ID`].
 const DEVICE_ID: u16 = 0x5110;
 
 const MSIX_VECTORS: u16 = 2;
 const MSIX_TABLE_BYTES: usize = MSIX_VECTORS as usize * 16;
 const MSIX_PENDING: u32 = 0x800;
 
-/// What the user has written.
+/// The user's function in software: what it holds is what the user has written.
 struct Virtual {
     config: Config,
     msix: MsixTable<MSIX_TABLE_BYTES>,
@@ -83,8 +84,8 @@ impl Virtual {
 /// What an ADI of the hardware has while it is open.
 struct Open {
     pasid: Pasid,
-    // Only where the IOMMU's driver tells of faults.
-    _blocked: Option<Pin<KBox<FaultHandler<Blocked>>>>,
+    // Only where the IOMMU's driver reports faults.
+    _faults: Option<Pin<KBox<FaultHandler<IommuFaults>>>>,
     _completions: Interrupt<Completions>,
 }
 
@@ -92,7 +93,6 @@ struct Open {
 pub(crate) struct Adi {
     engine: Engine,
     parent: Arc<Parent>,
-    mdev: Mdev,
     events: Arc<Events>,
     #[pin]
     open: Mutex<Option<Open>>,
@@ -103,30 +103,29 @@ pub(crate) struct Adi {
 impl Adi {
     pub(crate) fn new(
         parent: Arc<Parent>,
-        mdev: Mdev,
         events: Arc<Events>,
         engine: Engine,
     ) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             engine,
             parent,
-            mdev,
             events,
             open <- new_mutex!(None, "siov_testdev_open"),
             state <- new_mutex!(Virtual::new(), "siov_testdev_config"),
         })
     }
 
-    /// Finds the PASID, and listens to the ADI `number` and the IOMMU.
-    fn open_isolated(&self, number: u32) -> Result<Open> {
-        let opened = self.mdev.with_domain(|domain| {
+    /// Finds the PASID, and registers handlers for the ADI `number` and for faults of the IOMMU.
+    fn open_isolated(&self, number: u32, user: Handle<'_>) -> Result<Open> {
+        let open = || {
+            let domain = iommu_domain(user)?;
             let pasid = auxiliary_id(domain)?;
-            let blocked = Blocked(self.events.clone());
+            let faults = IommuFaults(self.events.clone());
             let completions = Completions(self.events.clone());
             Ok(Open {
                 pasid,
-                // An IOMMU driver that tells nobody is no reason to refuse the device.
-                _blocked: FaultHandler::new(domain, &self.parent.dev, blocked).ok(),
+                // An IOMMU driver that does not report faults is no reason to refuse the device.
+                _faults: FaultHandler::new(domain, &self.parent.dev, faults).ok(),
                 _completions: Interrupt::new(
                     &self.parent.vectors,
                     pci::vector_of(number),
@@ -134,13 +133,13 @@ impl Adi {
                     c"siov_testdev-adi",
                 )?,
             })
-        });
-        opened.inspect_err(|e| {
+        };
+        open().inspect_err(|e: &Error| {
             // Users may try again and again.
             if self.parent.refusals.allows() {
                 dev_err!(
-                    self.mdev.dev(),
-                    "siov_testdev: not opened (error {}): it needs a domain of its own\n",
+                    user.dev(),
+                    "siov_testdev: open failed ({}): no auxiliary domain; is the stock vfio_iommu_type1 loaded?\n",
                     e.to_errno()
                 );
             }
@@ -166,11 +165,11 @@ impl Device for Adi {
     /// For ADIs in software, enough for a copy of 128 KiB to find its pages again.
     const PINNED_PAGES: usize = 64;
 
-    fn open(&self, _: Handle<'_>) -> Result {
+    fn open(&self, user: Handle<'_>) -> Result {
         let open = self
             .engine
             .number()
-            .map(|number| self.open_isolated(number))
+            .map(|number| self.open_isolated(number, user))
             .transpose()?;
         *self.state.lock() = Virtual::new();
         self.engine
@@ -183,7 +182,7 @@ impl Device for Adi {
         self.engine.stop();
         let open = self.open.lock().take();
         drop(open);
-        self.events.silence();
+        self.events.clear();
     }
 
     fn region(&self, index: u32) -> Region {
@@ -196,7 +195,7 @@ impl Device for Adi {
         };
         match index {
             region::USER => Region {
-                // Doorbells of an ADI in software must be heard.
+                // The doorbells of an ADI in software have to reach it.
                 mmap: self.engine.number().is_some(),
                 ..registers
             },
@@ -239,10 +238,11 @@ impl Device for Adi {
         Ok(())
     }
 
-    fn map(&self, index: u32) -> Result<PhysAddr> {
-        let number = self.engine.number().filter(|_| index == region::USER);
-        let page = pci::user_page(number.ok_or(EINVAL)?);
-        self.parent.user_pages.checked_add(page).ok_or(EINVAL)
+    fn map(&self, index: u32) -> Result<RegisterPages<'_>> {
+        match index {
+            region::USER => self.engine.user_page(),
+            _ => Err(EINVAL),
+        }
     }
 
     fn interrupts(&self, index: u32) -> Interrupts {
@@ -266,13 +266,7 @@ impl Device for Adi {
         };
         let chosen = events.iter().skip(start as usize);
         match what {
-            SetInterrupts::Trigger(fds) => {
-                // All of them, before one takes effect.
-                let mut eventfds = KVec::with_capacity(fds.len(), GFP_KERNEL)?;
-                for fd in fds {
-                    let eventfd = (*fd >= 0).then(|| EventFd::get(*fd)).transpose()?;
-                    eventfds.push(eventfd, GFP_KERNEL)?;
-                }
+            SetInterrupts::Trigger(eventfds) => {
                 for (event, eventfd) in chosen.zip(eventfds) {
                     self.events.set(*event, eventfd);
                 }
@@ -293,7 +287,8 @@ impl Device for Adi {
 
     fn reset(&self, _: Handle<'_>) -> Result {
         let open = self.open.lock();
-        // Nobody switches bus mastering on before the ADI has its PASID, which it takes only while it is off.
+        // With this lock held, bus mastering is not switched on before the ADI has its PASID, which
+        // it takes only while it is off.
         let mut state = self.state.lock();
         self.engine.stop();
         *state = Virtual::new();
@@ -302,17 +297,13 @@ impl Device for Adi {
         Ok(())
     }
 
-    fn request(&self, count: u32) {
-        let heard = self.events.signal(Event::Request);
+    fn request(&self, dev: &kernel::device::Device<Bound>, count: u32) {
+        let signalled = self.events.signal(Event::Request);
         if count == 0 {
             dev_info!(
-                self.mdev.dev(),
-                "siov_testdev: waiting for its user, who {}\n",
-                if heard {
-                    "was asked"
-                } else {
-                    "cannot be asked"
-                }
+                dev,
+                "siov_testdev: waiting for userspace to release the device (request eventfd {})\n",
+                if signalled { "signalled" } else { "not set" }
             );
         }
     }

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What does the work of a mediated device: an ADI of the hardware, or one in software for where the
-//! IOMMU cannot isolate it.
+//! What does the work of a mediated device: an ADI of the hardware, or one in software for where
+//! the IOMMU cannot isolate it.
 
 use crate::events::{Event, Events};
-use crate::hardware::{Claim, Hardware};
+use crate::hardware::{Hardware, HardwareAdi, MediatedSlot};
 use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::sync::{Arc, Mutex};
+use linux::mmio::RegisterPages;
 use linux_vfio::device::Handle;
 use siov_testdev_regs::execute::{self, Fault, SoftAdi};
 use siov_testdev_regs::fault_region::Record;
@@ -15,55 +16,68 @@ use siov_testdev_regs::{Descriptor, FaultReason, FaultStatus};
 use siov_types::{Iova, Pasid};
 
 pub(crate) enum Engine {
-    Isolated(Claim),
-    Mediated(Mediated),
+    Isolated(HardwareAdi),
+    Mediated(MediatedAdi),
 }
 
 /// An ADI in software.
-pub(crate) struct Mediated {
+pub(crate) struct MediatedAdi {
     adi: Pin<KBox<Mutex<SoftAdi>>>,
-    hardware: Arc<Hardware>,
-}
-
-impl Drop for Mediated {
-    fn drop(&mut self) {
-        self.hardware.end_mediated();
-    }
+    _slot: MediatedSlot,
 }
 
 impl Engine {
-    /// A free ADI, whose faults are told to `events`.
+    /// A free ADI of the hardware, whose faults go to `events`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` when none is free.
     pub(crate) fn isolated(hardware: &Arc<Hardware>, events: &Arc<Events>) -> Result<Self> {
-        Ok(Self::Isolated(Claim::new(hardware, events)?))
+        Ok(Self::Isolated(HardwareAdi::allocate(hardware, events)?))
     }
 
     /// One in software.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` when there are as many as the hardware has.
     pub(crate) fn mediated(hardware: &Arc<Hardware>) -> Result<Self> {
         let adi = new_mutex!(SoftAdi::new(), "siov_testdev_soft");
-        let adi = KBox::pin_init(adi, GFP_KERNEL)?;
-        hardware.begin_mediated()?;
-        Ok(Self::Mediated(Mediated {
-            adi,
-            hardware: hardware.clone(),
+        Ok(Self::Mediated(MediatedAdi {
+            adi: KBox::pin_init(adi, GFP_KERNEL)?,
+            _slot: MediatedSlot::allocate(hardware)?,
         }))
     }
 
     /// The number of the ADI of the hardware.
     pub(crate) fn number(&self) -> Option<u32> {
         match self {
-            Self::Isolated(claim) => Some(claim.number()),
+            Self::Isolated(adi) => Some(adi.number()),
             Self::Mediated(_) => None,
         }
     }
 
-    /// Back to the state after power-on; takes no work yet, and forgets faults. An ADI of the hardware needs a PASID.
+    /// The user page of the ADI of the hardware, for users to map.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for an ADI in software.
+    pub(crate) fn user_page(&self) -> Result<RegisterPages<'_>> {
+        match self {
+            Self::Isolated(adi) => adi.user_page(),
+            Self::Mediated(_) => Err(EINVAL),
+        }
+    }
+
+    /// Resets the ADI to its state after power-on, and clears its faults; it takes no work yet. An
+    /// ADI of the hardware needs a PASID.
     pub(crate) fn prepare(&self, pasid: Option<Pasid>, events: &Events) {
         match (self, pasid) {
-            (Self::Isolated(claim), Some(pasid)) => claim.prepare(pasid),
-            (Self::Isolated(claim), None) => claim.stop(),
+            (Self::Isolated(adi), Some(pasid)) => adi.prepare(pasid),
+            (Self::Isolated(adi), None) => adi.stop(),
             (Self::Mediated(soft), _) => {
                 *soft.adi.lock() = SoftAdi::new();
-                events.forget_faults();
+                events.clear_faults();
             }
         }
     }
@@ -71,24 +85,28 @@ impl Engine {
     /// Lets it take work, or not.
     pub(crate) fn set_enabled(&self, on: bool) {
         match self {
-            Self::Isolated(claim) => claim.set_enabled(on),
+            Self::Isolated(adi) => adi.set_enabled(on),
             Self::Mediated(soft) => soft.adi.lock().set_enabled(on),
         }
     }
 
-    /// Ends all work: on return no memory is reached.
+    /// Ends all work: on return no memory is accessed.
     pub(crate) fn stop(&self) {
         match self {
-            Self::Isolated(claim) => claim.stop(),
+            Self::Isolated(adi) => adi.stop(),
             // Its work is done in the writes of its user, of which none is under way.
             Self::Mediated(soft) => *soft.adi.lock() = SoftAdi::new(),
         }
     }
 
     /// Reads the user page: 4 or 8 bytes, aligned to that.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for other lengths.
     pub(crate) fn read(&self, offset: u64, data: &mut [u8]) -> Result {
         match self {
-            Self::Isolated(claim) => claim.read_user(offset, data),
+            Self::Isolated(adi) => adi.read_user(offset, data),
             Self::Mediated(soft) => {
                 if !matches!(data.len(), 4 | 8) {
                     return Err(EINVAL);
@@ -100,6 +118,10 @@ impl Engine {
     }
 
     /// Writes the user page: 4 or 8 bytes, aligned to that. In software, does the work at once.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for other lengths.
     pub(crate) fn write(
         &self,
         offset: u64,
@@ -108,7 +130,7 @@ impl Engine {
         events: &Events,
     ) -> Result {
         let soft = match self {
-            Self::Isolated(claim) => return claim.write_user(offset, data),
+            Self::Isolated(adi) => return adi.write_user(offset, data),
             Self::Mediated(soft) => soft,
         };
         if !matches!(data.len(), 4 | 8) {
@@ -127,8 +149,8 @@ impl Engine {
     }
 }
 
-/// Memory of a user, through the mappings of the container. What is used once, a descriptor or a record, is
-/// copied; what is worked on is pinned.
+/// Memory of a user, through the mappings of the container. What is used once, a descriptor or a
+/// record, is copied; what is worked on is pinned.
 struct Memory<'a>(Handle<'a>);
 
 /// Bytes up to which copying is the lesser work.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a user hears of its ADI: interrupts by eventfd, and the record of faults.
+//! Interrupts of an ADI, which its user takes by eventfds, and the record of its faults.
 
 use kernel::new_mutex;
 use kernel::prelude::*;
@@ -11,16 +11,16 @@ use linux_aux::OnFault;
 use linux_vfio::eventfd::EventFd;
 use siov_testdev_regs::fault_region::{Log, Record};
 
-/// What a user can be told.
+/// What a user can have signalled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Event {
     /// MSI-X vector 0: a request failed.
     Fault = 0,
     /// MSI-X vector 1: the ADI's own interrupt.
     Completion = 1,
-    /// A request failed, and nobody listens to vector 0.
+    /// A request failed, and no eventfd is set for vector 0.
     Error = 2,
-    /// The device shall go.
+    /// Device removal requested.
     Request = 3,
 }
 
@@ -62,8 +62,8 @@ impl Events {
         drop(old);
     }
 
-    /// Signals nothing any more.
-    pub(crate) fn silence(&self) {
+    /// Signals nothing any more: no eventfd is set.
+    pub(crate) fn clear(&self) {
         let mut state = self.state.lock();
         let old = core::mem::replace(&mut state.eventfds, [const { None }; EVENTS]);
         drop(state);
@@ -71,11 +71,11 @@ impl Events {
     }
 
     /// Empties the fault region.
-    pub(crate) fn forget_faults(&self) {
+    pub(crate) fn clear_faults(&self) {
         *self.state.lock().log = Log::new();
     }
 
-    /// Signals `event`; says whether anybody listens.
+    /// Signals `event`. Returns whether an eventfd is set for it.
     pub(crate) fn signal(&self, event: Event) -> bool {
         let state = self.state.lock();
         match state.eventfds.get(event as usize) {
@@ -87,7 +87,8 @@ impl Events {
         }
     }
 
-    /// A request failed, and more were lost if `more`.
+    /// Records that a request failed, as one side knows it, and that others were lost if `more`;
+    /// and signals it.
     pub(crate) fn fault(&self, half: Record, more: bool) {
         let mut state = self.state.lock();
         state.log.add(half);
@@ -104,7 +105,7 @@ impl Events {
     }
 }
 
-/// The ADI's own vector.
+/// Takes the ADI's own interrupt.
 pub(crate) struct Completions(pub(crate) Arc<Events>);
 
 impl Handler for Completions {
@@ -113,10 +114,10 @@ impl Handler for Completions {
     }
 }
 
-/// What the IOMMU tells of the ADI's PASID.
-pub(crate) struct Blocked(pub(crate) Arc<Events>);
+/// Takes the faults that the IOMMU reports for the ADI's PASID.
+pub(crate) struct IommuFaults(pub(crate) Arc<Events>);
 
-impl OnFault for Blocked {
+impl OnFault for IommuFaults {
     fn fault(&self, fault: &DmaFault) {
         let pasid = fault.pasid.map_or(0, |pasid| pasid.raw());
         let write = fault.access.contains(FaultAccess::WRITE);

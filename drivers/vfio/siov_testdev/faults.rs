@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The error vector: some ADIs have a request that failed. Their users are told, and the log.
+//! The error vector: requests of ADIs that failed, for their users and for the log.
 
 use crate::hardware::Hardware;
 use kernel::device::Device;
@@ -30,7 +30,7 @@ impl Faults {
 
 impl Handler for Faults {
     fn handle(&self) {
-        self.hardware.take_faults(|adi, record| {
+        self.hardware.drain_faults(|adi, record| {
             if self.limit.allows() {
                 dev_warn!(
                     self.dev,

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The device: its pages of registers, and which of its ADIs are taken.
+//! The device: its pages of registers, and which of its ADIs are allocated.
 
 use crate::events::Events;
 use core::sync::atomic::{AtomicU32, Ordering};
 use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::sync::{Arc, Mutex};
-use linux::mmio::Registers;
+use linux::mmio::{RegisterPages, Registers};
 use linux::pci::driver::Function;
 use linux::pci::DeviceExt;
 use linux::poll;
@@ -25,15 +25,19 @@ pub(crate) struct Hardware {
     privileged: Registers,
     user: Registers,
     adis: u32,
-    /// ADIs in software.
+    /// Number of ADIs in software.
     mediated: AtomicU32,
-    /// Who is told of an ADI's faults; `None` for one that is free.
+    /// Where the faults of each ADI go; `None` for one that is free.
     #[pin]
-    owners: Mutex<KVec<Option<Arc<Events>>>>,
+    users: Mutex<KVec<Option<Arc<Events>>>>,
 }
 
 impl Hardware {
-    /// Takes the device over, and resets it.
+    /// Maps the registers of the device, and resets it.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` for a device of another kind or major version, and those of mapping.
     pub(crate) fn new(function: &Function<'_>) -> Result<Arc<Self>> {
         let privileged = function.map_bar(pci::BAR_PRIVILEGED, c"siov_testdev")?;
         let user = function.map_bar(pci::BAR_USER, c"siov_testdev")?;
@@ -52,9 +56,9 @@ impl Hardware {
         let adis = privileged
             .read32(global::offset::ADI_COUNT as usize)
             .min(pci::MAX_ADIS);
-        let mut owners = KVec::with_capacity(adis as usize, GFP_KERNEL)?;
+        let mut users = KVec::with_capacity(adis as usize, GFP_KERNEL)?;
         for _ in 0..adis {
-            owners.push(None, GFP_KERNEL)?;
+            users.push(None, GFP_KERNEL)?;
         }
         Arc::pin_init(
             pin_init!(Self {
@@ -62,7 +66,7 @@ impl Hardware {
                 user,
                 adis,
                 mediated: AtomicU32::new(0),
-                owners <- new_mutex!(owners, "siov_testdev_owners"),
+                users <- new_mutex!(users, "siov_testdev_users"),
             }),
             GFP_KERNEL,
         )
@@ -75,32 +79,13 @@ impl Hardware {
 
     /// Number of ADIs that are free.
     pub(crate) fn free(&self) -> u32 {
-        self.owners.lock().iter().filter(|o| o.is_none()).count() as u32
+        self.users.lock().iter().filter(|u| u.is_none()).count() as u32
     }
 
-    /// How many ADIs in software there may be more: at most as many as the device has in hardware.
+    /// Number of ADIs in software that can be made: at most as many as the device has in hardware.
     pub(crate) fn free_mediated(&self) -> u32 {
         self.adis
             .saturating_sub(self.mediated.load(Ordering::Relaxed))
-    }
-
-    /// Counts one more ADI in software.
-    ///
-    /// # Errors
-    ///
-    /// `ENOSPC` when there are enough.
-    pub(crate) fn begin_mediated(&self) -> Result {
-        self.mediated
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| {
-                (n < self.adis).then_some(n.wrapping_add(1))
-            })
-            .map_err(|_| ENOSPC)?;
-        Ok(())
-    }
-
-    /// Counts one less.
-    pub(crate) fn end_mediated(&self) {
-        self.mediated.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Lets faults raise the error vector.
@@ -110,12 +95,12 @@ impl Hardware {
             .write32(global::offset::CONTROL as usize, control);
     }
 
-    /// Takes the faults out of all ADIs that hold one, and tells their owners; `f` is told as well.
+    /// Takes the faults out of all ADIs that hold one, and passes them to their users, and to `f`.
     ///
-    /// The owners are locked meanwhile, so that no fault of a user is told to the next one: see
-    /// [`Claim::prepare`].
-    pub(crate) fn take_faults(&self, mut f: impl FnMut(u32, &Record)) {
-        let owners = self.owners.lock();
+    /// The users are locked meanwhile, so that no fault of a user is reported to the next one: see
+    /// [`HardwareAdi::prepare`].
+    pub(crate) fn drain_faults(&self, mut f: impl FnMut(u32, &Record)) {
+        let users = self.users.lock();
         // A device that is gone reads as all ones, and so do 64 ADIs that all hold a fault.
         if self.privileged.read32(global::offset::ID as usize) != global::ID {
             return;
@@ -125,12 +110,13 @@ impl Hardware {
             let mut pending = self.privileged.read64(at);
             while pending != 0 {
                 let adi = word * 64 + pending.trailing_zeros();
-                pending &= pending.wrapping_sub(1);
+                // Clears the lowest bit.
+                pending &= pending - 1;
                 let Some((record, more)) = self.take_fault(adi) else {
                     continue;
                 };
                 f(adi, &record);
-                if let Some(Some(events)) = owners.get(adi as usize) {
+                if let Some(Some(events)) = users.get(adi as usize) {
                     events.fault(record, more);
                 }
             }
@@ -162,25 +148,55 @@ impl Hardware {
     }
 }
 
-/// An ADI that is ours until this is dropped.
-pub(crate) struct Claim {
+/// The right to have an ADI in software, until this is dropped.
+pub(crate) struct MediatedSlot(Arc<Hardware>);
+
+impl MediatedSlot {
+    /// Takes one.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` when there are as many as the device has in hardware.
+    pub(crate) fn allocate(hardware: &Arc<Hardware>) -> Result<Self> {
+        hardware
+            .mediated
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| {
+                (n < hardware.adis).then(|| n + 1)
+            })
+            .map_err(|_| ENOSPC)?;
+        Ok(Self(hardware.clone()))
+    }
+}
+
+impl Drop for MediatedSlot {
+    fn drop(&mut self) {
+        let freed = self
+            .0
+            .mediated
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        kernel::warn_on!(freed.is_err());
+    }
+}
+
+/// An ADI of the hardware that is ours until this is dropped.
+pub(crate) struct HardwareAdi {
     hardware: Arc<Hardware>,
     adi: u32,
 }
 
-impl Claim {
-    /// Takes a free ADI, whose faults are told to `events`.
+impl HardwareAdi {
+    /// Allocates a free ADI, whose faults go to `events`.
     ///
     /// # Errors
     ///
-    /// `ENOSPC` when there is none.
-    pub(crate) fn new(hardware: &Arc<Hardware>, events: &Arc<Events>) -> Result<Self> {
-        let mut owners = hardware.owners.lock();
-        let (adi, owner) = (0..)
-            .zip(owners.iter_mut())
-            .find(|(_, owner)| owner.is_none())
+    /// `ENOSPC` when none is free.
+    pub(crate) fn allocate(hardware: &Arc<Hardware>, events: &Arc<Events>) -> Result<Self> {
+        let mut users = hardware.users.lock();
+        let (adi, user) = (0..)
+            .zip(users.iter_mut())
+            .find(|(_, user)| user.is_none())
             .ok_or(ENOSPC)?;
-        *owner = Some(events.clone());
+        *user = Some(events.clone());
         Ok(Self {
             hardware: hardware.clone(),
             adi,
@@ -201,15 +217,15 @@ impl Claim {
         Status::from_bits_retain(self.hardware.read(self.adi, privileged::offset::STATUS))
     }
 
-    /// Back to the state after power-on, with requests that carry `pasid`. The ADI takes no work yet, and
-    /// faults of its last user are forgotten.
+    /// Resets the ADI to its state after power-on, with requests that carry `pasid`. It takes no
+    /// work yet, and faults from before are cleared.
     pub(crate) fn prepare(&self, pasid: Pasid) {
-        let owners = self.hardware.owners.lock();
+        let users = self.hardware.users.lock();
         self.command(Command::Reset);
-        if let Some(Some(events)) = owners.get(self.adi as usize) {
-            events.forget_faults();
+        if let Some(Some(events)) = users.get(self.adi as usize) {
+            events.clear_faults();
         }
-        drop(owners);
+        drop(users);
         let pasid = PasidControl::new(Some(pasid)).raw();
         self.hardware
             .write(self.adi, privileged::offset::PASID, pasid);
@@ -226,8 +242,8 @@ impl Claim {
             .write(self.adi, privileged::offset::CONTROL, control.bits());
     }
 
-    /// Ends all work, in good order if that takes no time: on return the ADI sends no request, and has
-    /// no PASID.
+    /// Ends all work, in good order if that takes no time: on return the ADI sends no request, and
+    /// has no PASID.
     pub(crate) fn stop(&self) {
         self.command(Command::Drain);
         let drained = poll::wait_for(DRAIN_MS, || !self.status().contains(Status::DRAINING));
@@ -239,7 +255,22 @@ impl Claim {
         let _ = self.status();
     }
 
+    /// The user page, for its user to map.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` when firmware made the BAR too small.
+    pub(crate) fn user_page(&self) -> Result<RegisterPages<'_>> {
+        self.hardware
+            .user
+            .pages(pci::user_page(self.adi), pci::PAGE_SIZE)
+    }
+
     /// Reads the user page: 4 or 8 bytes, aligned to that.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for other lengths.
     pub(crate) fn read_user(&self, offset: u64, data: &mut [u8]) -> Result {
         let at = (pci::user_page(self.adi) + offset) as usize;
         match data.len() {
@@ -251,6 +282,10 @@ impl Claim {
     }
 
     /// Writes the user page: 4 or 8 bytes, aligned to that.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for other lengths.
     pub(crate) fn write_user(&self, offset: u64, data: &[u8]) -> Result {
         let at = (pci::user_page(self.adi) + offset) as usize;
         match (data.first_chunk(), data.first_chunk()) {
@@ -262,10 +297,11 @@ impl Claim {
     }
 }
 
-impl Drop for Claim {
+impl Drop for HardwareAdi {
     fn drop(&mut self) {
-        if let Some(owner) = self.hardware.owners.lock().get_mut(self.adi as usize) {
-            *owner = None;
-        }
+        let mut users = self.hardware.users.lock();
+        let events = users.get_mut(self.adi as usize).and_then(Option::take);
+        drop(users);
+        kernel::warn_on!(events.is_none());
     }
 }

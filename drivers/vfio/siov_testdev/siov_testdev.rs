@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Parent driver of the emulated device siov-testdev (Documentation/siov-testdev.rst): each assignable
-//! device interface (ADI) becomes a mediated device, whose DMA the IOMMU isolates by a PASID.
+//! Parent driver of the emulated device siov-testdev (Documentation/siov-testdev.rst): each
+//! assignable device interface (ADI) becomes a mediated device, whose DMA the IOMMU isolates by a
+//! PASID.
 //!
-//! - [`hardware`] is the device as the register specification has it, without VFIO;
-//! - [`types`] is what the operator can create, [`adi`] what the user of an ADI sees, and [`engine`]
-//!   what does the work;
-//! - [`events`] are the ways by which a user hears of completions and faults, and [`faults`] finds out
-//!   whose they are.
+//! - [`hardware`] is the device as the register specification has it, without VFIO, and [`parent`]
+//!   what the mediated devices share of it;
+//! - [`types`] is what the operator can create, [`adi`] what the user of an ADI sees, and
+//!   [`engine`] what does the work;
+//! - [`events`] are the ways by which a user learns of completions and faults, and [`faults`] finds
+//!   out whose they are.
 //!
-//! Locks, outermost first: VFIO's (open and close), `Adi::open`, `Adi::state`, `Mediated::adi`,
-//! `Hardware::owners`, `Events::state`. Work of an ADI in software pins memory of its user, with `Mediated::adi`
-//! held (see `linux_vfio`).
+//! Locks, outermost first: VFIO's (open and close), `Adi::open`, `Adi::state`, `MediatedAdi::adi`,
+//! `Hardware::users`, `Events::state`. Work of an ADI in software pins memory of its user, with
+//! `MediatedAdi::adi` held (see `linux_vfio`).
+
+#![deny(unsafe_code)]
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -26,11 +30,13 @@ mod engine;
 mod events;
 mod faults;
 mod hardware;
+mod parent;
 mod types;
 
 use crate::faults::Faults;
 use crate::hardware::Hardware;
-use crate::types::{Parent, Types};
+use crate::parent::Parent;
+use crate::types::SiovTestdevMdev;
 
 module! {
     type: Module,
@@ -55,12 +61,12 @@ impl kernel::Module for Module {
 }
 
 struct Driver {
-    mdev: Arc<DriverRegistration<Types>>,
+    mdev: Arc<DriverRegistration<SiovTestdevMdev>>,
 }
 
-/// A device in use. Fields are dropped in this order: users go before the hardware.
+/// A device in use. Fields are dropped in this order: its users before the hardware.
 struct Device {
-    _parent: ParentRegistration<Types>,
+    _parent: ParentRegistration<SiovTestdevMdev>,
     _faults: pci_driver::Interrupt<Faults>,
     _hardware: Arc<Hardware>,
     _aux: Option<Enabled>,
@@ -96,7 +102,6 @@ impl pci_driver::Driver for Driver {
             Parent {
                 hardware: hardware.clone(),
                 vectors,
-                user_pages: function.bar(pci::BAR_USER)?.0,
                 dev: (&**dev).into(),
                 isolated: aux.is_some(),
                 refusals: KBox::pin_init(

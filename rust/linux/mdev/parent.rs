@@ -2,117 +2,122 @@
 
 //! Offering a device as parent.
 
-use crate::c::{MdevParent, MdevType};
 use crate::driver::DriverRegistration;
+use crate::types::Type;
 use crate::Driver;
-use core::marker::{PhantomData, PhantomPinned};
+use core::marker::PhantomPinned;
 use core::sync::atomic::AtomicPtr;
 use kernel::device::{Bound, Device};
+use kernel::devres::Devres;
 use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
-use linux::abi::Object;
+use kernel::types::Opaque;
 use linux::bindings;
+use linux::object::Object;
 
-/// One `struct mdev_type` of a parent that is registered, and its place in [`Driver::TYPES`].
+/// What the mdev core is given of a parent, and the driver's data.
 #[repr(C)]
-pub(crate) struct Type<D: Driver> {
-    ty: MdevType,
-    index: usize,
-    _driver: PhantomData<Arc<D::Parent>>,
-}
-
-// SAFETY: It comes first.
-unsafe impl<D: Driver> Object<bindings::mdev_type> for Type<D> {}
-
-impl<D: Driver> Type<D> {
-    /// Its place and its parent.
-    pub(crate) fn get(&self) -> (usize, &Arc<D::Parent>) {
-        // SAFETY: The mdev core has set the parent, which comes first in what we keep for one.
-        let registered = unsafe { &*(*self.as_raw()).parent.cast::<Registered<D>>() };
-        (self.index, &registered.data)
-    }
-}
-
-/// What the C side knows of a parent, and ours.
-#[pin_data]
-#[repr(C)]
-struct Registered<D: Driver> {
-    parent: MdevParent,
+pub(crate) struct Offered<D: Driver> {
+    parent: Opaque<bindings::mdev_parent>,
     types: KVec<Type<D>>,
-    // An array of pointers to C code.
+    // An array of pointers, for C code.
     list: KVec<AtomicPtr<bindings::mdev_type>>,
     data: Arc<D::Parent>,
     driver: Arc<DriverRegistration<D>>,
     dev: ARef<Device>,
-    #[pin]
     _pin: PhantomPinned,
 }
 
-/// A registered parent. Dropping it removes its devices, which waits until their users let go.
-pub struct ParentRegistration<D: Driver>(Pin<KBox<Registered<D>>>);
+// SAFETY: It begins with a transparent `Opaque`, which the mdev core initialises.
+unsafe impl<D: Driver> Object<bindings::mdev_parent> for Offered<D> {}
 
-impl<D: Driver> ParentRegistration<D> {
-    /// Offers `dev` as parent. To be dropped before the driver of `dev` is unbound.
-    pub fn new(
-        dev: &Device<Bound>,
+impl<D: Driver> Offered<D> {
+    fn new(
+        dev: &Device,
         driver: &Arc<DriverRegistration<D>>,
         data: Arc<D::Parent>,
-    ) -> Result<Self> {
+    ) -> Result<KBox<Self>> {
         let mut types = KVec::with_capacity(D::TYPES.len(), GFP_KERNEL)?;
-        for (index, info) in D::TYPES.iter().enumerate() {
-            let ty = Type::<D> {
-                ty: MdevType::new(info),
-                index,
-                _driver: PhantomData,
-            };
-            types.push(ty, GFP_KERNEL)?;
+        for info in D::TYPES {
+            types.push(Type::new(info), GFP_KERNEL)?;
         }
         let mut list = KVec::with_capacity(types.len(), GFP_KERNEL)?;
         for ty in &types {
             list.push(AtomicPtr::new(ty.as_raw()), GFP_KERNEL)?;
         }
-        let this = KBox::pin_init(
-            pin_init!(Registered::<D> {
-                parent: MdevParent::new(),
-                types,
-                list,
-                data,
-                driver: driver.clone(),
-                dev: (&**dev).into(),
-                _pin: PhantomPinned,
-            }),
-            GFP_KERNEL,
-        )?;
-        let (types, count) = (
-            this.list.as_ptr().cast_mut().cast(),
-            u32::try_from(this.list.len())?,
-        );
-        // SAFETY: The structures stay where they are until `drop`: ours is pinned, and the vectors do
-        // not grow. We hold references to device and driver.
-        to_result(unsafe {
-            bindings::mdev_register_parent(
-                this.parent.as_raw(),
-                dev.as_raw(),
-                driver.as_raw(),
-                types,
-                count,
-            )
-        })?;
-        // Without a registration, dropping would end one.
-        Ok(Self(this))
+        let this = Self {
+            parent: Opaque::zeroed(),
+            types,
+            list,
+            data,
+            driver: driver.clone(),
+            dev: dev.into(),
+            _pin: PhantomPinned,
+        };
+        Ok(KBox::new(this, GFP_KERNEL)?)
     }
 
-    /// The driver's data.
-    pub fn data(&self) -> &Arc<D::Parent> {
-        &self.0.data
+    pub(crate) fn data(&self) -> &Arc<D::Parent> {
+        &self.data
     }
 }
 
-impl<D: Driver> Drop for ParentRegistration<D> {
+/// A parent that is registered with the mdev core, until this is dropped.
+struct Registered<D: Driver>(KBox<Offered<D>>);
+
+// SAFETY: The C structures belong to the mdev core, which is called in any thread; the driver's
+// data is `Send` and `Sync`.
+unsafe impl<D: Driver> Send for Registered<D> {}
+// SAFETY: As above; a shared reference is good for nothing.
+unsafe impl<D: Driver> Sync for Registered<D> {}
+
+impl<D: Driver> Registered<D> {
+    fn new(offered: KBox<Offered<D>>) -> Result<Self> {
+        let types = offered.list.as_ptr().cast_mut().cast();
+        let count = u32::try_from(offered.list.len())?;
+        let (parent, dev) = (offered.as_raw(), (*offered.dev).as_raw());
+        let driver = offered.driver.as_raw();
+        // SAFETY: The structures stay where they are until `drop`: they are in a box, and the
+        // vectors do not grow. It has references to device and driver. The device is in sysfs, as
+        // its driver is bound.
+        to_result(unsafe { bindings::mdev_register_parent(parent, dev, driver, types, count) })?;
+        Ok(Self(offered))
+    }
+}
+
+impl<D: Driver> Drop for Registered<D> {
     fn drop(&mut self) {
-        // SAFETY: Registered in `new`.
-        unsafe { bindings::mdev_unregister_parent(self.0.parent.as_raw()) };
+        // SAFETY: Registered in `new`, and unregistered here alone. On return nothing of it is in
+        // use.
+        unsafe { bindings::mdev_unregister_parent(self.0.as_raw()) };
+    }
+}
+
+/// A registered parent. Dropping it removes its devices, which waits until their users have closed
+/// them.
+///
+/// What the devices work with is dropped after this. A driver that does not drop it leaves that to
+/// the driver core, which does the same when the driver has been unbound.
+pub struct ParentRegistration<D: Driver> {
+    _registered: Devres<Registered<D>>,
+}
+
+impl<D: Driver> ParentRegistration<D> {
+    /// Offers `dev` as parent.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, and those of sysfs.
+    pub fn new(
+        dev: &Device<Bound>,
+        driver: &Arc<DriverRegistration<D>>,
+        data: Arc<D::Parent>,
+    ) -> Result<Self> {
+        let registered = Registered::new(Offered::new(dev, driver, data)?)?;
+        Ok(Self {
+            _registered: Devres::new(dev, registered)?,
+        })
     }
 }

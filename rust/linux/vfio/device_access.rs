@@ -2,43 +2,64 @@
 
 //! `read(2)`, `write(2)` and `mmap(2)` on the file of a device.
 
-use crate::device::{Container, Device, Handle, Region};
+use crate::device::{Device, Handle, Region};
 use crate::device_region::{split, OFFSET_SHIFT};
+use crate::registration::Open;
+use core::marker::PhantomData;
 use kernel::error::{from_result, to_result};
+use kernel::ffi::{c_char, c_int};
 use kernel::prelude::*;
-use kernel::types::Opaque;
 use kernel::uaccess::{UserPtr, UserSlice};
-use linux::{bindings, c_arguments};
-use siov_types::{PhysAddr, PAGE_SHIFT};
+use linux::bindings;
+use linux::callback::{Call, FromC};
+use linux::mmio::RegisterPages;
+use siov_types::PAGE_SHIFT;
 
-// SAFETY: VFIO passes what is valid, for the function alone.
-c_arguments!(unsafe {
-    /// The position in a file.
-    pub(crate) struct Position<'a>(&'a mut bindings::loff_t): *mut bindings::loff_t;
-    /// A mapping that is being made.
-    pub(crate) struct NewMapping<'a>(
-        &'a Opaque<bindings::vm_area_struct>
-    ): *mut bindings::vm_area_struct;
-});
+/// A mapping of the device's file that is being made.
+///
+/// As a parameter of a callback it demands a pointer to a valid mapping that nothing else uses
+/// until the call ends, and that keeps the file open.
+pub(crate) struct NewMapping<'call>(*mut bindings::vm_area_struct, PhantomData<&'call Call>);
+
+impl<'call> FromC<'call, *mut bindings::vm_area_struct> for NewMapping<'call> {
+    unsafe fn from_c(c: *mut bindings::vm_area_struct, _call: &'call Call) -> Self {
+        Self(c, PhantomData)
+    }
+}
 
 impl NewMapping<'_> {
-    /// Offset into the file in pages, length in bytes, and whether it is shared.
-    fn facts(&self) -> (u64, u64, bool) {
-        let vma = self.0.get();
-        // SAFETY: The mapping is valid, and nobody else uses it yet.
-        unsafe {
-            (
-                (*vma).vm_pgoff as u64,
-                bindings::siov_helper_vma_size(vma) as u64,
-                bindings::siov_helper_vma_is_shared(vma),
-            )
-        }
+    /// Where it begins in the file, in pages.
+    fn first_page(&self) -> u64 {
+        // SAFETY: A field of a valid mapping.
+        unsafe { (*self.0).vm_pgoff as u64 }
     }
 
-    /// Fills it with registers of the device from `at` on.
-    fn fill(&self, at: PhysAddr) -> Result {
-        // SAFETY: As above; drivers of devices say where their registers are.
-        to_result(unsafe { bindings::siov_helper_vma_map_registers(self.0.get(), at.raw()) })
+    /// In bytes, whole pages.
+    fn len(&self) -> u64 {
+        // SAFETY: A valid mapping.
+        unsafe { bindings::siov_helper_vma_size(self.0) as u64 }
+    }
+
+    /// Whether others see what is written (`MAP_SHARED`).
+    fn is_shared(&self) -> bool {
+        // SAFETY: A valid mapping.
+        unsafe { bindings::siov_helper_vma_is_shared(self.0) }
+    }
+
+    /// Fills it with the registers in `pages`, from `offset` on.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` when there are not as many; `ENOMEM`.
+    ///
+    /// # Safety
+    ///
+    /// The registers are there as long as the file is open.
+    unsafe fn fill(&self, pages: RegisterPages<'_>, offset: u64) -> Result {
+        let start = pages.locate(offset, self.len()).ok_or(EINVAL)?;
+        // SAFETY: A new mapping, and pages that are registers, also as long as the mapping keeps
+        // the file open.
+        to_result(unsafe { bindings::siov_helper_vma_map_registers(self.0, start.raw()) })
     }
 }
 
@@ -61,18 +82,18 @@ fn clip(region: &Region, offset: u64, count: usize) -> Result<usize> {
     Ok(count.min(usize::try_from(room.ok_or(EINVAL)?)?))
 }
 
-/// Goes through up to `count` bytes of a region in pieces that drivers take: `each` gets the device, its user,
-/// region, offset and room for one piece. Returns how many bytes it were.
+/// Goes through up to `count` bytes of a region in pieces that drivers take: `each` gets the
+/// device, its user, region, offset and room for one piece. Returns how many bytes it were.
 fn transfer<T: Device>(
-    device: &Container<T>,
+    device: &Open<'_, T>,
     count: usize,
-    pos: Position<'_>,
+    pos: &mut i64,
     allowed: fn(&Region) -> bool,
     mut each: impl FnMut(&T, Handle<'_>, u32, u64, &mut [u8]) -> Result,
 ) -> isize {
     from_result(|| {
         let (data, user) = device.parts()?;
-        let (index, start) = split(*pos.0 as u64);
+        let (index, start) = split(*pos as u64);
         let region = data.region(index);
         if !allowed(&region) {
             return Err(EINVAL);
@@ -80,62 +101,65 @@ fn transfer<T: Device>(
         let count = clip(&region, start, count)?;
         let mut done = 0;
         while done < count {
+            // No overflow: an offset in the region.
             let offset = start + done as u64;
             let mut piece = [0; WIDEST];
             let piece = piece.get_mut(..step(offset, count - done)).ok_or(EINVAL)?;
             each(data, user, index, offset, piece)?;
             done += piece.len();
         }
-        *pos.0 += done as i64;
+        *pos = pos.checked_add(i64::try_from(done)?).ok_or(EINVAL)?;
         Ok(done as isize)
     })
 }
 
 /// In the context of the device's user.
-pub(crate) extern "C" fn read<T: Device>(
-    device: &Container<T>,
-    buf: *mut kernel::ffi::c_char,
+pub(crate) fn read<T: Device>(
+    device: Open<'_, T>,
+    buf: *mut c_char,
     count: usize,
-    pos: Position<'_>,
+    pos: &mut i64,
 ) -> isize {
     let mut to = UserSlice::new(UserPtr::from_ptr(buf.cast()), count).writer();
     let each = |data: &T, user: Handle<'_>, index, offset, piece: &mut [u8]| {
         data.read(user, index, offset, piece)?;
         to.write_slice(piece)
     };
-    transfer(device, count, pos, |region| region.read, each)
+    transfer(&device, count, pos, |region| region.read, each)
 }
 
 /// In the context of the device's user.
-pub(crate) extern "C" fn write<T: Device>(
-    device: &Container<T>,
-    buf: *const kernel::ffi::c_char,
+pub(crate) fn write<T: Device>(
+    device: Open<'_, T>,
+    buf: *const c_char,
     count: usize,
-    pos: Position<'_>,
+    pos: &mut i64,
 ) -> isize {
     let mut from = UserSlice::new(UserPtr::from_ptr(buf.cast_mut().cast()), count).reader();
     let each = |data: &T, user: Handle<'_>, index, offset, piece: &mut [u8]| {
         from.read_slice(piece)?;
         data.write(user, index, offset, piece)
     };
-    transfer(device, count, pos, |region| region.write, each)
+    transfer(&device, count, pos, |region| region.write, each)
 }
 
-pub(crate) extern "C" fn mmap<T: Device>(device: &Container<T>, vma: NewMapping<'_>) -> i32 {
+pub(crate) fn mmap<T: Device>(device: Open<'_, T>, vma: NewMapping<'_>) -> c_int {
     from_result(|| {
         let (data, _) = device.parts()?;
-        let (first_page, len, shared) = vma.facts();
-        let index = (first_page >> (OFFSET_SHIFT - PAGE_SHIFT)) as u32;
-        let (_, offset) = split(first_page << PAGE_SHIFT);
+        let index = (vma.first_page() >> (OFFSET_SHIFT - PAGE_SHIFT)) as u32;
+        let (_, offset) = split(vma.first_page() << PAGE_SHIFT);
         let region = data.region(index);
         let fits = offset
-            .checked_add(len)
+            .checked_add(vma.len())
             .is_some_and(|end| end <= region.size);
-        if !region.mmap || !shared || !fits {
+        if !region.mmap || !vma.is_shared() || !fits {
             return Err(EINVAL);
         }
-        let at = data.map(index)?.checked_add(offset).ok_or(EINVAL)?;
-        vma.fill(at)?;
+        let pages = data.map(index)?;
+        // SAFETY: The pages are borrowed from `data`, of which there are shared references only
+        // until it is dropped: they could be borrowed until then. It is dropped when the device has
+        // been closed and unregistered.
+        unsafe { vma.fill(pages, offset)? };
         Ok(0)
     })
 }

@@ -4,7 +4,9 @@
 //!
 //! C header: [`include/uapi/linux/vfio.h`](srctree/include/uapi/linux/vfio.h)
 
-use crate::device::{Container, Device, Handle, SetInterrupts};
+use crate::device::{Device, SetInterrupts};
+use crate::eventfd::EventFd;
+use crate::registration::Open;
 use kernel::error::{from_result, to_result};
 use kernel::ioctl::_IO;
 use kernel::prelude::*;
@@ -19,26 +21,26 @@ const SET_IRQS: u32 = _IO(TYPE, BASE + 10);
 const RESET: u32 = _IO(TYPE, BASE + 11);
 
 /// In the context of the device's user.
-pub(crate) extern "C" fn ioctl<T: Device>(device: &Container<T>, cmd: u32, arg: usize) -> isize {
+pub(crate) fn ioctl<T: Device>(device: Open<'_, T>, cmd: u32, arg: usize) -> isize {
     from_result(|| {
         let (data, user) = device.parts()?;
         match cmd {
             GET_INFO => get_info::<T>(arg)?,
             GET_IRQ_INFO => get_irq_info(data, arg)?,
             SET_IRQS => set_irqs(data, arg)?,
-            RESET => reset(data, user)?,
+            RESET => data.reset(user)?,
             _ => return Err(ENOTTY),
         }
         Ok(0)
     })
 }
 
-fn reset<T: Device>(data: &T, user: Handle<'_>) -> Result {
-    data.reset(user)
-}
-
-/// The first `N` words of the structure at `arg`, whose own first word says how long the user made
-/// it.
+/// The first `N` words of the structure at `arg`, whose own first word is the length that the user
+/// gave it.
+///
+/// # Errors
+///
+/// `EFAULT`, and `EINVAL` for a length below that.
 fn words<const N: usize>(arg: usize) -> Result<[u32; N]> {
     let mut reader = UserSlice::new(UserPtr::from_addr(arg), N * size_of::<u32>()).reader();
     let mut words = [0; N];
@@ -101,18 +103,16 @@ fn set_irqs<T: Device>(data: &T, arg: usize) -> Result {
         count,
         ..Default::default()
     };
+    let existing = i32::try_from(data.interrupts(index).count)?;
+    let indices = i32::try_from(T::INTERRUPTS)?;
     let mut len = 0;
+    let (header, to) = (&raw mut header, &raw mut len);
     // SAFETY: Reads the header and writes the length.
     to_result(unsafe {
-        bindings::vfio_set_irqs_validate_and_prepare(
-            &raw mut header,
-            i32::try_from(data.interrupts(index).count)?,
-            i32::try_from(T::INTERRUPTS)?,
-            &raw mut len,
-        )
+        bindings::vfio_set_irqs_validate_and_prepare(header, existing, indices, to)
     })?;
-    let behind = arg.checked_add(HEADER * size_of::<u32>()).ok_or(EFAULT)?;
-    let mut reader = UserSlice::new(UserPtr::from_addr(behind), len).reader();
+    let after = arg.checked_add(HEADER * size_of::<u32>()).ok_or(EFAULT)?;
+    let mut reader = UserSlice::new(UserPtr::from_addr(after), len).reader();
 
     if flags & bindings::VFIO_IRQ_SET_ACTION_TYPE_MASK != bindings::VFIO_IRQ_SET_ACTION_TRIGGER {
         // Interrupts that are sent as messages cannot be masked here.
@@ -124,7 +124,13 @@ fn set_irqs<T: Device>(data: &T, arg: usize) -> Result {
             for _ in 0..count {
                 fds.push(reader.read::<i32>()?, GFP_KERNEL)?;
             }
-            data.set_interrupts(index, start, SetInterrupts::Trigger(&fds))
+            // All of them, before one takes effect.
+            let mut eventfds = KVec::with_capacity(fds.len(), GFP_KERNEL)?;
+            for fd in fds {
+                let eventfd = (fd >= 0).then(|| EventFd::get(fd)).transpose()?;
+                eventfds.push(eventfd, GFP_KERNEL)?;
+            }
+            data.set_interrupts(index, start, SetInterrupts::Trigger(eventfds))
         }
         bindings::VFIO_IRQ_SET_DATA_BOOL => {
             let mut fire = KVec::with_capacity(count as usize, GFP_KERNEL)?;

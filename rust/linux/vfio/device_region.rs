@@ -2,18 +2,21 @@
 
 //! `VFIO_DEVICE_GET_REGION_INFO`: where the regions of a device lie in its file.
 
-use crate::device::{Container, Device};
+use crate::device::Device;
+use crate::registration::Open;
+use core::marker::PhantomData;
 use kernel::error::{from_result, to_result};
+use kernel::ffi::c_int;
 use kernel::prelude::*;
-use kernel::types::Opaque;
-use linux::{bindings, c_arguments};
+use linux::bindings;
+use linux::callback::{Call, FromC};
 
 /// What a region holds.
 #[derive(Clone, Copy, Debug)]
 pub enum RegionKind {
     /// What its index says, as for the first ones of a PCI device.
     Indexed,
-    /// Something that a type and a subtype name (`VFIO_REGION_INFO_CAP_TYPE`).
+    /// What a type and a subtype name (`VFIO_REGION_INFO_CAP_TYPE`).
     Typed {
         /// `VFIO_REGION_TYPE_PCI_VENDOR_TYPE` and the vendor, for instance.
         ty: u32,
@@ -33,61 +36,94 @@ pub(crate) fn split(offset: u64) -> (u32, u64) {
     )
 }
 
-// SAFETY: VFIO passes structures of its own, to be filled in by the function alone.
-c_arguments!(unsafe {
-    /// What the user is told.
-    pub(crate) struct Info<'a>(&'a mut bindings::vfio_region_info): *mut bindings::vfio_region_info;
-    /// What he is told behind that.
-    pub(crate) struct Capabilities<'a>(
-        &'a Opaque<bindings::vfio_info_cap>
-    ): *mut bindings::vfio_info_cap;
-});
+/// What the user is shown of a region.
+///
+/// As a parameter of a callback it demands a pointer to an initialised structure that nothing else
+/// uses until the call ends.
+pub(crate) struct Info<'call>(*mut bindings::vfio_region_info, PhantomData<&'call Call>);
 
-pub(crate) extern "C" fn region_info<T: Device>(
-    device: &Container<T>,
-    Info(info): Info<'_>,
+impl<'call> FromC<'call, *mut bindings::vfio_region_info> for Info<'call> {
+    unsafe fn from_c(c: *mut bindings::vfio_region_info, _call: &'call Call) -> Self {
+        Self(c, PhantomData)
+    }
+}
+
+impl Info<'_> {
+    fn get(&self) -> bindings::vfio_region_info {
+        // SAFETY: Valid, and not used by others until the call ends.
+        unsafe { self.0.read() }
+    }
+
+    fn set(&self, info: bindings::vfio_region_info) {
+        // SAFETY: As above.
+        unsafe { self.0.write(info) };
+    }
+}
+
+/// What the user is shown after [`Info`].
+///
+/// As a parameter of a callback it demands a pointer to a list that nothing else uses until the
+/// call ends.
+pub(crate) struct Capabilities<'call>(*mut bindings::vfio_info_cap, PhantomData<&'call Call>);
+
+impl<'call> FromC<'call, *mut bindings::vfio_info_cap> for Capabilities<'call> {
+    unsafe fn from_c(c: *mut bindings::vfio_info_cap, _call: &'call Call) -> Self {
+        Self(c, PhantomData)
+    }
+}
+
+impl Capabilities<'_> {
+    /// Adds `VFIO_REGION_INFO_CAP_TYPE`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    fn add_type(&self, ty: u32, subtype: u32) -> Result {
+        let mut cap = bindings::vfio_region_info_cap_type {
+            header: bindings::vfio_info_cap_header {
+                id: bindings::VFIO_REGION_INFO_CAP_TYPE as u16,
+                version: 1,
+                next: 0,
+            },
+            type_: ty,
+            subtype,
+        };
+        let (start, len) = ((&raw mut cap).cast(), size_of_val(&cap));
+        // SAFETY: The list is valid, and the capability, whose header comes first, is copied.
+        to_result(unsafe { bindings::vfio_info_add_capability(self.0, start, len) })
+    }
+}
+
+pub(crate) fn region_info<T: Device>(
+    device: Open<'_, T>,
+    info: Info<'_>,
     caps: Capabilities<'_>,
-) -> i32 {
+) -> c_int {
     from_result(|| {
         let (data, _) = device.parts()?;
-        if info.index >= T::REGIONS {
+        let mut shown = info.get();
+        if shown.index >= T::REGIONS {
             return Err(EINVAL);
         }
-        let region = data.region(info.index);
-        info.size = region.size;
-        info.offset = u64::from(info.index) << OFFSET_SHIFT;
-        info.flags = 0;
-        if region.size == 0 {
-            return Ok(0);
-        }
-        for (has, flag) in [
-            (region.read, bindings::VFIO_REGION_INFO_FLAG_READ),
-            (region.write, bindings::VFIO_REGION_INFO_FLAG_WRITE),
-            (region.mmap, bindings::VFIO_REGION_INFO_FLAG_MMAP),
-        ] {
-            if has {
-                info.flags |= flag;
+        let region = data.region(shown.index);
+        shown.size = region.size;
+        shown.offset = u64::from(shown.index) << OFFSET_SHIFT;
+        shown.flags = 0;
+        if region.size != 0 {
+            for (has, flag) in [
+                (region.read, bindings::VFIO_REGION_INFO_FLAG_READ),
+                (region.write, bindings::VFIO_REGION_INFO_FLAG_WRITE),
+                (region.mmap, bindings::VFIO_REGION_INFO_FLAG_MMAP),
+            ] {
+                if has {
+                    shown.flags |= flag;
+                }
+            }
+            if let RegionKind::Typed { ty, subtype } = region.kind {
+                caps.add_type(ty, subtype)?;
             }
         }
-        if let RegionKind::Typed { ty, subtype } = region.kind {
-            let mut cap = bindings::vfio_region_info_cap_type {
-                header: bindings::vfio_info_cap_header {
-                    id: bindings::VFIO_REGION_INFO_CAP_TYPE as u16,
-                    version: 1,
-                    next: 0,
-                },
-                type_: ty,
-                subtype,
-            };
-            // SAFETY: The chain is VFIO's, and the capability is copied.
-            to_result(unsafe {
-                bindings::vfio_info_add_capability(
-                    caps.0.get(),
-                    &raw mut cap.header,
-                    size_of::<bindings::vfio_region_info_cap_type>(),
-                )
-            })?;
-        }
+        info.set(shown);
         Ok(0)
     })
 }

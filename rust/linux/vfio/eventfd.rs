@@ -10,6 +10,10 @@ use kernel::prelude::*;
 use linux::bindings;
 
 /// A reference to an eventfd.
+///
+/// # Invariants
+///
+/// The pointer is valid, and comes with a reference.
 pub struct EventFd(NonNull<bindings::eventfd_ctx>);
 
 // SAFETY: The C side locks it and counts references atomically.
@@ -26,6 +30,7 @@ impl EventFd {
     pub fn get(fd: i32) -> Result<Self> {
         // SAFETY: Takes any number.
         let ctx = from_err_ptr(unsafe { bindings::eventfd_ctx_fdget(fd) })?;
+        // INVARIANT: With a reference for us.
         NonNull::new(ctx).map(Self).ok_or(EBADF)
     }
 
@@ -38,7 +43,7 @@ impl EventFd {
 
 impl Drop for EventFd {
     fn drop(&mut self) {
-        // SAFETY: Gives back the reference that `get` took.
+        // SAFETY: The reference is ours, by the invariant, and not used any more.
         unsafe { bindings::eventfd_ctx_put(self.0.as_ptr()) };
     }
 }

@@ -2,129 +2,152 @@
 
 //! The bus that mediated devices are on, and the class `mdev_bus` whose links lead to parents.
 
-use crate::sys::c::{self, Class, OnBus};
-use crate::sys::Core;
+use crate::sys::driver::Driver;
+use crate::sys::Device;
+use core::mem::offset_of;
+use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use kernel::error::to_result;
+use kernel::ffi::c_int;
 use kernel::prelude::*;
-use linux::abi::{callback1, callback2};
 use linux::bindings;
+use linux::callback::{Call, FromC};
+use linux::object::Object;
 
-/// Where C code, which brings a device and nothing else, finds the instance of the core.
-pub(crate) struct Slot<T: Core> {
-    core: AtomicPtr<T>,
-    class: AtomicPtr<bindings::class_compat>,
-}
+/// The class `mdev_bus`, while the bus is registered.
+static CLASS: AtomicPtr<bindings::class_compat> = AtomicPtr::new(core::ptr::null_mut());
 
-impl<T: Core> Slot<T> {
-    /// No instance.
-    pub(crate) const fn new() -> Self {
-        Self {
-            core: AtomicPtr::new(core::ptr::null_mut()),
-            class: AtomicPtr::new(core::ptr::null_mut()),
-        }
-    }
+/// The registered bus. Dropping it unregisters bus and class: no driver and no parent may be left.
+pub(super) struct Bus(());
 
-    /// The instance, while its [`Bus`] is registered.
-    pub(crate) fn get(&self) -> Option<&T> {
-        // SAFETY: Set for the lifetime of a `Bus`, which keeps the instance. Whoever calls is code of
-        // the module itself, or of one that depends on it, so the module is not being unloaded.
-        unsafe { self.core.load(Ordering::Acquire).as_ref() }
-    }
-
-    pub(crate) fn class(&self) -> Option<&Class> {
-        // SAFETY: As above; the bus keeps the class as well.
-        unsafe { self.class.load(Ordering::Acquire).cast::<Class>().as_ref() }
-    }
-}
-
-impl<T: Core> Default for Slot<T> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// A registered core. Dropping it takes the bus away, when no driver and no parent is left: modules
-/// that register some depend on this one.
-pub(crate) struct Bus<T: Core> {
-    // Where the slot points to.
-    _core: Pin<KBox<T>>,
-}
-
-impl<T: Core> Bus<T> {
+impl Bus {
     /// Registers the bus `mdev` and the class `mdev_bus`.
     ///
     /// # Errors
     ///
-    /// `EBUSY` when there is another instance, `ENOMEM`, and those of `bus_register()`.
-    pub(crate) fn register(core: impl PinInit<T, Error>) -> Result<Self> {
-        let core = KBox::pin_init(core, GFP_KERNEL)?;
-        // SAFETY: `BUS` is a static of the module.
+    /// `ENOMEM`, and those of `bus_register()`.
+    pub(super) fn register() -> Result<Self> {
+        // SAFETY: `BUS` is a static of the module, and `drop` unregisters it.
         to_result(unsafe { bindings::bus_register(BUS.as_ptr()) })?;
-        let class = c::class_compat_register(c"mdev_bus");
+        // SAFETY: The name is copied.
+        let class = unsafe { bindings::class_compat_register(c"mdev_bus".as_char_ptr()) };
         if class.is_null() {
             // SAFETY: Registered above; nothing is on it yet.
             unsafe { bindings::bus_unregister(BUS.as_ptr()) };
             return Err(ENOMEM);
         }
-        let slot = T::slot();
-        slot.class.store(class, Ordering::Release);
-        slot.core
-            .store((&raw const *core).cast_mut(), Ordering::Release);
-        Ok(Self { _core: core })
+        CLASS.store(class, Ordering::Release);
+        Ok(Self(()))
     }
 }
 
-impl<T: Core> Drop for Bus<T> {
+impl Drop for Bus {
     fn drop(&mut self) {
-        let slot = T::slot();
-        slot.core.store(core::ptr::null_mut(), Ordering::Release);
-        let class = slot.class.swap(core::ptr::null_mut(), Ordering::AcqRel);
-        // SAFETY: Both were registered in `register`, and no driver or parent is left, since their
-        // modules depend on this one.
-        unsafe {
-            bindings::class_compat_unregister(class);
-            bindings::bus_unregister(BUS.as_ptr());
-        }
+        let class = CLASS.swap(core::ptr::null_mut(), Ordering::AcqRel);
+        // SAFETY: Registered in `register`. The bus is part of the module, which is unloaded when
+        // no module of a parent is left: they depend on this one.
+        unsafe { bindings::class_compat_unregister(class) };
+        // SAFETY: As above.
+        unsafe { bindings::bus_unregister(BUS.as_ptr()) };
     }
+}
+
+/// The class that links lead to parents from; parents are registered only while it is.
+pub(super) fn class() -> Option<NonNull<bindings::class_compat>> {
+    NonNull::new(CLASS.load(Ordering::Acquire))
 }
 
 #[repr(transparent)]
-pub(crate) struct BusType(bindings::bus_type);
+pub(super) struct BusType(bindings::bus_type);
 
 // SAFETY: Never written.
 unsafe impl Sync for BusType {}
 
 impl BusType {
-    pub(crate) fn as_ptr(&self) -> *const bindings::bus_type {
+    pub(super) fn as_ptr(&self) -> *const bindings::bus_type {
         &raw const self.0
     }
 }
 
 // Kernel code takes `as_char_ptr()`, which is not const.
 #[allow(clippy::disallowed_methods)]
-pub(crate) static BUS: BusType = BusType(bindings::bus_type {
+pub(super) static BUS: BusType = BusType(bindings::bus_type {
     name: c"mdev".as_ptr().cast(),
-    match_: Some(callback2(match_none)),
-    probe: Some(callback1(probe)),
-    remove: Some(callback1(remove)),
+    match_: Some(match_callback),
+    probe: Some(probe_callback),
+    remove: Some(remove_callback),
     ..pin_init::zeroed()
 });
 
-extern "C" fn match_none(
-    _dev: *mut bindings::device,
-    _driver: *const bindings::device_driver,
-) -> i32 {
+linux::callbacks! {
+    /// `bus_type::match`.
+    ///
+    /// # Safety
+    ///
+    /// For [`BUS`].
+    unsafe fn match_callback(
+        dev: *mut bindings::device => *mut bindings::device,
+        driver: *const bindings::device_driver => *const bindings::device_driver,
+    ) -> c_int = match_none;
+
+    /// `bus_type::probe`.
+    ///
+    /// # Safety
+    ///
+    /// For [`BUS`]: the driver core passes a device of ours that it is binding to a driver.
+    unsafe fn probe_callback(dev: *mut bindings::device => Bound<'_>) -> c_int = probe;
+
+    /// `bus_type::remove`.
+    ///
+    /// # Safety
+    ///
+    /// For [`BUS`]: the driver core passes a device of ours that it is unbinding from its driver.
+    unsafe fn remove_callback(dev: *mut bindings::device => Bound<'_>) = remove;
+}
+
+fn match_none(_: *mut bindings::device, _: *const bindings::device_driver) -> c_int {
     // Drivers are bound by device_driver_attach() alone: a device belongs to its parent's driver.
     0
 }
 
-extern "C" fn probe(mdev: OnBus<'_>) -> i32 {
-    mdev.driver().probe().map_or(0, |probe| probe(mdev))
+/// A device that is being bound or unbound.
+///
+/// As a parameter of a callback it demands that the pointer leads to a [`Device`], whose driver is
+/// a [`Driver`] that stays until the call ends.
+#[derive(Clone, Copy)]
+struct Bound<'call>(&'call Device);
+
+impl<'call> FromC<'call, *mut bindings::device> for Bound<'call> {
+    unsafe fn from_c(c: *mut bindings::device, _call: &'call Call) -> Self {
+        // SAFETY: As required of us; the `struct device` comes first.
+        Self(unsafe { &*c.cast() })
+    }
 }
 
-extern "C" fn remove(mdev: OnBus<'_>) {
+impl<'call> Bound<'call> {
+    fn driver(self) -> &'call Driver {
+        let dev: *mut bindings::device = self.0.as_raw();
+        // SAFETY: A field of a valid device, which does not change while it is being bound or
+        // unbound.
+        let driver = unsafe { (*dev).driver };
+        // SAFETY: Drivers of our bus are the field `driver` of a `struct mdev_driver`.
+        let driver = unsafe { driver.byte_sub(offset_of!(bindings::mdev_driver, driver)) };
+        // SAFETY: It stays until the call ends.
+        unsafe { &*driver.cast() }
+    }
+}
+
+fn probe(mdev: Bound<'_>) -> c_int {
+    match mdev.driver().probe() {
+        // SAFETY: The device is being bound to this driver.
+        Some(probe) => unsafe { probe(mdev.0.as_raw()) },
+        None => 0,
+    }
+}
+
+fn remove(mdev: Bound<'_>) {
     if let Some(remove) = mdev.driver().remove() {
-        remove(mdev);
+        // SAFETY: The device is being unbound from this driver.
+        unsafe { remove(mdev.0.as_raw()) };
     }
 }

@@ -3,226 +3,342 @@
 //! Mediated devices.
 
 use crate::sys::bus::BUS;
-use crate::sys::sysfs::Tables;
-use crate::sys::{Core, Parent, Shared, Type, Uuid};
-use core::marker::{PhantomData, PhantomPinned};
-use core::ops::Deref;
+use crate::sys::registration::{Held, Registration};
+use crate::sys::sysfs::DEVICE_GROUPS;
+use crate::sys::types::HeldType;
+use crate::sys::{driver, Core, Type, Uuid};
+use crate::Mdev;
+use core::marker::PhantomPinned;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::error::to_result;
 use kernel::prelude::*;
-use kernel::sync::aref::ARef;
+use kernel::sync::aref::{ARef, AlwaysRefCounted};
+use kernel::sync::Arc;
 use kernel::types::Opaque;
-use linux::abi::{callback1, Object};
 use linux::bindings;
-use linux::iommu::Group;
-use linux::kobject::Kobject;
+use linux::callback::{Call, FromC};
+use linux::object::Object;
 
-// SAFETY: Initialised before there is a reference, and constant then, or atomic, or the driver core's.
-linux::c_objects!(unsafe {
-    /// `struct mdev_device`.
-    pub(crate) struct Mdev(bindings::mdev_device);
-});
-
-// SAFETY: Constant. A type is removed after the devices of its parent, and asked for by those that are
-// in sysfs only.
-linux::c_parts!(unsafe impl Mdev: bindings::mdev_device {
-    fn dev() -> &kernel::device::Device = &dev;
-    fn ty() -> &Type = *type_;
-    fn active() -> &AtomicBool = &active;
-});
-
-// SAFETY: Constant.
-linux::c_fields!(unsafe impl Mdev: bindings::mdev_device {
-    fn uuid() -> [u8; 16] = uuid.b;
-});
-
-/// A mediated device: `struct mdev_device`, and what we keep beside it.
+/// A mediated device: `struct mdev_device`, and what we keep in addition.
 #[repr(C)]
-pub(crate) struct Device<T: Core> {
-    mdev: Mdev,
-    parent_dev: ARef<kernel::device::Device>,
-    /// Whether it is in sysfs, with the reference that belongs to that.
-    on_bus: AtomicBool,
-    state: T::State,
+pub(crate) struct Device {
+    mdev: Opaque<bindings::mdev_device>,
+    registration: Arc<Registration>,
+    /// Whether it is in sysfs, which keeps a reference.
+    in_sysfs: AtomicBool,
+    state: <Mdev as Core>::State,
     _pin: PhantomPinned,
 }
 
-// SAFETY: It comes first in the `struct mdev_device`, which comes first here.
-unsafe impl<T: Core> Object<bindings::device> for Device<T> {}
+// SAFETY: It begins with a transparent `Opaque`. There are devices that `NewDevice::new` has
+// initialised only.
+unsafe impl Object<bindings::mdev_device> for Device {}
+// SAFETY: As above; the `struct device` comes first in a `struct mdev_device`.
+unsafe impl Object<bindings::device> for Device {}
 
-/// A reference to a [`Device`].
-pub(crate) struct DeviceRef<T: Core>(ARef<kernel::device::Device>, PhantomData<Device<T>>);
+// SAFETY: The driver core counts references, in any thread.
+unsafe impl AlwaysRefCounted for Device {
+    fn inc_ref(&self) {
+        // SAFETY: A valid device.
+        unsafe { bindings::get_device(self.as_raw()) };
+    }
 
-/// A device that is in sysfs for now: dropping this takes it out again.
-pub(crate) struct OnBus<'a, T: Core> {
-    mdev: DeviceRef<T>,
-    // The driver core is told of a new device only while its parent stays.
-    parent: &'a Shared<'a>,
-}
-
-impl<T: Core> Deref for DeviceRef<T> {
-    type Target = Device<T>;
-
-    fn deref(&self) -> &Device<T> {
-        // SAFETY: References are made to such devices only, which it keeps alive.
-        unsafe { &*self.0.as_raw().cast() }
+    unsafe fn dec_ref(mdev: NonNull<Self>) {
+        // SAFETY: As required of us: the caller has a reference. The `struct device` comes first.
+        unsafe { bindings::put_device(mdev.cast().as_ptr()) };
     }
 }
 
-impl<T: Core> Device<T> {
-    /// The device of this core behind a `struct device`; `None` for all others.
-    pub(crate) fn from_dev(dev: &kernel::device::Device) -> Option<&Self> {
+/// Any device, or none: the [`Device`] that it is, if it is one.
+///
+/// As a parameter of a callback it demands a pointer that is NULL, or leads to a device that is
+/// valid until the call ends.
+#[derive(Clone, Copy)]
+pub(crate) struct MaybeMediated<'call>(Option<&'call Device>);
+
+impl<'call> FromC<'call, *mut bindings::device> for MaybeMediated<'call> {
+    unsafe fn from_c(c: *mut bindings::device, call: &'call Call) -> Self {
+        // SAFETY: As required of us.
+        let dev: Option<&kernel::device::Device> = unsafe { FromC::from_c(c, call) };
+        Self(dev.and_then(Device::from_dev))
+    }
+}
+
+impl<'call> MaybeMediated<'call> {
+    /// The mediated device; `None` for all others.
+    pub(crate) fn get(self) -> Option<&'call Device> {
+        self.0
+    }
+}
+
+impl Device {
+    /// The mediated device of this core behind a `struct device`; `None` for all others.
+    pub(super) fn from_dev(dev: &kernel::device::Device) -> Option<&Self> {
         let dev = dev.as_raw();
-        // SAFETY: A device stays on its bus. Those on ours are made by `DeviceRef::new`, and the
-        // `struct device` comes first.
-        unsafe { ((*dev).bus == BUS.as_ptr()).then(|| &*dev.cast()) }
-    }
-
-    /// Called by the driver core when the last reference is gone.
-    extern "C" fn release(dev: *mut bindings::device) {
-        // SAFETY: `DeviceRef::new` left it to the driver core.
-        drop(unsafe { KBox::from_raw(dev.cast::<Self>()) });
-    }
-
-    /// The parent's device, which stays as long as this one.
-    pub(crate) fn parent_device(&self) -> *mut bindings::device {
-        self.parent_dev.as_raw()
-    }
-
-    pub(crate) fn get(&self) -> DeviceRef<T> {
-        DeviceRef(self.dev().into(), PhantomData)
+        // SAFETY: A field of a valid device, which stays on its bus.
+        let bus = unsafe { (*dev).bus };
+        // SAFETY: `NewDevice::new` makes all devices of our bus, and their `struct device` comes
+        // first.
+        (bus == BUS.as_ptr()).then(|| unsafe { &*dev.cast() })
     }
 
     /// The device, for messages.
     pub(crate) fn dev(&self) -> &kernel::device::Device {
-        self.mdev.dev()
+        // SAFETY: A valid device, as long as this one.
+        unsafe { kernel::device::Device::from_raw(self.as_raw()) }
+    }
+
+    /// The parent's device, which stays as long as this one.
+    pub(crate) fn parent_device(&self) -> *mut bindings::device {
+        self.registration.dev().as_raw()
     }
 
     /// Its identity.
     pub(crate) fn uuid(&self) -> Uuid {
-        Uuid(self.mdev.uuid())
+        let mdev: *mut bindings::mdev_device = self.as_raw();
+        // SAFETY: A field of a valid device, which does not change.
+        Uuid(unsafe { (*mdev).uuid.b })
     }
 
-    /// What is kept beside the C structure.
-    pub(crate) fn state(&self) -> &T::State {
+    /// What is kept in addition to the C structure.
+    pub(crate) fn state(&self) -> &<Mdev as Core>::State {
         &self.state
-    }
-
-    /// Its parent. For devices in sysfs only.
-    pub(crate) fn parent(&self) -> &Parent {
-        self.mdev.ty().parent()
     }
 
     /// Whether creation is complete and removal has not begun.
     pub(crate) fn is_active(&self) -> bool {
-        self.mdev.active().load(Ordering::Acquire)
+        self.active().load(Ordering::Acquire)
     }
 
-    /// Whether VFIO, or anybody else, has put it into an IOMMU group and may be using it.
+    fn active(&self) -> &AtomicBool {
+        let mdev: *mut bindings::mdev_device = self.as_raw();
+        // SAFETY: A field of a valid device.
+        let active = unsafe { &raw mut (*mdev).active };
+        // SAFETY: As valid as the device, and accessed by us alone, or read by C code.
+        unsafe { AtomicBool::from_ptr(active) }
+    }
+
+    /// Whether VFIO, or another subsystem, has put it into an IOMMU group and may be using it.
     pub(crate) fn is_in_group(&self) -> bool {
-        Group::has(self.dev())
+        let dev: *mut bindings::device = self.as_raw();
+        // SAFETY: A field of a valid device.
+        let group = unsafe { &raw const (*dev).iommu_group };
+        // SAFETY: As above; C code stores it as a whole.
+        !unsafe { group.read_volatile() }.is_null()
     }
 
-    fn link(&self) -> Result {
-        let (ty, folder) = (self.mdev.ty(), Kobject::of(self.dev()));
-        ty.devices().link(folder, self.dev().name())?;
-        folder
-            .link(ty.kobj(), c"mdev_type")
-            .inspect_err(|_| ty.devices().unlink(self.dev().name()))
+    /// Whether it belongs to the parent with this registration.
+    pub(super) fn is_of(&self, registration: &Registration) -> bool {
+        core::ptr::eq(&*self.registration, registration)
     }
 
-    /// Takes the device out of sysfs, and from its driver; the caller holds the parent's lock.
-    pub(crate) fn remove_locked(&self) {
-        if !self.on_bus.swap(false, Ordering::AcqRel) {
+    /// Keeps the parent from being unregistered; `None` when that has begun.
+    pub(super) fn hold(&self) -> Option<Held> {
+        Registration::hold(&self.registration)
+    }
+
+    /// # Safety
+    ///
+    /// The parent is not unregistered while the result is in use.
+    unsafe fn ty(&self) -> &Type {
+        let mdev: *mut bindings::mdev_device = self.as_raw();
+        // SAFETY: A field of a valid device, which does not change.
+        let ty = unsafe { (*mdev).type_ };
+        // SAFETY: Registered, as required of us.
+        unsafe { &*ty.cast() }
+    }
+
+    fn kobj(&self) -> *mut bindings::kobject {
+        let dev: *mut bindings::device = self.as_raw();
+        // SAFETY: A field of a valid device.
+        unsafe { &raw mut (*dev).kobj }
+    }
+
+    /// Removes the device from its driver and from sysfs, once; nothing happens to one that has
+    /// been removed.
+    ///
+    /// # Safety
+    ///
+    /// The parent is not unregistered before this returns.
+    pub(super) unsafe fn remove(&self) {
+        if !self.in_sysfs.swap(false, Ordering::AcqRel) {
             return;
         }
-        self.mdev.active().store(false, Ordering::Release);
-        Kobject::of(self.dev()).unlink(c"mdev_type");
-        self.mdev.ty().devices().unlink(self.dev().name());
-        // SAFETY: The device is in sysfs, with the reference that `OnBus::stay` left, which is ours now.
-        let _reference = unsafe {
-            bindings::device_del(self.as_raw());
-            ARef::from_raw(NonNull::from(self.dev()))
-        };
-        if let Some(core) = T::slot().get() {
-            core.removed(self);
-        }
+        self.active().store(false, Ordering::Release);
+        // SAFETY: As required of us.
+        let ty = unsafe { self.ty() };
+        self.unlink(ty);
+        // SAFETY: In sysfs, and we alone remove it, because of `in_sysfs`.
+        unsafe { bindings::device_del(self.as_raw()) };
+        Mdev::removed(self, ty.parent());
+        // SAFETY: The reference that `NewDevice::add` left for `in_sysfs`.
+        drop(unsafe { ARef::from_raw(NonNull::from(self)) });
     }
 
-    /// Removes the device, which its parent's lock keeps from being removed by others.
-    pub(crate) fn remove(&self, _parent: &Shared<'_>) {
-        self.remove_locked();
+    /// Makes the links to and from its type.
+    fn link(&self, ty: &Type) -> Result {
+        let devices = NonNull::new(ty.devices().load(Ordering::Acquire)).ok_or(ENODEV)?;
+        let name = self.dev().name().as_char_ptr();
+        // SAFETY: The folder is in sysfs as long as the type is, and so is this device, which is
+        // not removed before it is active. The name is copied.
+        to_result(unsafe { bindings::sysfs_create_link(devices.as_ptr(), self.kobj(), name) })?;
+        let name = c"mdev_type".as_char_ptr();
+        // SAFETY: As above.
+        to_result(unsafe { bindings::sysfs_create_link(self.kobj(), ty.kobj(), name) })
+    }
+
+    /// Removes the links, as far as there are some; the device is in sysfs.
+    fn unlink(&self, ty: &Type) {
+        // SAFETY: In sysfs, and we alone remove it.
+        unsafe { bindings::sysfs_remove_link(self.kobj(), c"mdev_type".as_char_ptr()) };
+        if let Some(devices) = NonNull::new(ty.devices().load(Ordering::Acquire)) {
+            let name = self.dev().name().as_char_ptr();
+            // SAFETY: The folder is in sysfs as long as the type is.
+            unsafe { bindings::sysfs_remove_link(devices.as_ptr(), name) };
+        }
     }
 }
 
-impl<T: Core> DeviceRef<T> {
-    /// Makes a device of type `ty`, not yet in sysfs.
-    pub(crate) fn new(ty: &Type, uuid: Uuid) -> Result<Self> {
-        let parent = ty.parent();
+/// A device without references.
+///
+/// As a parameter of a callback it demands a pointer to a device that [`NewDevice::new`] has made,
+/// which C code passes once.
+struct Released(KBox<Device>);
+
+impl FromC<'_, *mut bindings::device> for Released {
+    unsafe fn from_c(c: *mut bindings::device, _call: &Call) -> Self {
+        // SAFETY: As required of us; the `struct device` comes first.
+        Self(unsafe { KBox::from_raw(c.cast()) })
+    }
+}
+
+linux::callbacks! {
+    /// `device::release`.
+    ///
+    /// # Safety
+    ///
+    /// For devices that [`NewDevice::new`] makes: the driver core calls it when the last reference is
+    /// gone.
+    unsafe fn release_callback(dev: *mut bindings::device => Released) = free;
+}
+
+fn free(mdev: Released) {
+    drop(mdev.0);
+}
+
+/// A new device that is not in sysfs.
+pub(crate) struct NewDevice<'a> {
+    mdev: ARef<Device>,
+    ty: &'a HeldType<'a>,
+}
+
+/// A new device that is in sysfs. Dropping this removes it, unless it was [kept](Self::keep).
+pub(crate) struct AddedDevice<'a> {
+    mdev: ARef<Device>,
+    // What keeps the parent registered meanwhile.
+    ty: &'a HeldType<'a>,
+}
+
+impl<'a> NewDevice<'a> {
+    /// Makes a device of type `ty`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(super) fn new(ty: &'a HeldType<'_>, uuid: Uuid) -> Result<Self> {
+        let registration = ty.held().registration();
+        let parent = registration.dev().as_raw();
         let this = KBox::new(
-            Device::<T> {
-                mdev: Mdev(Opaque::zeroed()),
-                parent_dev: parent.dev().into(),
-                on_bus: AtomicBool::new(false),
-                state: T::State::default(),
+            Device {
+                mdev: Opaque::zeroed(),
+                registration,
+                in_sysfs: AtomicBool::new(false),
+                state: Default::default(),
                 _pin: PhantomPinned,
             },
             GFP_KERNEL,
         )?;
-        let mdev: *mut bindings::mdev_device = KBox::into_raw(this).cast();
-        // SAFETY: Nobody else knows the device yet, and it stays where it is until `release`. The one
-        // reference that it begins with is ours. The UUID behind `%pUl` lives as long.
-        let (this, named) = unsafe {
-            bindings::device_initialize(&raw mut (*mdev).dev);
-            (*mdev).dev.parent = parent.dev().as_raw();
-            (*mdev).dev.bus = BUS.as_ptr();
-            (*mdev).dev.release = Some(callback1(Device::<T>::release));
-            (*mdev).dev.groups = Tables::<T>::DEVICE_GROUPS.as_ptr().cast_mut();
-            (*mdev).uuid.b = uuid.0;
-            (*mdev).next.next = &raw mut (*mdev).next;
-            (*mdev).next.prev = &raw mut (*mdev).next;
-            (*mdev).type_ = ty.as_raw();
-            let (format, uuid) = (c"%pUl".as_char_ptr(), &raw const (*mdev).uuid);
-            let named = bindings::dev_set_name(&raw mut (*mdev).dev, format, uuid);
-            (ARef::from_raw(NonNull::new_unchecked(mdev.cast())), named)
-        };
-        // Without a name it goes again.
-        to_result(named).map(|()| Self(this, PhantomData))
+        let this = NonNull::from(KBox::leak(this));
+        let mdev: *mut bindings::mdev_device = this.cast().as_ptr();
+        // SAFETY: A field of a device that nothing else uses.
+        let dev = unsafe { &raw mut (*mdev).dev };
+        // SAFETY: It is zeroed, and stays where it is until `free`.
+        unsafe { bindings::device_initialize(dev) };
+        // SAFETY: As above; our registration keeps the parent's device.
+        unsafe { (*dev).parent = parent };
+        // SAFETY: As above; the bus outlives its devices.
+        unsafe { (*dev).bus = BUS.as_ptr() };
+        // SAFETY: As above; a device of ours.
+        unsafe { (*dev).release = Some(release_callback) };
+        // SAFETY: As above; the files are constant.
+        unsafe { (*dev).groups = DEVICE_GROUPS.as_ptr().cast_mut() };
+        // SAFETY: As above.
+        unsafe { (*mdev).uuid.b = uuid.0 };
+        // SAFETY: As above.
+        unsafe { (*mdev).type_ = ty.ty().as_raw() };
+        // SAFETY: As above.
+        let next = unsafe { &raw mut (*mdev).next };
+        // SAFETY: As above: an empty list, which is not used.
+        unsafe { next.write(bindings::list_head { next, prev: next }) };
+        // SAFETY: `device_initialize()` leaves us one reference.
+        let this = unsafe { ARef::from_raw(this) };
+        // SAFETY: As above.
+        let uuid = unsafe { &raw const (*mdev).uuid };
+        // SAFETY: Nothing else uses the device; a UUID belongs to the format, and is copied as
+        // text.
+        to_result(unsafe { bindings::dev_set_name(dev, c"%pUl".as_char_ptr(), uuid) })?;
+        Ok(Self { mdev: this, ty })
     }
 
     /// Puts the device into sysfs.
-    pub(crate) fn register<'a>(self, parent: &'a Shared<'a>) -> Result<OnBus<'a, T>> {
-        // SAFETY: The device has a name and was not added before, since only `new` returns such a
-        // reference.
-        to_result(unsafe { bindings::device_add(self.as_raw()) })?;
-        Ok(OnBus { mdev: self, parent })
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, and those of the driver core.
+    pub(crate) fn add(self) -> Result<AddedDevice<'a>> {
+        let Self { mdev, ty } = self;
+        // SAFETY: The device has a name and was not added before, since only `NewDevice::new` makes
+        // an `NewDevice`.
+        to_result(unsafe { bindings::device_add(mdev.as_raw()) })?;
+        // The reference that `Device::remove` drops.
+        let _ = ARef::into_raw(mdev.clone());
+        mdev.in_sysfs.store(true, Ordering::Release);
+        Ok(AddedDevice { mdev, ty })
     }
 }
 
-impl<T: Core> OnBus<'_, T> {
-    /// Binds the driver of the parent.
+impl AddedDevice<'_> {
+    /// Binds the parent's driver.
+    ///
+    /// # Errors
+    ///
+    /// Those of the driver.
     pub(crate) fn bind(&self) -> Result {
-        let (driver, dev) = (self.mdev.parent().driver().as_raw(), self.mdev.as_raw());
-        let _ = self.parent;
-        // SAFETY: Driver and device are registered.
-        to_result(unsafe { bindings::device_driver_attach(&raw const (*driver).driver, dev) })
+        let driver = self.ty.held().parent().driver();
+        // SAFETY: In sysfs until `drop`: it is not removed before it is active, and with its parent
+        // only when that is not held any more.
+        unsafe { driver::attach(driver, self.mdev.as_raw()) }
     }
 
-    /// Lets the device stay, with links to and from its type.
-    pub(crate) fn stay(self) -> Result {
-        self.mdev.link()?;
-        let this = core::mem::ManuallyDrop::new(self);
-        this.mdev.on_bus.store(true, Ordering::Release);
-        this.mdev.mdev.active().store(true, Ordering::Release);
-        // The reference in `mdev` is now the one that `Device::remove_locked` gives back.
+    /// Makes the links to and from its type, and keeps the device in sysfs.
+    ///
+    /// # Errors
+    ///
+    /// Those of sysfs, and `ENODEV` for a type that is still being registered. The device is
+    /// removed then.
+    pub(crate) fn keep(self) -> Result {
+        self.mdev.link(self.ty.ty())?;
+        self.mdev.active().store(true, Ordering::Release);
         Ok(())
     }
 }
 
-impl<T: Core> Drop for OnBus<'_, T> {
+impl Drop for AddedDevice<'_> {
     fn drop(&mut self) {
-        // SAFETY: Added in `DeviceRef::register`.
-        unsafe { bindings::device_del(self.mdev.as_raw()) };
+        if !self.mdev.is_active() {
+            // SAFETY: We hold the parent.
+            unsafe { self.mdev.remove() };
+        }
     }
 }

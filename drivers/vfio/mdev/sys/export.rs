@@ -1,106 +1,98 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The functions that other modules call, by their names in C.
-//!
-//! Their parameters are references, and types that safe code cannot make: C callers pass what these
-//! promise, as `include/linux/mdev.h` demands.
+//! The functions that other modules call by their names in C (`include/linux/mdev.h`).
 
-pub(crate) use crate::sys::c::Driver;
-pub(crate) use crate::sys::parent::{Blank, Leaving, Types};
-
-use crate::sys::parent::New;
-use crate::sys::Core;
+use crate::sys::driver::{self, Driver};
+use crate::sys::parent::{self, Blank, Parent, Types};
+use crate::sys::{DomainTypes, MaybeMediated};
 use crate::Mdev;
 use kernel::device::Device;
-use kernel::error::from_result;
 use kernel::ffi::{c_int, c_uint};
-use kernel::prelude::*;
-use linux::abi::Object;
 use linux::bindings;
 
-#[no_mangle]
-extern "C" fn mdev_register_parent(
-    parent: Blank<'_>,
-    dev: &Device,
-    driver: &Driver,
-    types: Types<'_>,
-    count: c_uint,
-) -> c_int {
-    register_parent::<Mdev>(parent, dev, driver, types, count)
-}
+linux::exports! {
+    /// Registers a parent.
+    ///
+    /// # Safety
+    ///
+    /// As `include/linux/mdev.h` says: `parent` is memory that nothing else uses, `types` leads to
+    /// `nr_types` pointers to types, and all that is passed stays valid until the parent is
+    /// unregistered, or registering has failed. `dev` is in sysfs, and `driver` is registered.
+    unsafe fn mdev_register_parent(
+        parent: *mut bindings::mdev_parent => Blank<'_>,
+        dev: *mut bindings::device => &Device,
+        driver: *mut bindings::mdev_driver => &Driver,
+        types: *mut *mut bindings::mdev_type => Types<'_>,
+        nr_types: c_uint => c_uint,
+    ) -> c_int = parent::register;
 
-#[no_mangle]
-extern "C" fn mdev_unregister_parent(parent: Leaving<'_>) {
-    unregister_parent::<Mdev>(parent)
-}
+    /// Unregisters a parent.
+    ///
+    /// # Safety
+    ///
+    /// `parent` is registered, and is unregistered once.
+    unsafe fn mdev_unregister_parent(parent: *mut bindings::mdev_parent => &Parent)
+        = parent::unregister;
 
-#[no_mangle]
-extern "C" fn mdev_register_driver(driver: &Driver) -> c_int {
-    register_driver(driver)
-}
+    /// Registers a driver.
+    ///
+    /// # Safety
+    ///
+    /// `driver` stays valid until it is unregistered, or registering has failed.
+    unsafe fn mdev_register_driver(driver: *mut bindings::mdev_driver => &Driver) -> c_int
+        = driver::register;
 
-#[no_mangle]
-extern "C" fn mdev_unregister_driver(driver: &Driver) {
-    unregister_driver(driver)
-}
+    /// Unregisters a driver.
+    ///
+    /// # Safety
+    ///
+    /// `driver` is registered, and has no parents any more.
+    unsafe fn mdev_unregister_driver(driver: *mut bindings::mdev_driver => &Driver)
+        = driver::unregister;
 
-/// Gives C functions, each of the form `NAME = FUNCTION`, that look up the mediated device behind a
-/// `struct device` first: `FUNCTION` gets `Option<&Device>`.
-macro_rules! export_device_functions {
-    ($core:ty: $($name:ident($($arg:ident: $ty:ty),*) -> $ret:ty = $function:path;)*) => {
-        const _: () = {
-            $(
-                #[no_mangle]
-                extern "C" fn $name(
-                    dev: Option<&::kernel::device::Device>,
-                    $($arg: $ty),*
-                ) -> $ret {
-                    $function(dev.and_then($crate::sys::Device::<$core>::from_dev), $($arg),*)
-                }
-            )*
-        };
-    };
-}
+    /// Chooses who isolates the DMA of a mediated device.
+    ///
+    /// # Safety
+    ///
+    /// `dev` is a device, or NULL.
+    unsafe fn mdev_set_domain_type(
+        dev: *mut bindings::device => MaybeMediated<'_>,
+        ty: bindings::mdev_domain_type => bindings::mdev_domain_type,
+    ) -> c_int = Mdev::set_domain_type;
 
-/// `mdev_register_parent()`.
-pub(crate) fn register_parent<T: Core>(
-    parent: Blank<'_>,
-    dev: &kernel::device::Device,
-    driver: &Driver,
-    types: Types<'_>,
-    count: u32,
-) -> i32 {
-    from_result(|| {
-        let core = T::slot().get().ok_or(ENODEV)?;
-        core.register_parent(New::of(parent, dev, driver, types, count))?;
-        Ok(0)
-    })
-}
+    /// Says who isolates the DMA of a device.
+    ///
+    /// # Safety
+    ///
+    /// `dev` is a device, or NULL.
+    unsafe fn mdev_get_domain_type(dev: *mut bindings::device => MaybeMediated<'_>) -> c_int
+        = Mdev::get_domain_type;
 
-/// `mdev_unregister_parent()`.
-pub(crate) fn unregister_parent<T: Core>(parent: Leaving<'_>) {
-    if let Some(core) = T::slot().get() {
-        core.unregister_parent(parent);
-    }
-}
+    /// Returns the device that sends the requests of a mediated device.
+    ///
+    /// # Safety
+    ///
+    /// `dev` is a device, or NULL.
+    unsafe fn mdev_parent_device(
+        dev: *mut bindings::device => MaybeMediated<'_>,
+    ) -> *mut bindings::device = Mdev::parent_device;
 
-/// `mdev_register_driver()`.
-pub(crate) fn register_driver(driver: &Driver) -> i32 {
-    let driver = driver.as_raw();
-    // SAFETY: The driver is the caller's until it is registered.
-    unsafe {
-        if (*driver).device_api.is_null() {
-            return EINVAL.to_errno();
-        }
-        (*driver).driver.bus = crate::sys::bus::BUS.as_ptr();
-        bindings::driver_register(&raw mut (*driver).driver)
-    }
-}
+    /// Notes the domain of a mediated device.
+    ///
+    /// # Safety
+    ///
+    /// `dev` is a device, or NULL.
+    unsafe fn mdev_set_iommu_domain(
+        dev: *mut bindings::device => MaybeMediated<'_>,
+        domain: *mut bindings::iommu_domain => *mut bindings::iommu_domain,
+    ) = Mdev::set_iommu_domain;
 
-/// `mdev_unregister_driver()`.
-pub(crate) fn unregister_driver(driver: &Driver) {
-    // SAFETY: C code unregisters what it has registered.
-    unsafe { bindings::driver_unregister(&raw mut (*driver.as_raw()).driver) };
+    /// Returns the domain of a mediated device.
+    ///
+    /// # Safety
+    ///
+    /// `dev` is a device, or NULL.
+    unsafe fn mdev_get_iommu_domain(
+        dev: *mut bindings::device => MaybeMediated<'_>,
+    ) -> *mut bindings::iommu_domain = Mdev::get_iommu_domain;
 }
-
-pub(crate) use export_device_functions;

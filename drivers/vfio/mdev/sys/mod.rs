@@ -1,63 +1,132 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Writing the core of mediated devices: the C structures that it shares with parent drivers, its
-//! bus, and its files in sysfs.
+//! The structures that the core shares with parent drivers, its bus, and its files in sysfs: all
+//! that is unsafe in this module.
 //!
-//! An implementation of [`Core`] decides; this crate carries out. The structures are those of the
-//! kernel's own `include/linux/mdev.h`, because parent drivers that were compiled against it must
-//! work unchanged. What we keep for a mediated device beyond them lies behind the C structure, in
-//! [`Core::State`].
+//! What has to happen in a certain order for memory to stay valid happens here; [`Core`] decides
+//! what the core says and counts. The structures are those of the kernel's own
+//! `include/linux/mdev.h`, because parent drivers that were compiled against it must work
+//! unchanged. What we keep for a mediated device beyond them follows the C structure
+//! ([`Core::State`]).
 //!
-//! What a parent driver owns (`struct mdev_parent`, `struct mdev_type`) is used only while the
-//! driver is registered: a mediated device that outlives its removal, because somebody still holds
-//! a reference, has a reference to the parent's `struct device` and to nothing else of the parent.
+//! A parent driver's structures (`struct mdev_parent`, `struct mdev_type`) are used only while the
+//! parent is registered. A mediated device may outlive its removal, as long as there is a
+//! reference to it: it knows its parent by a [`Registration`](registration::Registration) only.
+//!
+//! Locks, outermost first: a parent's registration that is held (a count, [`registration::Held`]),
+//! the driver core's lock of a device, [`GLOBAL`], and inside of all others `registration::PARENTS`
+//! and `Registration::state`.
 //!
 //! C header: [`include/linux/mdev.h`](srctree/include/linux/mdev.h)
 
 mod bus;
-mod c;
 mod device;
-pub(crate) mod export;
+mod driver;
+mod export;
 mod layout;
 mod parent;
+mod registration;
 mod sysfs;
+mod types;
 
-pub(crate) use bus::{Bus, Slot};
-pub(crate) use device::{Device, DeviceRef};
-pub(crate) use parent::{Leaving, New, Parent, Shared, Type};
-pub(crate) use sysfs::{DeviceAttribute, Page, Remover, Text, TypeAttribute};
+pub(crate) use device::{Device, MaybeMediated};
+pub(crate) use linux::sysfs::{Page, Written};
+pub(crate) use parent::{send_change, Parent};
+pub(crate) use sysfs::{DeviceAttribute, Remover, Text, TypeAttribute};
+pub(crate) use types::Type;
 
+use crate::Mdev;
+use bus::Bus;
+use core::sync::atomic::{AtomicBool, Ordering};
+use kernel::ffi::c_int;
 use kernel::prelude::*;
+use kernel::sync::global_lock;
+use linux::bindings;
 
 /// The identity of a mediated device (`guid_t`), in the order of its bytes in memory.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[repr(transparent)]
 pub(crate) struct Uuid([u8; 16]);
 
-/// An implementation of the mdev core. Functions are called without locks of this crate's held.
-pub(crate) trait Core: Sized + Send + Sync + 'static {
-    /// What is kept for each mediated device beside the C structure.
+/// What the core says, counts and shows. [`Mdev`] implements it.
+///
+/// Functions are called with the parent's registration held where they say so, and without other
+/// locks of this module.
+pub(crate) trait Core {
+    /// State of the core as a whole, protected by [`GLOBAL`].
+    type Global: Send + 'static;
+    /// Its value when the module is loaded.
+    const GLOBAL: Self::Global;
+
+    /// What is kept for each mediated device in addition to the C structure.
     type State: Send + Sync + Default;
 
     /// Files of a type, `mdev_supported_types/<driver>-<type>/`.
-    const TYPE_ATTRIBUTES: &'static [TypeAttribute<Self>];
-
+    const TYPE_ATTRIBUTES: &'static [TypeAttribute];
     /// Files of a mediated device.
-    const DEVICE_ATTRIBUTES: &'static [DeviceAttribute<Self>];
+    const DEVICE_ATTRIBUTES: &'static [DeviceAttribute];
 
-    /// Where the instance is found by C code, which brings none.
-    fn slot() -> &'static Slot<Self>;
+    /// A parent has been registered, and its types are in sysfs.
+    fn registered(parent: &Parent);
 
-    /// A driver offers a device as parent.
-    ///
-    /// # Errors
-    ///
-    /// Go to the driver; nothing of the parent may be used afterwards.
-    fn register_parent(&self, parent: New<'_>) -> Result;
+    /// A parent is about to be unregistered.
+    fn unregistering(parent: &Parent);
 
-    /// A driver takes a parent back. On return nothing of it is in use.
-    fn unregister_parent(&self, parent: Leaving<'_>);
+    /// A parent has been unregistered: this was its device.
+    fn unregistered(dev: &kernel::device::Device);
 
-    /// A mediated device is about to leave its parent, whichever way, and is no longer in sysfs.
-    fn removed(&self, mdev: &Device<Self>);
+    /// A mediated device has been removed from sysfs. The registration is held, or about to end.
+    fn removed(mdev: &Device, parent: &Parent);
+}
+
+/// The functions of `include/linux/mdev.h` that concern domain types. [`Mdev`] implements it.
+pub(crate) trait DomainTypes {
+    /// `mdev_set_domain_type()`.
+    fn set_domain_type(dev: MaybeMediated<'_>, ty: bindings::mdev_domain_type) -> c_int;
+
+    /// `mdev_get_domain_type()`.
+    fn get_domain_type(dev: MaybeMediated<'_>) -> c_int;
+
+    /// `mdev_parent_device()`.
+    fn parent_device(dev: MaybeMediated<'_>) -> *mut bindings::device;
+
+    /// `mdev_set_iommu_domain()`.
+    fn set_iommu_domain(dev: MaybeMediated<'_>, domain: *mut bindings::iommu_domain);
+
+    /// `mdev_get_iommu_domain()`.
+    fn get_iommu_domain(dev: MaybeMediated<'_>) -> *mut bindings::iommu_domain;
+}
+
+type Global = <Mdev as Core>::Global;
+
+global_lock! {
+    /// What the core has once.
+    // SAFETY: `Module::init` initialises it, before any other function of this module can be
+    // called.
+    pub(crate) unsafe(uninit) static GLOBAL: Mutex<Global> = Mdev::GLOBAL;
+}
+
+/// The loaded module.
+///
+/// Its bus stays registered until the module is unloaded: no code outside of [`sys`](self) can drop
+/// it, because nothing but [`init`](kernel::Module::init), which works once, makes a `Module`.
+pub(crate) struct Module {
+    _bus: Bus,
+}
+
+impl kernel::Module for Module {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        static LOADED: AtomicBool = AtomicBool::new(false);
+
+        if LOADED.swap(true, Ordering::Relaxed) {
+            return Err(EBUSY);
+        }
+        // SAFETY: Once, because of `LOADED`.
+        unsafe { GLOBAL.init() };
+        // SAFETY: As above.
+        unsafe { registration::PARENTS.init() };
+        Ok(Self {
+            _bus: Bus::register()?,
+        })
+    }
 }

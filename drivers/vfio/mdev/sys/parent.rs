@@ -1,182 +1,254 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Parents of mediated devices and the types they offer: structures of the parent's driver.
+//! Parents of mediated devices: registering and unregistering them.
 
-pub(crate) use crate::sys::c::{Parent, Type};
-
-use crate::sys::c::{self, Driver};
-use crate::sys::sysfs::{Page, Tables};
-use crate::sys::{Core, Device};
+use crate::sys::bus::class;
+use crate::sys::driver::Driver;
+use crate::sys::registration::Registration;
+use crate::sys::{Core, Device, Type};
+use crate::Mdev;
+use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
-use core::sync::atomic::Ordering;
-use kernel::error::to_result;
+use core::sync::atomic::{AtomicI32, Ordering};
+use kernel::error::{from_result, to_result};
+use kernel::ffi::{c_char, c_int, c_uint};
 use kernel::prelude::*;
-use kernel::sync::aref::ARef;
-use linux::abi::{callback2, Object};
+use kernel::types::Opaque;
 use linux::bindings;
-use linux::kobject::Kobject;
-use linux::rwsem::{Reading, Writing};
+use linux::callback::{Call, Data, FromC, Registered};
+use linux::object::Object;
 
-/// What `mdev_register_parent()` is given to make a parent of: memory of the caller's that nobody else
-/// uses, valid until the parent is unregistered.
+/// A parent that is registered, or is being registered or unregistered: `struct mdev_parent`, of
+/// which `initialise` has set what does not change.
 #[repr(transparent)]
-pub(crate) struct Blank<'a>(*mut bindings::mdev_parent, PhantomData<&'a Parent>);
+pub(crate) struct Parent(Opaque<bindings::mdev_parent>);
 
-/// The types that `mdev_register_parent()` is given: an array of as many pointers as it is told, valid
-/// until the parent is unregistered.
-#[repr(transparent)]
-pub(crate) struct Types<'a>(*mut *mut bindings::mdev_type, PhantomData<&'a Type>);
+// SAFETY: A transparent `Opaque`. References are made to parents that are registered, and stay so.
+unsafe impl Object<bindings::mdev_parent> for Parent {}
 
-/// A parent that is being registered.
-pub(crate) struct New<'a>(&'a Parent);
+/// Memory for a parent.
+///
+/// As a parameter of `mdev_register_parent()` it demands that the pointer leads to memory for a
+/// `struct mdev_parent` that nothing else uses, and that stays valid until
+/// `mdev_unregister_parent()` returns; or, if registering fails, until that returns.
+pub(super) struct Blank<'call>(NonNull<bindings::mdev_parent>, PhantomData<&'call Call>);
 
-/// A parent that is being taken back.
-#[repr(transparent)]
-pub(crate) struct Leaving<'a>(&'a Parent);
-
-/// A parent that cannot leave (`unreg_sem` held for reading).
-pub(crate) struct Shared<'a> {
-    _held: Reading<'a>,
-}
-
-/// A leaving parent to which no device comes any more (`unreg_sem` held for writing).
-pub(crate) struct Alone<'a> {
-    parent: &'a Parent,
-    _held: Writing<'a>,
-}
-
-impl<'a> New<'a> {
-    /// Initialises what the C function `mdev_register_parent()` is given.
-    pub(crate) fn of(
-        parent: Blank<'a>,
-        dev: &'a kernel::device::Device,
-        driver: &'a Driver,
-        types: Types<'a>,
-        count: u32,
-    ) -> Self {
-        let parent = parent.0;
-        // SAFETY: `parent` is nobody else's; all stays valid until it is unregistered.
-        unsafe {
-            parent.write_bytes(0, 1);
-            bindings::siov_helper_init_mdev_unreg_sem(&raw mut (*parent).unreg_sem);
-            (*parent).dev = dev.as_raw();
-            (*parent).mdev_driver = driver.as_raw();
-            (*parent).types = types.0;
-            (*parent).nr_types = count;
-            (*parent).available_instances.counter = (*driver.as_raw()).max_instances as i32;
-            Self(&*parent.cast())
-        }
-    }
-
-    /// Makes the parent's files in sysfs, from which on devices are created. The result is for
-    /// announcing the parent.
-    pub(crate) fn publish<T: Core>(self) -> Result<&'a Parent> {
-        let (raw, folder) = (self.0.as_raw(), Kobject::of(self.0.dev()).as_raw());
-        // SAFETY: The parent's device is valid, and the name is copied. The parent is ours while it is
-        // registered, and not in use yet.
-        unsafe {
-            let name = c"mdev_supported_types".as_char_ptr();
-            let kset = bindings::kset_create_and_add(name, core::ptr::null(), folder);
-            (*raw).mdev_types_kset = kset;
-            if kset.is_null() {
-                return Err(ENOMEM);
-            }
-        }
-        let types = self.0.types();
-        for (n, ty) in types.iter().enumerate() {
-            ty.add::<T>(self.0)
-                .inspect_err(|_| self.0.remove_types(types.get(..n).unwrap_or(&[])))?;
-        }
-        Ok(self.0)
+impl<'call> FromC<'call, *mut bindings::mdev_parent> for Blank<'call> {
+    unsafe fn from_c(c: *mut bindings::mdev_parent, _call: &'call Call) -> Self {
+        // SAFETY: Not NULL, as required of us.
+        Self(unsafe { NonNull::new_unchecked(c) }, PhantomData)
     }
 }
 
-impl<'a> Leaving<'a> {
-    /// The parent, for messages.
-    pub(crate) fn parent(&self) -> &'a Parent {
-        self.0
-    }
+/// The types of a parent.
+///
+/// As a parameter of `mdev_register_parent()` it demands that the pointer leads to as many pointers
+/// to valid types as the next parameter says, and that all of them stay valid, and the pointers
+/// unchanged, as long as [`Blank`].
+pub(super) struct Types<'call>(*mut *mut bindings::mdev_type, PhantomData<&'call Call>);
 
-    /// Waits for devices that are being created and removed, and lets no further one begin.
-    pub(crate) fn wait(self) -> Alone<'a> {
-        Alone {
-            parent: self.0,
-            _held: self.0.lock().write(),
-        }
+impl<'call> FromC<'call, *mut *mut bindings::mdev_type> for Types<'call> {
+    unsafe fn from_c(c: *mut *mut bindings::mdev_type, _call: &'call Call) -> Self {
+        Self(c, PhantomData)
     }
 }
 
-impl<'a> Alone<'a> {
-    /// The parent.
-    pub(crate) fn parent(&self) -> &'a Parent {
-        self.parent
-    }
-
-    /// Removes all devices and then the parent's files in sysfs, which waits for whoever uses them.
-    pub(crate) fn withdraw<T: Core>(self) {
-        let (dev, remove) = (self.parent.dev().as_raw(), callback2(remove_child::<T>));
-        // SAFETY: The callback is given a device that the iteration holds a reference to.
-        unsafe { bindings::device_for_each_child(dev, core::ptr::null_mut(), Some(remove)) };
-        self.parent.remove_types(self.parent.types());
-    }
-}
-
-/// Called for each child of a parent that is [`Alone`].
-extern "C" fn remove_child<T: Core>(
+/// `mdev_register_parent()`, for the trampoline alone: the parameters are those of one call.
+///
+/// # Errors
+///
+/// `ENOMEM`, and those of sysfs, where the name of a type may be taken. The parent is not in use
+/// then.
+pub(super) fn register(
+    parent: Blank<'_>,
     dev: &kernel::device::Device,
-    _data: *mut core::ffi::c_void,
-) -> i32 {
-    if let Some(mdev) = Device::<T>::from_dev(dev) {
-        mdev.remove_locked();
+    driver: &Driver,
+    types: Types<'_>,
+    count: c_uint,
+) -> c_int {
+    from_result(|| {
+        let parent = parent.initialise(dev, driver, types, count);
+        // SAFETY: The parent stays valid until it is unregistered, which ends the registration, or
+        // until we return an error, before which it is ended below.
+        let registration = unsafe { Registration::new(parent)? };
+        if let Err((error, types)) = publish(parent) {
+            registration.end();
+            withdraw(parent, &registration, types);
+            return Err(error);
+        }
+        Mdev::registered(parent);
+        Ok(0)
+    })
+}
+
+/// `mdev_unregister_parent()`. On return nothing of the parent is in use.
+pub(super) fn unregister(parent: &Parent) {
+    Mdev::unregistering(parent);
+    if let Some(registration) = Registration::of(parent) {
+        registration.end();
+        parent.unlink_from_class();
+        withdraw(parent, &registration, parent.type_count());
+        Mdev::unregistered(registration.dev());
+    }
+}
+
+/// Makes the parent's files in sysfs, from which on devices are created.
+///
+/// # Errors
+///
+/// `ENOMEM`, and those of sysfs; with how many types are in sysfs then.
+fn publish(parent: &Parent) -> Result<(), (Error, usize)> {
+    let name = c"mdev_supported_types".as_char_ptr();
+    // SAFETY: The parent's device is in sysfs, as `mdev_register_parent()` demands; the name is
+    // copied.
+    let kset = unsafe { bindings::kset_create_and_add(name, core::ptr::null(), parent.folder()) };
+    if kset.is_null() {
+        return Err((ENOMEM, 0));
+    }
+    // SAFETY: A field of a valid parent, which is ours while it is registered.
+    unsafe { (*parent.as_raw()).mdev_types_kset = kset };
+    for (n, ty) in parent.types().enumerate() {
+        ty.publish(parent).map_err(|error| (error, n))?;
+    }
+    Ok(())
+}
+
+/// Removes the devices of a parent whose registration has ended, and then its files in sysfs, which
+/// waits for all who use them: the folder, if there is one, and the first `types` of its types.
+fn withdraw(parent: &Parent, registration: &Registration, types: usize) {
+    let cookie = Data::<Withdrawal>::cookie(registration);
+    let remove: bindings::device_iter_t = Some(remove_child_callback);
+    // SAFETY: The parent's device is valid. The callback gets devices to which the iteration has a
+    // reference, and the cookie, whose registration is there until this returns.
+    unsafe { bindings::device_for_each_child(parent.dev().as_raw(), cookie, remove) };
+    for ty in parent.types().take(types) {
+        ty.withdraw();
+    }
+    // SAFETY: A field of a valid parent.
+    let kset = unsafe { (*parent.as_raw()).mdev_types_kset };
+    // SAFETY: Made by `publish`, and not used any more; or NULL, which the function accepts.
+    unsafe { bindings::kset_unregister(kset) };
+}
+
+/// What the callback of `withdraw` is given.
+struct Withdrawal;
+
+impl Registered for Withdrawal {
+    type Data = Registration;
+}
+
+linux::callbacks! {
+    /// The function that `device_for_each_child()` calls.
+    ///
+    /// # Safety
+    ///
+    /// For [`withdraw`].
+    unsafe fn remove_child_callback(
+        dev: *mut bindings::device => &kernel::device::Device,
+        registration: *mut c_void => Data<'_, Withdrawal>,
+    ) -> c_int = remove_child;
+}
+
+fn remove_child(dev: &kernel::device::Device, registration: Data<'_, Withdrawal>) -> c_int {
+    let mdev = Device::from_dev(dev);
+    if let Some(mdev) = mdev.filter(|mdev| mdev.is_of(&registration)) {
+        // SAFETY: `withdraw` returns before its caller lets the parent go.
+        unsafe { mdev.remove() };
     }
     0
 }
 
+impl<'call> Blank<'call> {
+    fn initialise(
+        self,
+        dev: &kernel::device::Device,
+        driver: &Driver,
+        types: Types<'call>,
+        count: c_uint,
+    ) -> &'call Parent {
+        let contents = bindings::mdev_parent {
+            dev: dev.as_raw(),
+            mdev_driver: driver.as_raw(),
+            types: types.0,
+            nr_types: count,
+            available_instances: bindings::atomic_t {
+                counter: driver.max_instances() as i32,
+            },
+            ..Default::default()
+        };
+        // SAFETY: Memory for a parent, which nothing else uses.
+        unsafe { self.0.write(contents) };
+        // SAFETY: A field of what has just been written.
+        let lock = unsafe { &raw mut (*self.0.as_ptr()).unreg_sem };
+        // SAFETY: Nothing else uses it yet. C code finds a lock there, which we do not take: see
+        // `Registration`.
+        unsafe { bindings::siov_helper_init_mdev_unreg_sem(lock) };
+        // SAFETY: Valid from here on, until after the call.
+        unsafe { self.0.cast().as_ref() }
+    }
+}
+
 impl Parent {
-    fn types(&self) -> &[&Type] {
-        // SAFETY: Constant while the parent is registered, and `Type` is transparent.
-        unsafe {
-            let (first, count) = ((*self.as_raw()).types, (*self.as_raw()).nr_types);
-            if count == 0 {
-                return &[];
-            }
-            core::slice::from_raw_parts(first.cast(), count as usize)
-        }
+    /// Its device.
+    pub(crate) fn dev(&self) -> &kernel::device::Device {
+        // SAFETY: A field of a valid parent, which does not change.
+        let dev = unsafe { (*self.as_raw()).dev };
+        // SAFETY: The device outlives the registration, as `mdev_register_parent()` demands.
+        unsafe { kernel::device::Device::from_raw(dev) }
     }
 
-    /// Undoes what [`New::publish`] has done, for these types.
-    fn remove_types(&self, types: &[&Type]) {
-        for ty in types.iter().rev() {
-            ty.remove();
-        }
-        // SAFETY: Made by `New::publish`; the callers remove it once.
-        unsafe { bindings::kset_unregister((*self.as_raw()).mdev_types_kset) };
+    /// The folder of its device in sysfs.
+    fn folder(&self) -> *mut bindings::kobject {
+        // SAFETY: A field of a valid device.
+        unsafe { &raw mut (*self.dev().as_raw()).kobj }
     }
 
-    /// Keeps the parent from leaving; `None` when it has begun to.
-    pub(crate) fn hold(&self) -> Option<Shared<'_>> {
-        let _held = self.lock().try_read()?;
-        Some(Shared { _held })
+    /// The driver of its mediated devices.
+    pub(super) fn driver(&self) -> &Driver {
+        // SAFETY: A field of a valid parent, which does not change.
+        let driver = unsafe { (*self.as_raw()).mdev_driver };
+        // SAFETY: The driver outlives the registration of its parents.
+        unsafe { &*driver.cast() }
+    }
+
+    fn type_count(&self) -> usize {
+        // SAFETY: A field of a valid parent, which does not change.
+        unsafe { (*self.as_raw()).nr_types as usize }
+    }
+
+    fn types(&self) -> impl Iterator<Item = &Type> {
+        // SAFETY: A field of a valid parent, which does not change.
+        let types = unsafe { (*self.as_raw()).types };
+        (0..self.type_count()).map(move |n| {
+            // SAFETY: The array has so many elements.
+            let ty = unsafe { types.add(n) };
+            // SAFETY: As above.
+            let ty = unsafe { ty.read() };
+            // SAFETY: The types are valid as long as the parent is registered.
+            unsafe { &*ty.cast() }
+        })
     }
 
     /// Makes the link in `/sys/class/mdev_bus/`.
-    pub(crate) fn link_to_class<T: Core>(&self) -> Result {
-        let class = T::slot().class().ok_or(ENODEV)?;
-        to_result(c::class_compat_create_link(class, self.dev()))
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` when the name is taken there, `ENOMEM`.
+    pub(crate) fn link_to_class(&self) -> Result {
+        let class = class().ok_or(ENODEV)?;
+        // SAFETY: The class stays as long as parents are registered, and the parent's device
+        // exists.
+        to_result(unsafe {
+            bindings::class_compat_create_link(class.as_ptr(), self.dev().as_raw())
+        })
     }
 
-    /// Removes the link again.
-    pub(crate) fn unlink_from_class<T: Core>(&self) {
-        if let Some(class) = T::slot().class() {
-            c::class_compat_remove_link(class, self.dev());
+    fn unlink_from_class(&self) {
+        if let Some(class) = class() {
+            // SAFETY: As in `link_to_class`; nothing happens where there is no link.
+            unsafe { bindings::class_compat_remove_link(class.as_ptr(), self.dev().as_raw()) };
         }
-    }
-
-    /// Tells user space by a "change" event with this variable.
-    pub(crate) fn announce(&self, variable: &'static CStr) {
-        // Nobody is told when there is no memory to tell it, as in C.
-        let _ = Kobject::of(self.dev()).announce_change(variable);
     }
 
     /// Takes one of the `max_instances` of a driver that does not count itself.
@@ -190,6 +262,7 @@ impl Parent {
         }
         self.instances()
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| {
+                // `max_instances` is unsigned and kept in an `atomic_t`.
                 (n != 0).then(|| n.wrapping_sub(1))
             })
             .map_err(|_| Error::from_errno(-(bindings::EUSERS as i32)))?;
@@ -202,94 +275,26 @@ impl Parent {
             self.instances().fetch_add(1, Ordering::Relaxed);
         }
     }
+
+    /// How many instances are left of a driver that does not count itself.
+    pub(super) fn instances(&self) -> &AtomicI32 {
+        // SAFETY: A field of a valid parent.
+        let counter = unsafe { &raw mut (*self.as_raw()).available_instances.counter };
+        // SAFETY: Aligned, valid as long as the parent is, and accessed by atomic operations only.
+        unsafe { AtomicI32::from_ptr(counter) }
+    }
 }
 
-impl Type {
-    fn add<T: Core>(&self, parent: &Parent) -> Result {
-        let (ty, driver) = (self.as_raw(), c::dev_driver_string(parent.dev()));
-        // Until `release`.
-        let _ = ARef::into_raw(ARef::from(parent.dev()));
-        // SAFETY: The type is the parent driver's, for our use while it is registered. On failure the
-        // kobject's reference is given back, which runs `release`.
-        unsafe {
-            (*ty).parent = parent.as_raw();
-            (*ty).kobj.kset = (*parent.as_raw()).mdev_types_kset;
-            let ret = bindings::kobject_init_and_add(
-                &raw mut (*ty).kobj,
-                Tables::<T>::TYPE,
-                core::ptr::null_mut(),
-                c"%s-%s".as_char_ptr(),
-                driver,
-                (*ty).sysfs_name,
-            );
-            if ret != 0 {
-                bindings::kobject_put(&raw mut (*ty).kobj);
-                return to_result(ret);
-            }
-            (*ty).devices_kobj = c::kobject_create_and_add(c"devices", self.kobj());
-            if (*ty).devices_kobj.is_null() {
-                bindings::kobject_del(&raw mut (*ty).kobj);
-                bindings::kobject_put(&raw mut (*ty).kobj);
-                return Err(ENOMEM);
-            }
-        }
-        Ok(())
-    }
-
-    fn remove(&self) {
-        // SAFETY: Undoes `add`; the callers do it once.
-        unsafe {
-            bindings::kobject_put(self.devices().as_raw());
-            bindings::kobject_del(self.kobj().as_raw());
-            bindings::kobject_put(self.kobj().as_raw());
-        }
-    }
-
-    /// Called for the kobject of a type when its last reference is gone.
-    pub(crate) extern "C" fn release(kobj: crate::sys::sysfs::TypeFolder<'_>) {
-        let dev = NonNull::from(kobj.ty().parent().dev());
-        // SAFETY: Taken in `add`.
-        drop(unsafe { ARef::from_raw(dev) });
-    }
-
-    /// What kind of VFIO device comes of it, `vfio-pci` for instance.
-    pub(crate) fn device_api(&self) -> &CStr {
-        // SAFETY: `mdev_register_driver()` insists on it, and the driver outlives its parents.
-        unsafe { CStr::from_char_ptr((*self.parent().driver().as_raw()).device_api) }
-    }
-
-    /// The name for people, or the one in sysfs if the driver gives none.
-    pub(crate) fn name(&self) -> &CStr {
-        // SAFETY: Set by the driver, for as long as the type is registered.
-        unsafe {
-            let ty = self.as_raw();
-            let name = if (*ty).pretty_name.is_null() {
-                (*ty).sysfs_name
-            } else {
-                (*ty).pretty_name
-            };
-            CStr::from_char_ptr(name)
-        }
-    }
-
-    /// How many more devices can be made.
-    pub(crate) fn available(&self) -> u32 {
-        let parent = self.parent();
-        match parent.driver().get_available() {
-            Some(get_available) => get_available(self),
-            None => parent.instances().load(Ordering::Relaxed) as u32,
-        }
-    }
-
-    /// Whether the driver describes its types.
-    pub(crate) fn has_description(&self) -> bool {
-        self.parent().driver().show_description().is_some()
-    }
-
-    /// Lets the driver write its description.
-    pub(crate) fn describe(&self, mut page: Page<'_>) -> Result<usize> {
-        let show = self.parent().driver().show_description().ok_or(EIO)?;
-        let len = show(self, &mut page);
-        page.written(len)
-    }
+/// Sends user space an event "change" of `dev`, with a `variable` in the form `NAME=value`.
+///
+/// # Errors
+///
+/// `ENOMEM`, and those of the device's subsystem.
+pub(crate) fn send_change(dev: &kernel::device::Device, variable: &CStr) -> Result {
+    let mut env: [*mut c_char; 2] = [variable.as_char_ptr().cast_mut(), core::ptr::null_mut()];
+    // SAFETY: A field of a valid device.
+    let kobj = unsafe { &raw mut (*dev.as_raw()).kobj };
+    let action = bindings::kobject_action_KOBJ_CHANGE;
+    // SAFETY: The kobject is initialised; the list ends with NULL, and the variable is copied.
+    to_result(unsafe { bindings::kobject_uevent_env(kobj, action, env.as_mut_ptr()) })
 }

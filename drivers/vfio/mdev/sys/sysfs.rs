@@ -4,87 +4,56 @@
 //!
 //! C header: [`include/linux/sysfs.h`](srctree/include/linux/sysfs.h)
 
-use crate::sys::{c, Core, Device, Shared, Type, Uuid};
-use core::marker::PhantomData;
+use crate::sys::registration::Held;
+use crate::sys::{Core, Device, Page, Type, Uuid, Written};
+use crate::Mdev;
 use kernel::error::{from_result, to_result};
-use kernel::ffi::c_char;
+use kernel::ffi::{c_char, c_int};
 use kernel::prelude::*;
-use linux::abi::{callback1, callback3, callback4, Object, Pass, Receive};
+use kernel::sync::aref::ARef;
+use kernel::types::NotThreadSafe;
 use linux::bindings;
-use linux::kobject::Kobject;
-pub(crate) use linux::sysfs::Page;
+use linux::callback::{Call, FromC};
+use linux::object::Object;
 
-// SAFETY: Sysfs passes these to our functions: the kobject of a type, one of the files of a device, and
-// what was written, of a length, with a NUL behind it.
-linux::c_arguments!(unsafe {
-    /// The folder of a type.
-    pub(crate) struct TypeFolder<'a>(&'a Kobject): *mut bindings::kobject;
-    struct TextStart<'a>(*const c_char, PhantomData<&'a [u8]>): *const c_char;
-    struct TextLen(usize): usize;
-    /// A file of a device.
-    struct File<'a>(&'a bindings::device_attribute): *mut bindings::device_attribute;
-});
-
-impl TypeFolder<'_> {
-    pub(crate) fn ty(&self) -> &Type {
-        let kobj = self.0.as_raw();
-        // SAFETY: It lies in a type.
-        unsafe { &*kernel::container_of!(kobj, bindings::mdev_type, kobj).cast() }
-    }
-}
-
-/// What is written to a file; sysfs has put a NUL behind it.
+/// What is written to a file.
+///
+/// Only trampolines make one. As a parameter of a callback it demands a string that stays until the
+/// call ends: sysfs ends what is written with a NUL.
 #[derive(Clone, Copy)]
-pub(crate) struct Text<'a>(&'a [u8]);
+pub(crate) struct Text<'a>(&'a CStr);
 
-impl Pass<*const c_char> for Text<'_> {
-    fn pass(self) -> *const c_char {
-        self.0.as_ptr().cast()
+impl<'call> FromC<'call, *const c_char> for Text<'call> {
+    unsafe fn from_c(c: *const c_char, _call: &'call Call) -> Self {
+        // SAFETY: As required of us.
+        Self(unsafe { CStr::from_char_ptr(c) })
     }
 }
 
-impl<'a> Text<'a> {
-    /// Of the arguments of one call.
-    fn new(start: TextStart<'a>, len: &TextLen) -> Self {
-        // SAFETY: So many bytes are there.
-        Self(unsafe { core::slice::from_raw_parts(start.0.cast(), len.0) })
-    }
-
-    /// The bytes that were written.
-    pub(crate) fn bytes(self) -> &'a [u8] {
-        self.0
-    }
-
+impl Text<'_> {
     /// Reads a number as `kstrtoul(text, 0, ...)` does.
     ///
     /// # Errors
     ///
-    /// `EINVAL` for all that is no number, `ERANGE` for one that does not fit.
+    /// `EINVAL` for what is not a number, `ERANGE` for one that does not fit.
     pub(crate) fn number(self) -> Result<u64> {
         let mut value = 0;
-        to_result(c::kstrtoull(self, 0, &mut value))?;
+        // SAFETY: A string, and where the number goes.
+        to_result(unsafe { bindings::kstrtoull(self.0.as_char_ptr(), 0, &raw mut value) })?;
         Ok(value)
     }
 
-    /// Reads a UUID as `guid_parse()` does, which ignores what comes behind it.
+    /// Reads a UUID as `guid_parse()` does, which ignores what follows it.
     ///
     /// # Errors
     ///
-    /// `EINVAL` for what is none.
+    /// `EINVAL` for what is not a UUID.
     pub(crate) fn uuid(self) -> Result<Uuid> {
-        let mut uuid = Uuid([0; 16]);
-        to_result(c::guid_parse(self, &mut uuid))?;
-        Ok(uuid)
+        let mut guid = bindings::guid_t::default();
+        // SAFETY: A string, and where the UUID goes.
+        to_result(unsafe { bindings::guid_parse(self.0.as_char_ptr(), &raw mut guid) })?;
+        Ok(Uuid(guid.b))
     }
-}
-
-/// A file of a type.
-#[repr(C)]
-pub(crate) struct TypeAttribute<T: Core> {
-    attr: bindings::attribute,
-    show: Option<fn(&Type, Page<'_>) -> Result<usize>>,
-    store: Option<fn(&T, &Type, Text<'_>) -> Result>,
-    visible: fn(&Type) -> bool,
 }
 
 // Kernel code takes `as_char_ptr()`, which is not const; the type has more fields with lockdep.
@@ -97,34 +66,42 @@ const fn attribute(name: &'static CStr, mode: u16) -> bindings::attribute {
     }
 }
 
-fn always(_: &Type) -> bool {
-    true
+const EVERYONE_READS: u16 = 0o444;
+const ROOT_WRITES: u16 = 0o200;
+
+/// Puts what a file of a type shows into a page.
+pub(crate) type TypeShow = fn(&Type, Page<'_>) -> Result<Written>;
+
+/// Does what was written to a file of a type, so many bytes.
+pub(crate) type TypeStore = fn(&Type, Text<'_>, usize) -> Result;
+
+/// A file of a type.
+#[repr(C)]
+pub(crate) struct TypeAttribute {
+    attr: bindings::attribute,
+    show: Option<TypeShow>,
+    store: Option<TypeStore>,
+    visible: fn(&Type) -> bool,
 }
 
-impl<T: Core> TypeAttribute<T> {
-    /// A file that all may read.
-    pub(crate) const fn read_only(
-        name: &'static CStr,
-        show: fn(&Type, Page<'_>) -> Result<usize>,
-    ) -> Self {
+impl TypeAttribute {
+    /// A file that everyone may read.
+    pub(crate) const fn read_only(name: &'static CStr, show: TypeShow) -> Self {
         Self {
-            attr: attribute(name, 0o444),
+            attr: attribute(name, EVERYONE_READS),
             show: Some(show),
             store: None,
-            visible: always,
+            visible: |_| true,
         }
     }
 
     /// A file that root may write.
-    pub(crate) const fn write_only(
-        name: &'static CStr,
-        store: fn(&T, &Type, Text<'_>) -> Result,
-    ) -> Self {
+    pub(crate) const fn write_only(name: &'static CStr, store: TypeStore) -> Self {
         Self {
-            attr: attribute(name, 0o200),
+            attr: attribute(name, ROOT_WRITES),
             show: None,
             store: Some(store),
-            visible: always,
+            visible: |_| true,
         }
     }
 
@@ -134,217 +111,288 @@ impl<T: Core> TypeAttribute<T> {
     }
 }
 
-// SAFETY: Of our own lists only, whose elements begin with the C structure and live for ever.
-unsafe impl<T: Core> Receive<*mut bindings::attribute> for &TypeAttribute<T> {}
+/// A file of a type, as a parameter of a callback: one of [`Core::TYPE_ATTRIBUTES`].
+struct TypeFile(&'static TypeAttribute);
 
-/// Writes what a file of a mediated device shows, and says how many bytes that is.
-pub(crate) type DeviceShow<T> = fn(&Device<T>, Page<'_>) -> Result<usize>;
-
-/// Does what was written to a file of a mediated device.
-pub(crate) type DeviceStore<T> = fn(&T, &Device<T>, Text<'_>, Remover<'_, T>) -> Result;
-
-/// A file of a mediated device.
-pub(crate) struct DeviceAttribute<T: Core> {
-    name: &'static CStr,
-    show: Option<DeviceShow<T>>,
-    store: Option<DeviceStore<T>>,
+impl FromC<'_, *mut bindings::attribute> for TypeFile {
+    unsafe fn from_c(c: *mut bindings::attribute, _call: &Call) -> Self {
+        // SAFETY: As required of us; the C structure comes first, and nothing writes to constants.
+        Self(unsafe { &*c.cast() })
+    }
 }
 
-impl<T: Core> DeviceAttribute<T> {
-    /// A file that all may read.
-    pub(crate) const fn read_only(name: &'static CStr, show: DeviceShow<T>) -> Self {
+/// Puts what a file of a mediated device shows into a page.
+pub(crate) type DeviceShow = fn(&Device, Page<'_>) -> Result<Written>;
+
+/// Does what was written to a file of a mediated device.
+pub(crate) type DeviceStore = fn(&Device, Text<'_>, Remover<'_>) -> Result;
+
+/// A file of a mediated device.
+#[repr(C)]
+pub(crate) struct DeviceAttribute {
+    attr: bindings::device_attribute,
+    show: Option<DeviceShow>,
+    store: Option<DeviceStore>,
+}
+
+impl DeviceAttribute {
+    /// A file that everyone may read.
+    pub(crate) const fn read_only(name: &'static CStr, show: DeviceShow) -> Self {
         Self {
-            name,
+            attr: device_attribute(name, EVERYONE_READS),
             show: Some(show),
             store: None,
         }
     }
 
     /// A file that root may write, and whose `store` may remove the device.
-    pub(crate) const fn write_only(name: &'static CStr, store: DeviceStore<T>) -> Self {
+    pub(crate) const fn write_only(name: &'static CStr, store: DeviceStore) -> Self {
         Self {
-            name,
+            attr: device_attribute(name, ROOT_WRITES),
             show: None,
             store: Some(store),
         }
     }
 }
 
+const fn device_attribute(name: &'static CStr, mode: u16) -> bindings::device_attribute {
+    bindings::device_attribute {
+        attr: attribute(name, mode),
+        __bindgen_anon_1: bindings::device_attribute__bindgen_ty_1 {
+            show: Some(device_show_callback),
+        },
+        __bindgen_anon_2: bindings::device_attribute__bindgen_ty_2 {
+            store: Some(device_store_callback),
+        },
+    }
+}
+
+/// A file of a mediated device, as a parameter of a callback: one of [`Core::DEVICE_ATTRIBUTES`].
+struct DeviceFile(&'static DeviceAttribute);
+
+impl FromC<'_, *mut bindings::device_attribute> for DeviceFile {
+    unsafe fn from_c(c: *mut bindings::device_attribute, _call: &Call) -> Self {
+        // SAFETY: As required of us; the C structure comes first, and nothing writes to constants.
+        Self(unsafe { &*c.cast() })
+    }
+}
+
+/// A reference to the device whose file is used: one that removes its device must not lose it on
+/// the way.
+///
+/// As a parameter of a callback it demands a pointer to a [`Device`] that is in sysfs when the call
+/// begins.
+struct Owner(ARef<Device>);
+
+impl FromC<'_, *mut bindings::device> for Owner {
+    unsafe fn from_c(c: *mut bindings::device, _call: &Call) -> Self {
+        // SAFETY: As required of us; the `struct device` comes first.
+        let mdev: &Device = unsafe { &*c.cast() };
+        Self(mdev.into())
+    }
+}
+
 /// The right of a file's `store` function to remove its own device.
-pub(crate) struct Remover<'a, T: Core> {
-    mdev: &'a Device<T>,
-    file: File<'a>,
+pub(crate) struct Remover<'a> {
+    mdev: &'a Device,
+    file: &'a DeviceFile,
+    _thread: NotThreadSafe,
 }
 
-impl<T: Core> Remover<'_, T> {
-    /// Removes the device, unless somebody else is about to: removing it waits for all who use its
+/// The same, with the parent kept from being unregistered.
+pub(crate) struct HeldRemover<'a> {
+    remover: Remover<'a>,
+    _held: Held,
+}
+
+impl<'a> Remover<'a> {
+    /// Keeps the parent from being unregistered; `None` when that has begun, and removes the
+    /// device.
+    pub(crate) fn hold(self) -> Option<HeldRemover<'a>> {
+        let held = self.mdev.hold()?;
+        Some(HeldRemover {
+            remover: self,
+            _held: held,
+        })
+    }
+}
+
+impl HeldRemover<'_> {
+    /// Removes the device, unless another thread is about to. Removing it waits for all who use its
     /// files, except for the one who removes it by a file of its own.
-    pub(crate) fn remove(self, parent: &Shared<'_>) {
-        let dev = self.mdev.dev().as_raw();
-        // SAFETY: The file that is being written belongs to the device.
-        if unsafe { bindings::device_remove_file_self(dev, self.file.0) } {
-            self.mdev.remove(parent);
+    pub(crate) fn remove(self) {
+        let Remover { mdev, file, .. } = self.remover;
+        let file: *const DeviceAttribute = file.0;
+        // SAFETY: This thread is in the `store` function of this file of the device, which C code
+        // calls once for each `Remover`.
+        if unsafe { bindings::device_remove_file_self(mdev.as_raw(), file.cast()) } {
+            // SAFETY: The parent is held.
+            unsafe { mdev.remove() };
         }
     }
 }
 
-/// Most files that a type, or a device, may have.
-const MAX: usize = 6;
-
-/// [`Core`]'s files in C's form, constant so that they outlive every use.
-pub(crate) struct Tables<T: Core>(PhantomData<T>);
-
-#[allow(clippy::disallowed_methods, clippy::needless_update)]
-impl<T: Core> Tables<T> {
-    const TYPE_LIST: &'static [*const bindings::attribute; MAX + 1] = &{
-        let mut list = [core::ptr::null(); MAX + 1];
+/// The number of files in a list, for a list of pointers that ends with NULL.
+macro_rules! pointers {
+    ($attributes:expr) => {{
+        let attributes = $attributes;
+        let mut list = [core::ptr::null::<bindings::attribute>(); $attributes.len() + 1];
         let mut n = 0;
-        assert!(T::TYPE_ATTRIBUTES.len() <= MAX);
-        while n < T::TYPE_ATTRIBUTES.len() {
-            // The whole element, not its first field: `from_raw` goes back to it.
-            list[n] = (&raw const T::TYPE_ATTRIBUTES[n]).cast();
+        while n < attributes.len() {
+            // The whole element, not its first field: `from_c` goes back to it.
+            list[n] = (&raw const attributes[n]).cast();
             n += 1;
         }
         list
-    };
-
-    const TYPE_GROUP: &'static bindings::attribute_group = &bindings::attribute_group {
-        __bindgen_anon_1: bindings::attribute_group__bindgen_ty_1 {
-            is_visible: Some(callback3(Self::type_is_visible)),
-        },
-        __bindgen_anon_2: bindings::attribute_group__bindgen_ty_2 {
-            attrs_const: Self::TYPE_LIST.as_ptr(),
-        },
-        ..EMPTY_GROUP
-    };
-
-    const TYPE_GROUPS: &'static [*const bindings::attribute_group; 2] =
-        &[&raw const *Self::TYPE_GROUP, core::ptr::null()];
-
-    const TYPE_OPS: &'static bindings::sysfs_ops = &bindings::sysfs_ops {
-        show: Some(callback3(Self::type_show)),
-        store: Some(callback4(Self::type_store)),
-    };
-
-    /// Of a type's kobject.
-    pub(crate) const TYPE: &'static bindings::kobj_type = &bindings::kobj_type {
-        release: Some(callback1(Type::release)),
-        sysfs_ops: Self::TYPE_OPS,
-        default_groups: Self::TYPE_GROUPS.as_ptr().cast_mut(),
-        ..pin_init::zeroed()
-    };
-
-    const DEVICE_FILES: &'static [bindings::device_attribute; MAX] = &[
-        Self::device_file::<0>(),
-        Self::device_file::<1>(),
-        Self::device_file::<2>(),
-        Self::device_file::<3>(),
-        Self::device_file::<4>(),
-        Self::device_file::<5>(),
-    ];
-
-    const DEVICE_LIST: &'static [*const bindings::attribute; MAX + 1] = &{
-        let mut list = [core::ptr::null(); MAX + 1];
-        let mut n = 0;
-        assert!(T::DEVICE_ATTRIBUTES.len() <= MAX);
-        while n < T::DEVICE_ATTRIBUTES.len() {
-            list[n] = &raw const Self::DEVICE_FILES[n].attr;
-            n += 1;
-        }
-        list
-    };
-
-    const DEVICE_GROUP: &'static bindings::attribute_group = &bindings::attribute_group {
-        __bindgen_anon_2: bindings::attribute_group__bindgen_ty_2 {
-            attrs_const: Self::DEVICE_LIST.as_ptr(),
-        },
-        ..EMPTY_GROUP
-    };
-
-    /// Of a mediated device.
-    pub(crate) const DEVICE_GROUPS: &'static [*const bindings::attribute_group; 2] =
-        &[&raw const *Self::DEVICE_GROUP, core::ptr::null()];
-
-    const fn device_file<const N: usize>() -> bindings::device_attribute {
-        if N >= T::DEVICE_ATTRIBUTES.len() {
-            return pin_init::zeroed();
-        }
-        let file = &T::DEVICE_ATTRIBUTES[N];
-        bindings::device_attribute {
-            attr: attribute(file.name, if file.show.is_some() { 0o444 } else { 0o200 }),
-            __bindgen_anon_1: bindings::device_attribute__bindgen_ty_1 {
-                show: Some(callback3(Self::device_show::<N>)),
-            },
-            __bindgen_anon_2: bindings::device_attribute__bindgen_ty_2 {
-                store: Some(callback4(Self::device_store::<N>)),
-            },
-        }
-    }
-
-    extern "C" fn type_is_visible(
-        folder: TypeFolder<'_>,
-        attr: &TypeAttribute<T>,
-        _n: i32,
-    ) -> bindings::umode_t {
-        if (attr.visible)(folder.ty()) {
-            attr.attr.mode
-        } else {
-            0
-        }
-    }
-
-    extern "C" fn type_show(
-        folder: TypeFolder<'_>,
-        attr: &TypeAttribute<T>,
-        page: Page<'_>,
-    ) -> isize {
-        from_result(|| {
-            let show = attr.show.ok_or(EIO)?;
-            Ok(show(folder.ty(), page)? as isize)
-        })
-    }
-
-    extern "C" fn type_store(
-        folder: TypeFolder<'_>,
-        attr: &TypeAttribute<T>,
-        text: TextStart<'_>,
-        len: TextLen,
-    ) -> isize {
-        from_result(|| {
-            let store = attr.store.ok_or(EIO)?;
-            let core = T::slot().get().ok_or(ENODEV)?;
-            store(core, folder.ty(), Text::new(text, &len))?;
-            Ok(len.0 as isize)
-        })
-    }
-
-    extern "C" fn device_show<const N: usize>(
-        mdev: &Device<T>,
-        _file: File<'_>,
-        page: Page<'_>,
-    ) -> isize {
-        from_result(|| {
-            let show = T::DEVICE_ATTRIBUTES.get(N).and_then(|a| a.show);
-            Ok(show.ok_or(EIO)?(mdev, page)? as isize)
-        })
-    }
-
-    extern "C" fn device_store<const N: usize>(
-        mdev: &Device<T>,
-        file: File<'_>,
-        text: TextStart<'_>,
-        len: TextLen,
-    ) -> isize {
-        from_result(|| {
-            // A file that removes its device must not lose the device on the way.
-            let mdev = mdev.get();
-            let remover = Remover { mdev: &mdev, file };
-            let core = T::slot().get().ok_or(ENODEV)?;
-            let store = T::DEVICE_ATTRIBUTES.get(N).and_then(|a| a.store);
-            store.ok_or(EIO)?(core, &mdev, Text::new(text, &len), remover)?;
-            Ok(len.0 as isize)
-        })
-    }
+    }};
 }
+
+const TYPE_FILES: &[*const bindings::attribute] = &pointers!(Mdev::TYPE_ATTRIBUTES);
+const DEVICE_FILES: &[*const bindings::attribute] = &pointers!(Mdev::DEVICE_ATTRIBUTES);
 
 const EMPTY_GROUP: bindings::attribute_group = pin_init::zeroed();
+
+const TYPE_GROUP: &bindings::attribute_group = &bindings::attribute_group {
+    __bindgen_anon_1: bindings::attribute_group__bindgen_ty_1 {
+        is_visible: Some(type_is_visible_callback),
+    },
+    __bindgen_anon_2: bindings::attribute_group__bindgen_ty_2 {
+        attrs_const: TYPE_FILES.as_ptr(),
+    },
+    ..EMPTY_GROUP
+};
+
+const TYPE_GROUPS: &[*const bindings::attribute_group; 2] =
+    &[&raw const *TYPE_GROUP, core::ptr::null()];
+
+const TYPE_OPS: &bindings::sysfs_ops = &bindings::sysfs_ops {
+    show: Some(type_show_callback),
+    store: Some(type_store_callback),
+};
+
+/// The kind of a type's kobject, for a [`Type`] of a parent that is registered.
+#[allow(clippy::needless_update)]
+pub(super) const TYPE_KOBJECT: &bindings::kobj_type = &bindings::kobj_type {
+    release: Some(type_release_callback),
+    sysfs_ops: TYPE_OPS,
+    default_groups: TYPE_GROUPS.as_ptr().cast_mut(),
+    ..pin_init::zeroed()
+};
+
+const DEVICE_GROUP: &bindings::attribute_group = &bindings::attribute_group {
+    __bindgen_anon_2: bindings::attribute_group__bindgen_ty_2 {
+        attrs_const: DEVICE_FILES.as_ptr(),
+    },
+    ..EMPTY_GROUP
+};
+
+/// Of a [`Device`].
+pub(super) const DEVICE_GROUPS: &[*const bindings::attribute_group; 2] =
+    &[&raw const *DEVICE_GROUP, core::ptr::null()];
+
+linux::callbacks! {
+    /// `attribute_group::is_visible`.
+    ///
+    /// # Safety
+    ///
+    /// For [`TYPE_GROUP`]: sysfs calls it for the kobject of a type that is being published, and
+    /// its files.
+    unsafe fn type_is_visible_callback(
+        kobj: *mut bindings::kobject => &Type,
+        attr: *mut bindings::attribute => TypeFile,
+        n: c_int => c_int,
+    ) -> bindings::umode_t = type_is_visible;
+
+    /// `sysfs_ops::show`.
+    ///
+    /// # Safety
+    ///
+    /// For [`TYPE_OPS`]: sysfs calls it for the kobject of a type, which is not removed before the
+    /// call ends.
+    unsafe fn type_show_callback(
+        kobj: *mut bindings::kobject => &Type,
+        attr: *mut bindings::attribute => TypeFile,
+        page: *mut c_char => Page<'_>,
+    ) -> isize = type_show;
+
+    /// `sysfs_ops::store`.
+    ///
+    /// # Safety
+    ///
+    /// As [`type_show_callback`].
+    unsafe fn type_store_callback(
+        kobj: *mut bindings::kobject => &Type,
+        attr: *mut bindings::attribute => TypeFile,
+        text: *const c_char => Text<'_>,
+        len: usize => usize,
+    ) -> isize = type_store;
+
+    /// `kobj_type::release`.
+    ///
+    /// # Safety
+    ///
+    /// For [`TYPE_KOBJECT`].
+    unsafe fn type_release_callback(kobj: *mut bindings::kobject => *mut bindings::kobject)
+        = type_release;
+
+    /// `device_attribute::show`.
+    ///
+    /// # Safety
+    ///
+    /// For a [`DeviceAttribute`]: the driver core calls it for a device of ours, and this file.
+    unsafe fn device_show_callback(
+        dev: *mut bindings::device => Owner,
+        attr: *mut bindings::device_attribute => DeviceFile,
+        page: *mut c_char => Page<'_>,
+    ) -> isize = device_show;
+
+    /// `device_attribute::store`.
+    ///
+    /// # Safety
+    ///
+    /// As [`device_show_callback`].
+    unsafe fn device_store_callback(
+        dev: *mut bindings::device => Owner,
+        attr: *mut bindings::device_attribute => DeviceFile,
+        text: *const c_char => Text<'_>,
+        len: usize => usize,
+    ) -> isize = device_store;
+}
+
+fn type_is_visible(ty: &Type, file: TypeFile, _n: c_int) -> bindings::umode_t {
+    if (file.0.visible)(ty) {
+        file.0.attr.mode
+    } else {
+        0
+    }
+}
+
+fn type_show(ty: &Type, file: TypeFile, page: Page<'_>) -> isize {
+    from_result(|| Ok(file.0.show.ok_or(EIO)?(ty, page)?.bytes()))
+}
+
+fn type_store(ty: &Type, file: TypeFile, text: Text<'_>, len: usize) -> isize {
+    from_result(|| {
+        file.0.store.ok_or(EIO)?(ty, text, len)?;
+        Ok(len as isize)
+    })
+}
+
+/// The memory belongs to the driver, which has it back when the parent is unregistered.
+fn type_release(_: *mut bindings::kobject) {}
+
+fn device_show(mdev: Owner, file: DeviceFile, page: Page<'_>) -> isize {
+    from_result(|| Ok(file.0.show.ok_or(EIO)?(&mdev.0, page)?.bytes()))
+}
+
+fn device_store(mdev: Owner, file: DeviceFile, text: Text<'_>, len: usize) -> isize {
+    from_result(|| {
+        let remover = Remover {
+            mdev: &mdev.0,
+            file: &file,
+            _thread: NotThreadSafe,
+        };
+        file.0.store.ok_or(EIO)?(&mdev.0, text, remover)?;
+        Ok(len as isize)
+    })
+}
