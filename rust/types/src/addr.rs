@@ -39,6 +39,19 @@ macro_rules! address {
                 }
             }
 
+            /// The address `bytes` further on, where the first address follows the last one: for the end
+            /// of a range, exclusive, that may be the end of the address space.
+            #[inline]
+            pub const fn wrapping_add(self, bytes: u64) -> Self {
+                Self(self.0.wrapping_add(bytes))
+            }
+
+            /// The bytes from `base` up to here; `None` when this is below `base`.
+            #[inline]
+            pub const fn checked_sub(self, base: Self) -> Option<u64> {
+                self.0.checked_sub(base.0)
+            }
+
             /// Rounds down to a multiple of `size`, which is a power of two.
             #[inline]
             pub const fn align_down(self, size: u64) -> Self {
@@ -119,6 +132,19 @@ impl IovaRange {
         last: Iova::new(u64::MAX),
     };
 
+    /// Bytes; `None` for [`Self::ALL`], whose number has 65 bits.
+    #[inline]
+    pub const fn size(self) -> Option<u64> {
+        // A range is not empty.
+        (self.last.0 - self.first.0).checked_add(1)
+    }
+
+    /// Whether some address is in both.
+    #[inline]
+    pub const fn overlaps(self, other: Self) -> bool {
+        self.first.0 <= other.last.0 && other.first.0 <= self.last.0
+    }
+
     /// First byte.
     #[inline]
     pub const fn first(self) -> Iova {
@@ -143,6 +169,18 @@ mod tests {
         assert_eq!(IovaRange::new(Iova::new(2), Iova::new(1)), None);
         let top = IovaRange::from_len(Iova::new(u64::MAX - 0xfff), 0x1000);
         assert_eq!(top.map(|r| r.last()), Some(Iova::new(u64::MAX)));
+        assert_eq!(top.and_then(IovaRange::size), Some(0x1000));
+        assert_eq!(IovaRange::ALL.size(), None);
+    }
+
+    #[test]
+    fn ranges_that_overlap() {
+        let range = |first, last| IovaRange::new(Iova::new(first), Iova::new(last));
+        let (Some(a), Some(b), Some(c)) = (range(0, 9), range(9, 19), range(10, 19)) else {
+            panic!("none of them is empty");
+        };
+        assert!(a.overlaps(b) && b.overlaps(a) && b.overlaps(c));
+        assert!(!a.overlaps(c) && !c.overlaps(a));
     }
 
     #[test]

@@ -10,6 +10,8 @@
 
 mod addr;
 mod id;
+mod page;
 
 pub use addr::{Iova, IovaRange, PhysAddr, PAGE_SHIFT, PAGE_SIZE};
 pub use id::{Bdf, DomainId, Pasid, Segment};
+pub use page::{PageCount, Pfn};
