@@ -7,6 +7,7 @@ pub mod acpi;
 #[doc(hidden)]
 pub mod bindings;
 pub mod callback;
+pub mod count;
 pub mod device;
 pub mod error;
 pub mod ffi;
