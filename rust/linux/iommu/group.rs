@@ -106,6 +106,29 @@ impl Group {
         result
     }
 
+    /// Calls `f` with `dev`, which cannot leave the group meanwhile; `None` if it is not in the group. The
+    /// group's mutex is held.
+    pub fn with_device<R>(
+        &self,
+        dev: &Device,
+        f: impl FnOnce(IommuDevice<'_>) -> R,
+    ) -> Option<R> {
+        let (mut f, mut result) = (Some(f), None);
+        let _ = self.for_each_device(|found| {
+            if !core::ptr::eq(found, dev) {
+                return Ok(());
+            }
+            // SAFETY: The group's mutex is held, so the device keeps its group and its IOMMU until this
+            // returns.
+            let found = unsafe { IommuDevice::from_device(found) };
+            if let (Some(found), Some(f)) = (found, f.take()) {
+                result = Some(f(found));
+            }
+            Err(EEXIST)
+        });
+        result
+    }
+
     /// The devices of the group.
     ///
     /// # Errors
