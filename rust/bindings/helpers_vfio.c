@@ -19,6 +19,23 @@ enum siov_vfio_frame siov_vfio_frame(unsigned long pfn)
 	return PageReserved(pfn_to_page(pfn)) ? SIOV_VFIO_FRAME_RESERVED : SIOV_VFIO_FRAME_MEMORY;
 }
 
+/* How many of max frames from pfn on come before the first that is memory. */
+unsigned long siov_vfio_bare_frames(unsigned long pfn, unsigned long max)
+{
+	unsigned long n = 0;
+
+	while (n < max) {
+		if (!pfn_valid(pfn + n))
+			/* All of a subsection has page structures, or nothing of it. */
+			n += PAGES_PER_SUBSECTION - (pfn + n) % PAGES_PER_SUBSECTION;
+		else if (PageReserved(pfn_to_page(pfn + n)))
+			n++;
+		else
+			return n;
+	}
+	return max;
+}
+
 void siov_vfio_cond_resched(void)
 {
 	cond_resched();
@@ -48,11 +65,6 @@ bool siov_vfio_access_ok(unsigned long addr, unsigned long size)
 bool siov_vfio_device_pins(struct vfio_device *vdev)
 {
 	return vdev->ops->dma_unmap;
-}
-
-void siov_vfio_device_list_init(struct list_head *head)
-{
-	INIT_LIST_HEAD(head);
 }
 
 void siov_vfio_device_list_add(struct vfio_device *vdev, struct list_head *head)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Counts of things that come and go.
+//! Counts of things that are added and removed.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 

@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What VFIO calls.
+//!
+//! Lock order: [`Type1::devices`], then [`Type1::state`]. A driver that is notified of an unmapping
+//! runs with the former held, and takes the latter to unpin.
 
 use crate::group::Group;
 use crate::state::State;
 use crate::sys::access::Buffer;
 use crate::sys::device::Devices;
+use crate::sys::endpoint::NewGroup;
 use crate::sys::handle::Slot;
-use crate::sys::ops::{Container, DomainPtr, GroupKind, Pages};
+use crate::sys::ops::{Container, GroupKind, Opening};
+use crate::sys::request::{PinRequest, Pinned, UnpinRequest};
 use kernel::ioctl::_IO;
 use kernel::prelude::*;
 use kernel::str::CStr;
@@ -15,11 +20,12 @@ use kernel::sync::{new_mutex, Arc, Mutex};
 use kernel::uaccess::{UserPtr, UserSlice};
 use linux::bindings;
 use linux::ratelimit::RateLimit;
+use siov_types::Iova;
 
 static CONTAINERS: Slot<Type1> = Slot::new();
 
 const fn request(number: u32) -> u32 {
-    _IO(b';' as u32, bindings::VFIO_BASE.wrapping_add(number))
+    _IO(b';' as u32, bindings::VFIO_BASE + number)
 }
 
 const CHECK_EXTENSION: u32 = request(1);
@@ -35,8 +41,8 @@ pub(crate) struct Type1 {
     pub(crate) v2: bool,
     #[pin]
     pub(crate) state: Mutex<State>,
-    #[pin]
-    pub(crate) devices: Devices,
+    /// Open devices whose drivers pin pages.
+    pub(crate) devices: Arc<Devices>,
     /// Processes can fail as often as they like.
     #[pin]
     pub(crate) complaints: RateLimit,
@@ -54,15 +60,12 @@ impl Type1 {
                 | bindings::VFIO_UNMAP_ALL,
                 _,
             ) => true,
-            // Mediated devices need addresses all the time.
+            // Mediated devices need process addresses all the time.
             (bindings::VFIO_UPDATE_VADDR, Some(this)) => !this.state.lock().has_mediated(),
-            (bindings::VFIO_DMA_CC_IOMMU, Some(this)) => this
-                .state
-                .lock()
-                .space
-                .domains()
-                .iter()
-                .all(|d| d.is_coherent()),
+            (bindings::VFIO_DMA_CC_IOMMU, Some(this)) => {
+                let state = this.state.lock();
+                state.space.domains().iter().all(|d| d.is_coherent())
+            }
             _ => false,
         }
     }
@@ -79,15 +82,15 @@ pub(crate) fn read_user<const SIZE: usize>(address: usize) -> Result<[u8; SIZE]>
         .read()
 }
 
-/// Writes a structure to `address` of the caller.
+/// Writes `bytes` to `address` of the caller.
 ///
 /// # Errors
 ///
 /// `EFAULT`.
-pub(crate) fn write_user<const SIZE: usize>(address: usize, bytes: &[u8; SIZE]) -> Result {
-    UserSlice::new(UserPtr::from_addr(address), SIZE)
+pub(crate) fn write_user(address: usize, bytes: &[u8]) -> Result {
+    UserSlice::new(UserPtr::from_addr(address), bytes.len())
         .writer()
-        .write(bytes)
+        .write_slice(bytes)
 }
 
 impl Container for Type1 {
@@ -97,7 +100,7 @@ impl Container for Type1 {
         &CONTAINERS
     }
 
-    fn open(arg: usize) -> Result<Arc<Self>> {
+    fn open(arg: usize, opening: Opening) -> Result<Arc<Self>> {
         let v2 = match u32::try_from(arg) {
             Ok(bindings::VFIO_TYPE1_IOMMU) => false,
             // Nesting containers, which are no more, were of version 2.
@@ -106,11 +109,12 @@ impl Container for Type1 {
             }
             _ => return Err(EINVAL),
         };
+        let Opening { id, devices } = opening;
         Arc::pin_init(
             pin_init!(Self {
                 v2,
-                state <- new_mutex!(State::new(), "vfio_iommu_type1 container"),
-                devices <- Devices::new(),
+                state <- new_mutex!(State::new(id), "vfio_iommu_type1 container"),
+                devices,
                 complaints <- RateLimit::new(5, 10, c"vfio_iommu_type1"),
             }),
             GFP_KERNEL,
@@ -128,7 +132,7 @@ impl Container for Type1 {
         }
     }
 
-    fn attach_group(&self, group: Group, kind: GroupKind) -> Result {
+    fn attach_group(&self, group: NewGroup<'_>, kind: GroupKind) -> Result {
         self.attach(group, kind)
     }
 
@@ -136,43 +140,23 @@ impl Container for Type1 {
         self.detach(&group);
     }
 
-    fn pin_pages(
-        &self,
-        group: Group,
-        iova: u64,
-        count: usize,
-        prot: i32,
-        pages: &mut Pages<'_>,
-    ) -> Result {
-        self.pin(&group, iova, count, prot, pages)
+    fn pin_pages<'call>(&self, request: PinRequest<'call>) -> Result<Pinned<'call>> {
+        self.pin(request)
     }
 
-    fn unpin_pages(&self, iova: u64, count: i32) {
-        self.unpin(iova, count);
-    }
-
-    fn devices(&self) -> &Devices {
-        &self.devices
+    fn unpin_pages(&self, request: UnpinRequest) {
+        self.unpin(request);
     }
 
     fn device_opened(&self) {
-        let mut state = self.state.lock();
-        state.devices = state.devices.wrapping_add(1);
+        self.state.lock().devices.inc();
     }
 
     fn device_closed(&self) {
-        let mut state = self.state.lock();
-        state.devices = state.devices.wrapping_sub(1);
+        self.state.lock().devices.dec();
     }
 
-    fn dma_rw(&self, iova: u64, buffer: Buffer<'_>) -> Result {
+    fn dma_rw(&self, iova: Iova, buffer: &mut Buffer<'_>) -> Result {
         self.copy(iova, buffer)
-    }
-
-    fn domain_of(&self, group: Group) -> Option<DomainPtr> {
-        let state = self.state.lock();
-        let mut domains = state.space.domains().iter();
-        let domain = domains.find(|d| d.members().iter().any(|m| *m.group() == group))?;
-        Some(DomainPtr::of(domain))
     }
 }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Error numbers that the kernel crate has no name for.
+//! Errors: numbers that the kernel crate has no name for, and one that is reported.
 
+use kernel::alloc::AllocError;
 use kernel::error::Error;
 use kernel::prelude::*;
+use kernel::task::Pid;
 use linux::bindings;
 use siov_type1::Refusal;
 
@@ -17,5 +19,36 @@ pub(crate) fn refused(refusal: Refusal) -> Error {
     match refusal {
         Refusal::Invalid => EINVAL,
         Refusal::Overflow => eoverflow(),
+    }
+}
+
+/// Why memory could not be mapped or pinned.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The process may not lock as much memory, by its `RLIMIT_MEMLOCK` (`ENOMEM`).
+    MemoryLimit(Pid),
+    /// Anything else.
+    Other(Error),
+}
+
+impl Failure {
+    /// What user space gets to see.
+    pub(crate) fn error(self) -> Error {
+        match self {
+            Self::MemoryLimit(_) => ENOMEM,
+            Self::Other(e) => e,
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(e: Error) -> Self {
+        Self::Other(e)
+    }
+}
+
+impl From<AllocError> for Failure {
+    fn from(e: AllocError) -> Self {
+        Self::Other(e.into())
     }
 }

@@ -28,7 +28,7 @@ fn change(map: &mut [u64], first: u64, count: u64, apply: impl Fn(&mut u64, u64)
             break;
         }
         let low = first.saturating_sub(base);
-        let high = end.wrapping_sub(base).min(64);
+        let high = (end - base).min(64);
         apply(word, ones(high) & !ones(low));
         base = base.saturating_add(64);
     }
@@ -39,7 +39,7 @@ const fn ones(count: u64) -> u64 {
     if count >= 64 {
         u64::MAX
     } else {
-        (1u64 << count).wrapping_sub(1)
+        !(u64::MAX << count)
     }
 }
 
@@ -53,7 +53,8 @@ pub struct Placement {
 }
 
 impl Placement {
-    /// Of a mapping that begins `offset` bytes into the range, a bit for each `1 << page_shift` bytes.
+    /// Of a mapping that begins `offset` bytes into the range, a bit for each `1 << page_shift`
+    /// bytes.
     pub const fn new(offset: u64, page_shift: u32) -> Self {
         let bit = offset >> (page_shift & 63);
         Self {
@@ -63,8 +64,8 @@ impl Placement {
     }
 }
 
-/// The words that user space gets for a mapping of `bits` pages: the bits of `map`, moved up by `shift`,
-/// below them the `shift` bits of `head` that belong to the mapping before.
+/// The words that user space gets for a mapping of `bits` pages: the bits of `map`, moved up by
+/// `shift`, below them the `shift` bits of `head` that belong to the mapping before.
 pub fn shifted(map: &[u64], bits: u64, shift: u32, head: u64) -> impl Iterator<Item = u64> + '_ {
     let shift = shift & 63;
     let count = usize::try_from(words(bits.saturating_add(u64::from(shift)))).unwrap_or(usize::MAX);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The chain of capabilities behind `VFIO_IOMMU_GET_INFO`.
+//! The chain of capabilities that `VFIO_IOMMU_GET_INFO` returns.
 //!
 //! Each begins with an id, a version and the offset of the next one from the start of the structure
 //! that user space gets (`struct vfio_info_cap_header`), on a multiple of eight bytes.
@@ -21,15 +21,15 @@ const ID_IOVA_RANGE: u16 = 1;
 const ID_MIGRATION: u16 = 2;
 const ID_DMA_AVAIL: u16 = 3;
 
-/// What the capabilities tell.
+/// What the capabilities say.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
     /// Supported page sizes, a bit each.
     pub page_sizes: u64,
     /// Mappings that may still be made.
     pub dma_avail: u32,
-    /// What may be mapped. Without any, as in a container of emulated devices, the capability is left
-    /// out.
+    /// What may be mapped. Without any, as in a container of emulated devices, the capability is
+    /// left out.
     pub windows: &'a [IovaRange],
 }
 
@@ -48,8 +48,8 @@ impl Facts<'_> {
         false
     }
 
-    /// Writes the chain into `out`, which is zeroed and [`Self::len`] bytes long. User space will find
-    /// it behind the [`Info`].
+    /// Writes the chain into `out`, which is zeroed and [`Self::len`] bytes long. User space will
+    /// find it after the [`Info`].
     pub fn write(&self, out: &mut [u8]) {
         let with_ranges = !self.windows.is_empty();
 

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What VFIO's type1 IOMMU driver decides without the kernel: whether a request of user space is
-//! well formed, which addresses may be mapped, how dirty bitmaps are set and handed out, and where
-//! page frames lie side by side.
+//! well formed, which addresses may be mapped, how dirty bitmaps are set and copied, and where page
+//! frames lie side by side.
 //!
 //! The interface is the kernel's `include/uapi/linux/vfio.h`; errors are those of the C driver in
-//! `drivers/vfio/vfio_iommu_type1.c`. Nothing here depends on the kernel; the same source is tested on
-//! the host and linked into the module.
+//! `drivers/vfio/vfio_iommu_type1.c`. Nothing here depends on the kernel; the same source is tested
+//! on the host and linked into the module.
 
 #![no_std]
 #![forbid(unsafe_code)]
 
 pub mod bitmap;
 pub mod capability;
+mod prot;
 pub mod request;
 pub mod run;
 pub mod uapi;
@@ -20,6 +21,8 @@ pub mod window;
 
 #[cfg(test)]
 mod proptest_config;
+
+pub use prot::Prot;
 
 use siov_types::PAGE_SIZE;
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which requests are well formed. The order of the checks is part of the interface: it decides which
-//! error a request with several mistakes gets.
+//! Which requests are well formed. The order of the checks is part of the interface: it decides
+//! which error a request with several mistakes gets.
 
-use crate::{uapi, Refusal};
+use crate::{bitmap, uapi, Prot, Refusal};
 use siov_types::{Iova, IovaRange};
 
 /// Most pages that a dirty bitmap covers (`DIRTY_BITMAP_PAGES_MAX`): counts of bits are C's `int`.
@@ -11,18 +11,19 @@ pub const BITMAP_PAGES_MAX: u64 = i32::MAX as u64;
 
 /// Bytes of a bitmap of `pages` bits: whole words of 64 bits (`DIRTY_BITMAP_BYTES`).
 pub const fn bitmap_bytes(pages: u64) -> u64 {
-    (pages.wrapping_add(63) & !63) / 8
+    // At most 2^58 words.
+    bitmap::words(pages) * 8
 }
 
 /// Most bytes of a bitmap (`DIRTY_BITMAP_SIZE_MAX`).
 pub const BITMAP_SIZE_MAX: u64 = bitmap_bytes(BITMAP_PAGES_MAX);
 
 /// Bytes from `start` on, with the C driver's errors for none and for too many.
-fn range(start: u64, size: u64) -> Result<IovaRange, Refusal> {
+fn range(start: Iova, size: u64) -> Result<IovaRange, Refusal> {
     if size == 0 {
         return Err(Refusal::Invalid);
     }
-    IovaRange::from_len(Iova::new(start), size).ok_or(Refusal::Overflow)
+    IovaRange::from_len(start, size).ok_or(Refusal::Overflow)
 }
 
 fn require(condition: bool) -> Result<(), Refusal> {
@@ -34,7 +35,7 @@ fn require(condition: bool) -> Result<(), Refusal> {
 }
 
 fn is_multiple(value: u64, shift: u32) -> bool {
-    value & (1u64 << (shift & 63)).wrapping_sub(1) == 0
+    value & !(u64::MAX << (shift & 63)) == 0
 }
 
 /// What `VFIO_IOMMU_MAP_DMA` is to do.
@@ -53,14 +54,9 @@ pub struct Map {
 /// The two uses of `VFIO_IOMMU_MAP_DMA`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MapKind {
-    /// Map memory.
-    Memory {
-        /// Devices may read.
-        read: bool,
-        /// Devices may write.
-        write: bool,
-    },
-    /// Give an invalidated mapping its new process address.
+    /// Map memory, for reading, writing or both.
+    Memory(Prot),
+    /// Give a mapping whose process address is invalid a new one.
     UpdateVaddr,
 }
 
@@ -75,7 +71,7 @@ impl Map {
         require(raw.argsz as usize >= uapi::Map::SIZE && raw.flags & !known == 0)?;
         let range = range(raw.iova, raw.size)?;
         // `size` is not 0 here.
-        if raw.vaddr.checked_add(raw.size.wrapping_sub(1)).is_none() {
+        if raw.vaddr.checked_add(raw.size - 1).is_none() {
             return Err(Refusal::Overflow);
         }
         let (read, write) = (
@@ -91,7 +87,7 @@ impl Map {
             kind: if update {
                 MapKind::UpdateVaddr
             } else {
-                MapKind::Memory { read, write }
+                MapKind::Memory(Prot::new(read, write))
             },
         })
     }
@@ -102,7 +98,8 @@ impl Map {
     }
 }
 
-/// Checks flags and structure sizes of `VFIO_IOMMU_UNMAP_DMA`; true when a [`uapi::Bitmap`] follows.
+/// Checks flags and structure sizes of `VFIO_IOMMU_UNMAP_DMA`; true when a [`uapi::Bitmap`]
+/// follows.
 ///
 /// # Errors
 ///
@@ -118,23 +115,24 @@ pub fn unmap_has_bitmap(raw: &uapi::Unmap) -> Result<bool, Refusal> {
     Ok(dirty)
 }
 
-/// The range that `VFIO_IOMMU_UNMAP_DMA` covers, in a container whose smallest page is `1 << shift`.
+/// The range that `VFIO_IOMMU_UNMAP_DMA` covers, in a container whose smallest page is `1 <<
+/// shift`.
 ///
 /// # Errors
 ///
 /// As the C driver's `vfio_dma_do_unmap()`.
 pub fn unmap_range(raw: &uapi::Unmap, shift: u32) -> Result<IovaRange, Refusal> {
-    require(is_multiple(raw.iova, shift))?;
+    require(is_multiple(raw.iova.raw(), shift))?;
     if raw.flags & uapi::UNMAP_ALL != 0 {
-        require(raw.iova == 0 && raw.size == 0)?;
+        require(raw.iova == Iova::new(0) && raw.size == 0)?;
         return Ok(IovaRange::ALL);
     }
     require(is_multiple(raw.size, shift))?;
     range(raw.iova, raw.size)
 }
 
-/// Whether a user's bitmap is large enough for `bytes` of IOVA, at a bit for each of its own pages, and
-/// not too large for us.
+/// Whether a user's bitmap is large enough for `bytes` of IOVA, at a bit for each of its own pages,
+/// and not too large for us.
 ///
 /// # Errors
 ///
@@ -157,7 +155,7 @@ pub enum Dirty {
     Start,
     /// End it.
     Stop,
-    /// Hand out the bitmap of the range that follows.
+    /// Copy the bitmap of the range that follows.
     Get,
 }
 
@@ -196,7 +194,7 @@ pub fn dirty_range(raw: &uapi::DirtyRange) -> Result<IovaRange, Refusal> {
 ///
 /// [`Refusal::Invalid`] for another page size or a misaligned range.
 pub fn check_dirty_alignment(raw: &uapi::DirtyRange, shift: u32) -> Result<(), Refusal> {
-    require(raw.pgsize == 1u64 << (shift & 63) && is_multiple(raw.iova | raw.size, shift))
+    require(raw.pgsize == 1u64 << (shift & 63) && is_multiple(raw.iova.raw() | raw.size, shift))
 }
 
 #[cfg(test)]
@@ -209,7 +207,7 @@ mod tests {
             argsz: 32,
             flags,
             vaddr,
-            iova,
+            iova: Iova::new(iova),
             size,
         })
     }
@@ -217,13 +215,7 @@ mod tests {
     #[test]
     fn map_flags() {
         let fine = map(MAP_READ, 0x1000, 0x2000, 0x1000).map(|m| m.kind);
-        assert_eq!(
-            fine,
-            Ok(MapKind::Memory {
-                read: true,
-                write: false
-            })
-        );
+        assert_eq!(fine, Ok(MapKind::Memory(Prot::READ)));
         let update = map(MAP_VADDR, 0x1000, 0x2000, 0x1000).map(|m| m.kind);
         assert_eq!(update, Ok(MapKind::UpdateVaddr));
         for flags in [
@@ -248,7 +240,7 @@ mod tests {
         assert_eq!(map(MAP_READ, 0, !0xfff, 0x2000), Err(Refusal::Overflow));
         assert_eq!(map(MAP_READ, !0xfff, 0, 0x2000), Err(Refusal::Overflow));
         assert!(map(MAP_READ, !0xfff, !0xfff, 0x1000).is_ok());
-        // An overflow is told before contradicting flags are.
+        // An overflow takes precedence over contradicting flags.
         assert_eq!(map(0, !0xfff, 0, 0x2000), Err(Refusal::Overflow));
         // And unknown flags before that.
         assert_eq!(map(8, !0xfff, 0, 0x2000), Err(Refusal::Invalid));
@@ -294,7 +286,7 @@ mod tests {
                 &uapi::Unmap {
                     argsz: 24,
                     flags,
-                    iova,
+                    iova: Iova::new(iova),
                     size,
                 },
                 12,

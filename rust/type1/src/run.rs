@@ -3,7 +3,7 @@
 //! Page frames side by side: what one call of the IOMMU API can map, and one call can unpin.
 
 use core::fmt;
-use siov_types::PAGE_SHIFT;
+use siov_types::{Iova, PageCount, Pfn, PhysAddr};
 
 /// Frames that follow each other, packed into the word that held the first of their page pointers.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
@@ -18,8 +18,8 @@ impl Run {
 
     /// Of one frame. Frame numbers have at most 40 bits on x86 (52-bit physical addresses).
     #[inline]
-    const fn of(pfn: u64) -> Self {
-        Self((pfn << Self::PAGES_BITS) | 1)
+    const fn of(pfn: Pfn) -> Self {
+        Self((pfn.raw() << Self::PAGES_BITS) | 1)
     }
 
     /// A run as [`coalesce`] leaves it in memory.
@@ -28,63 +28,64 @@ impl Run {
         Self(raw)
     }
 
-    /// Number of the first frame.
+    /// The frames as memory.
     #[inline]
-    pub const fn pfn(self) -> u64 {
-        self.0 >> Self::PAGES_BITS
-    }
-
-    /// Frames.
-    #[inline]
-    pub const fn pages(self) -> u64 {
-        self.0 & Self::MAX_PAGES
+    pub fn extent(self) -> Extent {
+        // 48 bits of frame number, 16 of their count: neither shift to the left loses any.
+        let pages = PageCount::from(self.0 as u16);
+        Extent {
+            phys: PhysAddr::new((self.0 >> Self::PAGES_BITS) << siov_types::PAGE_SHIFT),
+            len: pages.bytes(),
+        }
     }
 }
 
 impl fmt::Debug for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#x}+{}", self.pfn(), self.pages())
+        write!(f, "{:?}", self.extent())
     }
 }
 
-/// Replaces page pointers at the front of `slots` by the runs they make up; how many runs there are.
+/// Replaces page pointers at the front of `slots` by the runs they make up; how many runs there
+/// are.
 ///
-/// `frame` gives a page's frame number. Frames are compared one by one, because the pages of a folio
-/// need not be mapped side by side. `slots` has at most [`Run::MAX_PAGES`] elements.
+/// `frame` gives a page's frame number; the structures of pages that follow each other are `stride`
+/// bytes apart. Pages are compared one by one, because those of a folio need not be mapped side by
+/// side. `slots` has at most [`Run::MAX_PAGES`] elements.
 #[inline]
-pub fn coalesce(slots: &mut [u64], frame: impl Fn(u64) -> u64) -> usize {
-    let Some(first) = slots.first() else {
+pub fn coalesce(slots: &mut [u64], stride: u64, frame: impl Fn(u64) -> Pfn) -> usize {
+    let Some(first) = slots.first().copied() else {
         return 0;
     };
-    let mut open = Run::of(frame(*first));
-    let mut next = open.pfn().wrapping_add(1);
+    let mut open = Run::of(frame(first));
+    let mut last = first;
     let mut runs = 0usize;
     for index in 1..slots.len() {
         // Runs overwrite pages that have been read: `runs` stays below `index`.
         let Some(page) = slots.get(index).copied() else {
             break;
         };
-        let pfn = frame(page);
-        if pfn == next {
-            open = Run(open.0.wrapping_add(1));
+        // A distance, which is large and not negative where a page lies below the last one.
+        if page.wrapping_sub(last) == stride {
+            open = Run(open.0 + 1);
         } else {
             if let Some(slot) = slots.get_mut(runs) {
                 *slot = open.0;
             }
-            runs = runs.wrapping_add(1);
-            open = Run::of(pfn);
+            runs += 1;
+            open = Run::of(frame(page));
         }
-        next = pfn.wrapping_add(1);
+        last = page;
     }
     if let Some(slot) = slots.get_mut(runs) {
         *slot = open.0;
     }
-    runs.wrapping_add(1)
+    runs + 1
 }
 
 /// How far apart the places are at which a mapping's frames stop following each other: each is a
 /// multiple of `1 << shift`, as an IOVA. Within a block of that size and alignment frames are
-/// contiguous, so one lookup tells all of them, and one byte per mapping is all there is to remember.
+/// contiguous, so one lookup finds all of them, and a mapping has to remember one byte.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Granule(u8);
 
@@ -98,8 +99,8 @@ impl Default for Granule {
 impl Granule {
     /// Notes that the frame at `iova` does not follow the one before it. A multiple of 4 KiB.
     #[inline]
-    pub fn note_break(&mut self, iova: u64) {
-        self.0 = self.0.min(iova.trailing_zeros() as u8);
+    pub fn note_break(&mut self, iova: Iova) {
+        self.0 = self.0.min(iova.raw().trailing_zeros() as u8);
     }
 
     /// log2 of the block size in bytes.
@@ -110,12 +111,11 @@ impl Granule {
 
     /// Bytes from `iova` to the end of its block, at most `limit`, which is not 0.
     #[inline]
-    pub const fn rest_of_block(self, iova: u64, limit: u64) -> u64 {
-        let mask = (1u64 << (self.0 & 63)).wrapping_sub(1);
-        let rest = mask.wrapping_sub(iova & mask);
-        // `rest` counts to the last byte, so that a block of the whole address space has no overflow.
+    pub const fn rest_of_block(self, iova: Iova, limit: u64) -> u64 {
+        // Up to the last byte, so that a block of the whole address space has no overflow.
+        let rest = !iova.raw() & !(u64::MAX << (self.0 & 63));
         if rest < limit {
-            rest.wrapping_add(1)
+            rest + 1
         } else {
             limit
         }
@@ -124,29 +124,67 @@ impl Granule {
 
 /// Physical memory in one piece.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[repr(C)]
 pub struct Extent {
-    /// Physical address.
-    pub phys: u64,
+    /// Physical address, a multiple of the page size.
+    pub phys: PhysAddr,
     /// Bytes, a multiple of the page size.
     pub len: u64,
 }
 
 impl Extent {
-    /// Number of the first frame.
+    /// No memory. Nothing that lies in one piece with it begins a page.
+    pub const NONE: Self = Self {
+        phys: PhysAddr::new(1),
+        len: 0,
+    };
+
+    /// `pages` frames from `pfn` on.
     #[inline]
-    pub const fn pfn(self) -> u64 {
-        self.phys >> PAGE_SHIFT
+    pub const fn new(pfn: Pfn, pages: PageCount) -> Self {
+        Self {
+            phys: pfn.address(),
+            len: pages.bytes(),
+        }
+    }
+
+    /// The first frame.
+    #[inline]
+    pub const fn pfn(self) -> Pfn {
+        Pfn::of(self.phys)
     }
 
     /// Frames.
     #[inline]
-    pub const fn pages(self) -> u64 {
-        self.len >> PAGE_SHIFT
+    pub const fn pages(self) -> PageCount {
+        PageCount::in_bytes(self.len)
+    }
+
+    /// Whether there is no memory.
+    #[inline]
+    pub const fn is_empty(self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether `next` begins where this ends.
+    #[inline]
+    pub const fn is_followed_by(self, next: Self) -> bool {
+        // A distance, which is large and not negative where `next` lies below.
+        next.phys.raw().wrapping_sub(self.phys.raw()) == self.len
+    }
+
+    /// Adds memory if it begins where this ends; whether it does.
+    #[inline]
+    pub fn grow(&mut self, next: Self) -> bool {
+        if !self.is_followed_by(next) {
+            return false;
+        }
+        // No more than there are physical addresses.
+        self.len += next.len;
+        true
     }
 }
 
-/// Extents in the order of their IOVA, merged as they come.
+/// Extents in the order of their IOVA, and room for a number of them.
 #[derive(Debug)]
 pub struct Extents<'a> {
     room: &'a mut [Extent],
@@ -164,27 +202,19 @@ impl<'a> Extents<'a> {
         }
     }
 
-    /// Adds memory behind all that there is, or nothing. False when it starts another extent and there is
-    /// no room for one.
+    /// Adds an extent after all others. False when there is no room for one that is not empty.
     #[inline]
-    pub fn push(&mut self, piece: Extent) -> bool {
-        if piece.len == 0 {
+    pub fn push(&mut self, extent: Extent) -> bool {
+        if extent.is_empty() {
             return true;
-        }
-        let last = self.used.checked_sub(1).and_then(|i| self.room.get_mut(i));
-        if let Some(last) = last {
-            if last.phys.wrapping_add(last.len) == piece.phys {
-                last.len = last.len.wrapping_add(piece.len);
-                self.bytes = self.bytes.wrapping_add(piece.len);
-                return true;
-            }
         }
         let Some(slot) = self.room.get_mut(self.used) else {
             return false;
         };
-        *slot = piece;
-        self.used = self.used.wrapping_add(1);
-        self.bytes = self.bytes.wrapping_add(piece.len);
+        *slot = extent;
+        self.used += 1;
+        // All are parts of one mapping.
+        self.bytes += extent.len;
         true
     }
 
@@ -198,7 +228,7 @@ impl<'a> Extents<'a> {
         self.room.get(..self.used).unwrap_or(&[])
     }
 
-    /// Forgets all extents.
+    /// Drops all extents.
     pub fn clear(&mut self) {
         self.used = 0;
         self.bytes = 0;
@@ -214,7 +244,7 @@ mod tests {
     use std::vec;
     use std::vec::Vec;
 
-    /// Frames as memory is handed out: pieces of some length.
+    /// Frames as the kernel allocates them: pieces of some length.
     fn frames() -> impl Strategy<Value = Vec<u64>> {
         prop::collection::vec((0u64..64, 1u64..9), 1..12).prop_map(|pieces| {
             pieces
@@ -222,6 +252,15 @@ mod tests {
                 .flat_map(|(first, len)| *first..first + len)
                 .collect()
         })
+    }
+
+    fn pfn(raw: u64) -> Pfn {
+        Pfn::new(raw).unwrap()
+    }
+
+    /// First frame and number of frames.
+    fn parts(extent: Extent) -> (u64, u64) {
+        (extent.pfn().raw(), extent.pages().raw())
     }
 
     /// The same, the slow way.
@@ -243,18 +282,18 @@ mod tests {
         fn coalescing_keeps_all_frames(frames in frames()) {
             // Page pointers as the kernel has them: 64 bytes a page from some base.
             let mut slots: Vec<u64> = frames.iter().map(|f| 0xffff_ea00_0000_0000 + f * 64).collect();
-            let runs = coalesce(&mut slots, |page| (page - 0xffff_ea00_0000_0000) / 64);
+            let runs = coalesce(&mut slots, 64, |page| pfn((page - 0xffff_ea00_0000_0000) / 64));
             let found: Vec<_> = slots[..runs]
                 .iter()
                 .map(|raw| Run::from_raw(*raw))
-                .map(|run| (run.pfn(), run.pages()))
+                .map(|run| parts(run.extent()))
                 .collect();
             prop_assert_eq!(found, naive(&frames));
         }
 
         #[test]
         fn one_lookup_per_block_finds_every_frame(frames in frames(), start in 0u64..64) {
-            let iova = |page: usize| (start + page as u64) << 12;
+            let iova = |page: usize| Iova::new((start + page as u64) << 12);
             let mut granule = Granule::default();
             for page in 1..frames.len() {
                 if frames[page] != frames[page - 1] + 1 {
@@ -263,16 +302,21 @@ mod tests {
             }
             let mut room = vec![Extent::default(); 128];
             let mut extents = Extents::new(&mut room);
+            let mut open = Extent::NONE;
             let (mut page, end) = (0, frames.len());
             while page < end {
                 let limit = ((end - page) as u64) << 12;
                 let len = granule.rest_of_block(iova(page), limit);
                 prop_assert!(len > 0 && len <= limit && len % 4096 == 0);
-                let piece = Extent { phys: frames[page] << 12, len };
-                prop_assert!(extents.push(piece));
+                let piece = Extent { phys: pfn(frames[page]).address(), len };
+                if !open.grow(piece) {
+                    prop_assert!(extents.push(open));
+                    open = piece;
+                }
                 page += (len >> 12) as usize;
             }
-            let found: Vec<_> = extents.as_slice().iter().map(|e| (e.pfn(), e.pages())).collect();
+            prop_assert!(extents.push(open));
+            let found: Vec<_> = extents.as_slice().iter().map(|e| parts(*e)).collect();
             prop_assert_eq!(found, naive(&frames));
             prop_assert_eq!(extents.bytes(), (end as u64) << 12);
         }
@@ -281,34 +325,51 @@ mod tests {
     #[test]
     fn the_largest_frame_fits() {
         let mut slots = [(1 << 40) - 2, (1 << 40) - 1];
-        assert_eq!(coalesce(&mut slots, |page| page), 1);
+        assert_eq!(coalesce(&mut slots, 1, pfn), 1);
         let run = Run::from_raw(slots[0]);
-        assert_eq!((run.pfn(), run.pages()), ((1 << 40) - 2, 2));
-        assert_eq!(coalesce(&mut [], |page| page), 0);
+        assert_eq!(parts(run.extent()), ((1 << 40) - 2, 2));
+        assert_eq!(coalesce(&mut [], 1, pfn), 0);
     }
 
     #[test]
     fn blocks() {
+        let rest = |granule: Granule, iova, limit| granule.rest_of_block(Iova::new(iova), limit);
         let mut granule = Granule::default();
-        assert_eq!(granule.rest_of_block(0x1000, 0x5000), 0x5000);
-        assert_eq!(granule.rest_of_block(!0xfff, 0x1000), 0x1000);
-        granule.note_break(0x60_0000);
+        assert_eq!(rest(granule, 0x1000, 0x5000), 0x5000);
+        assert_eq!(rest(granule, !0xfff, 0x1000), 0x1000);
+        granule.note_break(Iova::new(0x60_0000));
         assert_eq!(granule.shift(), 21);
-        assert_eq!(granule.rest_of_block(0x1f_f000, 0x100_0000), 0x1000);
-        assert_eq!(granule.rest_of_block(0x20_0000, 0x100_0000), 0x20_0000);
-        assert_eq!(granule.rest_of_block(0x20_0000, 0x3000), 0x3000);
+        assert_eq!(rest(granule, 0x1f_f000, 0x100_0000), 0x1000);
+        assert_eq!(rest(granule, 0x20_0000, 0x100_0000), 0x20_0000);
+        assert_eq!(rest(granule, 0x20_0000, 0x3000), 0x3000);
     }
 
     #[test]
-    fn a_full_list_still_grows_at_its_end() {
+    fn extents_grow_at_their_end_only() {
+        let piece = |phys, len| Extent {
+            phys: PhysAddr::new(phys),
+            len,
+        };
+        let mut extent = piece(0x1000, 0x1000);
+        assert!(!extent.grow(piece(0, 0x1000)));
+        assert!(!extent.grow(piece(0x3000, 0x1000)));
+        assert!(extent.grow(piece(0x2000, 0x2000)));
+        assert_eq!(extent, piece(0x1000, 0x3000));
+        let mut none = Extent::NONE;
+        assert!(!none.grow(piece(0, 0x1000)) && !none.grow(piece(!0xfff, 0x1000)));
+        assert!(none.is_empty());
+    }
+
+    #[test]
+    fn a_list_has_room_for_so_many() {
         let mut room = [Extent::default(); 1];
         let mut extents = Extents::new(&mut room);
-        let piece = |phys, len| Extent { phys, len };
-        assert!(extents.push(piece(0x1000, 0x1000)));
-        assert!(extents.push(piece(0x8000, 0)));
-        assert!(!extents.push(piece(0x5000, 0x1000)));
-        assert!(extents.push(piece(0x2000, 0x1000)));
-        assert_eq!(extents.as_slice(), [piece(0x1000, 0x2000)]);
+        let piece = |pfn, pages: u16| Extent::new(super::tests::pfn(pfn), pages.into());
+        assert!(extents.push(Extent::NONE));
+        assert!(extents.push(piece(1, 2)));
+        assert!(extents.push(Extent::NONE));
+        assert!(!extents.push(piece(5, 1)));
+        assert_eq!(extents.as_slice(), [piece(1, 2)]);
         assert_eq!(extents.bytes(), 0x2000);
         extents.clear();
         assert!(extents.as_slice().is_empty());

@@ -5,6 +5,8 @@
 //! User space hands over bytes, so they are taken apart here, and the layout is compared with the
 //! kernel's at compile time by the crate that has the bindings.
 
+use siov_types::Iova;
+
 /// `VFIO_DMA_MAP_FLAG_READ`: the device may read.
 pub const MAP_READ: u32 = 1 << 0;
 /// `VFIO_DMA_MAP_FLAG_WRITE`: the device may write.
@@ -12,11 +14,11 @@ pub const MAP_WRITE: u32 = 1 << 1;
 /// `VFIO_DMA_MAP_FLAG_VADDR`: a new process address for an invalidated mapping.
 pub const MAP_VADDR: u32 = 1 << 2;
 
-/// `VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP`: hand out the bitmap of what is unmapped.
+/// `VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP`: copy the bitmap of what is unmapped.
 pub const UNMAP_GET_DIRTY: u32 = 1 << 0;
 /// `VFIO_DMA_UNMAP_FLAG_ALL`: everything; address and size are 0.
 pub const UNMAP_ALL: u32 = 1 << 1;
-/// `VFIO_DMA_UNMAP_FLAG_VADDR`: leave the mapping, forget the process address.
+/// `VFIO_DMA_UNMAP_FLAG_VADDR`: keep the mapping, invalidate its process address.
 pub const UNMAP_VADDR: u32 = 1 << 2;
 
 /// `VFIO_IOMMU_DIRTY_PAGES_FLAG_START`.
@@ -45,8 +47,8 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 /// Writes `field` at `at`; does nothing where `bytes` is too short for it.
 pub(crate) fn put(bytes: &mut [u8], at: usize, field: &[u8]) {
     if let Some(place) = bytes.get_mut(at..at.saturating_add(field.len())) {
-        // As `copy_from_slice()`, which would panic for lengths that differ: here the compiler need not see
-        // that they do not.
+        // As `copy_from_slice()`, which would panic for lengths that differ: here the compiler need
+        // not see that they do not.
         place
             .iter_mut()
             .zip(field)
@@ -79,13 +81,16 @@ macro_rules! structure {
             /// The bytes again.
             pub fn to_bytes(self) -> [u8; $size] {
                 let mut bytes = [0; $size];
-                $(put(&mut bytes, $at, &self.$field.to_ne_bytes());)+
+                $(put(&mut bytes, $at, &structure!(@raw $kind, self.$field).to_ne_bytes());)+
                 bytes
             }
         }
     };
     (@get u32, $bytes:ident, $at:literal) => { u32_at($bytes, $at) };
     (@get u64, $bytes:ident, $at:literal) => { u64_at($bytes, $at) };
+    (@get Iova, $bytes:ident, $at:literal) => { Iova::new(u64_at($bytes, $at)) };
+    (@raw Iova, $field:expr) => { $field.raw() };
+    (@raw $kind:ident, $field:expr) => { $field };
 }
 
 structure! {
@@ -97,8 +102,8 @@ structure! {
         flags: u32 @ 4,
         /// Process virtual address.
         vaddr: u64 @ 8,
-        /// IOVA.
-        iova: u64 @ 16,
+        /// Where devices find it.
+        iova: Iova @ 16,
         /// Bytes.
         size: u64 @ 24,
     }
@@ -111,8 +116,8 @@ structure! {
         argsz: u32 @ 0,
         /// `UNMAP_*`.
         flags: u32 @ 4,
-        /// IOVA.
-        iova: u64 @ 8,
+        /// Where devices find it.
+        iova: Iova @ 8,
         /// Bytes; on return those that were unmapped.
         size: u64 @ 16,
     }
@@ -143,8 +148,8 @@ structure! {
 structure! {
     /// `struct vfio_iommu_type1_dirty_bitmap_get` with its bitmap.
     DirtyRange, 40 {
-        /// IOVA.
-        iova: u64 @ 0,
+        /// Where devices find it.
+        iova: Iova @ 0,
         /// Bytes.
         size: u64 @ 8,
         /// As [`Bitmap::pgsize`].
@@ -203,7 +208,7 @@ mod tests {
         assert_eq!(map.argsz, 0x0302_0100);
         assert_eq!(map.flags, 0x0706_0504);
         assert_eq!(map.vaddr, 0x0f0e_0d0c_0b0a_0908);
-        assert_eq!(map.iova, 0x1716_1514_1312_1110);
+        assert_eq!(map.iova, Iova::new(0x1716_1514_1312_1110));
         assert_eq!(map.size, 0x1f1e_1d1c_1b1a_1918);
         assert_eq!(map.to_bytes(), bytes);
     }

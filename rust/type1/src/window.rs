@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which addresses may be mapped: a sorted list of windows, which every group of a container narrows
-//! to the aperture of its domain, less the ranges that are reserved on its devices.
+//! Which addresses may be mapped: a sorted list of windows, which every group of a container
+//! narrows to the aperture of its domain, less the ranges that are reserved on its devices.
 //!
 //! An empty list means that nothing limits the addresses: there has been no domain yet.
 
@@ -39,8 +39,9 @@ fn above(address: Iova) -> Option<Iova> {
     address.checked_add(1)
 }
 
-/// Whether a domain with this aperture cannot join: it shares no address with the windows, or something
-/// is mapped between their hull and the aperture. `mapped` tells whether anything is mapped in a range.
+/// Whether a domain with this aperture cannot join: it shares no address with the windows, or
+/// something is mapped between their hull and the aperture. `mapped` says whether anything is
+/// mapped in a range.
 pub fn conflicts(
     windows: &[IovaRange],
     aperture: IovaRange,
@@ -102,8 +103,9 @@ pub fn exclude<S: Sink>(
     Ok(())
 }
 
-/// The hull of the windows, moved to `aperture` where a domain has gone and the remaining ones have that
-/// in common: what reserved ranges are taken out of when a group leaves. `None` without windows.
+/// The hull of the windows, moved to `aperture` where a domain was removed and the remaining ones
+/// have that in common: what reserved ranges are taken out of when a group leaves. `None` without
+/// windows.
 pub fn hull(windows: &[IovaRange], aperture: Option<IovaRange>) -> Option<IovaRange> {
     let (lowest, highest) = (windows.first()?, windows.last()?);
     match aperture {

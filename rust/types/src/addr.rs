@@ -39,8 +39,8 @@ macro_rules! address {
                 }
             }
 
-            /// The address `bytes` further on, where the first address follows the last one: for the end
-            /// of a range, exclusive, that may be the end of the address space.
+            /// The address `bytes` further on, where the first address follows the last one: for
+            /// the exclusive end of a range, which may be the end of the address space.
             #[inline]
             pub const fn wrapping_add(self, bytes: u64) -> Self {
                 Self(self.0.wrapping_add(bytes))

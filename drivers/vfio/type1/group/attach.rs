@@ -2,21 +2,21 @@
 
 //! Groups that join a container.
 //!
-//! A group behind an IOMMU gets a domain, its own or one of the container that suits it. So does a group
-//! of mediated devices of the type "attach-parent", whose DMA carries a PASID: its domain is attached to
-//! the parent device beside the parent's own. Groups of other mediated devices get none; their drivers pin
-//! the pages that they use.
+//! A group behind an IOMMU gets a domain, its own or one of the container that suits it. So does a
+//! group of mediated devices of the type "attach-parent", whose DMA carries a PASID: its domain is
+//! attached to the parent device in auxiliary mode. Groups of other mediated devices get none;
+//! their drivers pin the pages that they use.
 
 use crate::container::Type1;
-use crate::group::domain::Domain;
-use crate::group::endpoint::{Emulated, Endpoint};
-use crate::group::Group;
-use crate::space::{Failure, MapOptions};
+use crate::error::Failure;
+use crate::group::classify::Emulated;
+use crate::space::MapOptions;
 use crate::state::State;
+use crate::sys::domain::Domain;
+use crate::sys::endpoint::{NewEndpoint, NewGroup};
 use crate::sys::ops::GroupKind;
 use crate::sys::params;
 use kernel::prelude::*;
-use kernel::sync::Arc;
 use siov_type1::window;
 
 impl Type1 {
@@ -24,25 +24,26 @@ impl Type1 {
     ///
     /// # Errors
     ///
-    /// `EBUSY` while process addresses are invalid or the group is used otherwise, `EINVAL` for a group
-    /// that is here already, that mixes mediated devices of several kinds or parents, or whose aperture or
-    /// reserved ranges conflict with what is mapped, `EPERM` without isolated interrupts, `ENOMEM`, and
-    /// those of the IOMMU driver.
-    pub(crate) fn attach(&self, group: Group, kind: GroupKind) -> Result {
+    /// `EBUSY` while process addresses are invalid or the group is used otherwise, `EINVAL` for a
+    /// group that is here already, that mixes mediated devices of several kinds or parents, or
+    /// whose aperture or reserved ranges conflict with what is mapped, `EPERM` without isolated
+    /// interrupts, `ENOMEM`, and those of the IOMMU driver.
+    pub(crate) fn attach(&self, new: NewGroup<'_>, kind: GroupKind) -> Result {
+        let group = new.get();
         let mut state = self.state.lock();
-        if state.stale != 0 {
+        if !state.invalid_vaddrs.is_zero() {
             return Err(EBUSY);
         }
         if state.has_group(&group) {
             return Err(EINVAL);
         }
         let endpoint = match kind {
-            GroupKind::Emulated => match Endpoint::of_emulated(group.clone())? {
+            GroupKind::Emulated => match Emulated::of(new)? {
                 Emulated::NoIommu => {
                     state.emulated.push(group, GFP_KERNEL)?;
                     return Ok(());
                 }
-                Emulated::Endpoint(endpoint) => endpoint,
+                Emulated::AttachParent(endpoint) => endpoint,
                 Emulated::Mixed(device) => {
                     pr_err!(
                         "group {}: {} and others of the group differ in domain type or parent\n",
@@ -60,7 +61,7 @@ impl Type1 {
                     return Err(ENODEV);
                 }
             },
-            _ => Endpoint::of_group(group)?,
+            _ => NewEndpoint::new(new, None)?,
         };
         let result = attach_endpoint(&mut state, &endpoint);
         drop(state);
@@ -68,7 +69,7 @@ impl Type1 {
     }
 }
 
-fn attach_endpoint(state: &mut State, endpoint: &Arc<Endpoint>) -> Result<(), Failure> {
+fn attach_endpoint(state: &mut State, endpoint: &NewEndpoint<'_>) -> Result<(), Failure> {
     let mut domain = Domain::new(endpoint)?;
 
     let mapped = |range| state.space.overlapping(range).is_some();
@@ -86,7 +87,7 @@ fn attach_endpoint(state: &mut State, endpoint: &Arc<Endpoint>) -> Result<(), Fa
 
     if !params::allow_unsafe_interrupts() && !endpoint.has_isolated_interrupts() {
         pr_warn!(
-            "group {}: no interrupt remapping; the parameter allow_unsafe_interrupts permits such groups\n",
+            "group {}: no interrupt remapping; set allow_unsafe_interrupts=1 to allow it\n",
             endpoint.group().id()
         );
         return Err(EPERM.into());
@@ -95,7 +96,7 @@ fn attach_endpoint(state: &mut State, endpoint: &Arc<Endpoint>) -> Result<(), Fa
     // Without traffic that bypasses caches KVM need not emulate instructions that write them back.
     domain.enforce_coherency();
 
-    if let Some(domain) = share(state, domain, endpoint)? {
+    if let Some(mut domain) = share(state, domain, endpoint)? {
         let options = MapOptions {
             one_by_one: params::disable_hugepages(),
             track: None,
@@ -105,13 +106,13 @@ fn attach_endpoint(state: &mut State, endpoint: &Arc<Endpoint>) -> Result<(), Fa
         state.update_page_sizes();
     }
     state.windows = windows;
-    // Until its driver pins pages, and thereby says what it writes to.
-    state.silent_writers = state.silent_writers.wrapping_add(1);
+    // Until its driver pins pages, and thereby reports what it writes to.
+    state.non_pinning_groups.inc();
     Ok(())
 }
 
-/// Attaches the group of `endpoint` to a domain of the container that suits it, which leaves none to add;
-/// else it is attached to `domain` again.
+/// Attaches the group of `endpoint` to a domain of the container that suits it, which leaves none
+/// to add; else it is attached to `domain` again.
 ///
 /// # Errors
 ///
@@ -119,14 +120,15 @@ fn attach_endpoint(state: &mut State, endpoint: &Arc<Endpoint>) -> Result<(), Fa
 fn share(
     state: &mut State,
     mut domain: Domain,
-    endpoint: &Arc<Endpoint>,
+    endpoint: &NewEndpoint<'_>,
 ) -> Result<Option<Domain>> {
-    for known in state.space.domains_mut() {
-        if !known.is_like(&domain) {
+    for index in 0..state.space.domains().len() {
+        let known = state.space.domains().get(index);
+        if !known.is_some_and(|known| known.is_like(&domain)) {
             continue;
         }
         domain.detach_all();
-        if known.attach(endpoint).is_ok() {
+        if state.space.attach(index, endpoint).is_ok() {
             return Ok(None);
         }
         domain.attach(endpoint)?;

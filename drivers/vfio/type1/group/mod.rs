@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Groups of devices that the IOMMU cannot tell apart, and the domains that they are attached to.
+//! Groups of devices that the IOMMU cannot distinguish, which join a container and leave it.
 
 mod attach;
+mod classify;
 mod detach;
-pub(crate) mod domain;
-pub(crate) mod endpoint;
-mod parent;
 
 use kernel::sync::aref::ARef;
 

@@ -2,14 +2,15 @@
 
 //! `VFIO_IOMMU_DIRTY_PAGES`: which pages devices may have written to.
 //!
-//! A page is dirty when a driver of an emulated device has it pinned or has copied to it. What other
-//! devices write to is unknown, so with one of those in the container all that it reaches is dirty.
+//! A page is dirty when a driver of an emulated device has it pinned or has copied to it. What
+//! other devices write to is unknown, so with one of those in the container all that it can access
+//! is dirty.
 
 use crate::container::{read_user, Type1};
 use crate::error::refused;
-use crate::space::Entry;
 use crate::state::State;
 use crate::sys::access::could_be_user_memory;
+use crate::sys::ioas::AreaInfo;
 use kernel::prelude::*;
 use kernel::uaccess::{UserPtr, UserSlice};
 use siov_type1::bitmap::{shifted, Placement};
@@ -20,7 +21,7 @@ use siov_types::{Iova, IovaRange};
 const CHUNK: usize = 32;
 
 impl Type1 {
-    /// Starts or stops tracking, or hands out a bitmap.
+    /// Starts or stops tracking, or copies a bitmap.
     ///
     /// # Errors
     ///
@@ -39,7 +40,7 @@ impl Type1 {
                 Ok(())
             }
             request::Dirty::Get => {
-                let at = arg.wrapping_add(uapi::Dirty::SIZE);
+                let at = arg.saturating_add(uapi::Dirty::SIZE);
                 self.get_bitmap(&uapi::DirtyRange::from_bytes(&read_user(at)?))
             }
         }
@@ -68,17 +69,15 @@ impl Type1 {
             return Err(EINVAL);
         }
         let mut next = Some(range.first());
-        while let Some(entry) = next.and_then(|next| state.space.from(next)) {
-            let iova = entry.range.first();
+        while let Some(area) = next.and_then(|next| state.space.from(next)) {
+            let iova = area.range.first();
             if iova > range.last() {
                 break;
             }
-            state.hand_out(entry, user.data, range.first())?;
+            state.copy_bitmap_to_user(&area, user.data, range.first())?;
             let shift = state.shift();
-            if let Some(mapping) = state.space.at_mut(iova) {
-                mapping.forget_dirty(iova.raw(), shift);
-            }
-            next = entry.range.last().checked_add(1);
+            state.space.clear_dirty(iova, shift);
+            next = area.range.last().checked_add(1);
         }
         Ok(())
     }
@@ -91,19 +90,21 @@ impl State {
     /// # Errors
     ///
     /// `EFAULT`.
-    pub(crate) fn hand_out(&mut self, entry: Entry, data: u64, base: Iova) -> Result {
+    pub(crate) fn copy_bitmap_to_user(&mut self, area: &AreaInfo, data: u64, base: Iova) -> Result {
         let shift = self.shift();
-        let (iova, size) = (entry.range.first(), entry.size);
-        let silent_writers = self.silent_writers != 0;
-        let Some(mapping) = self.space.at_mut(iova) else {
+        let all_is_dirty = !self.non_pinning_groups.is_zero() && !self.space.domains().is_empty();
+        let offset = area.range.first().checked_sub(base).ok_or(EINVAL)?;
+        let size = area.size;
+        let Some(mapping) = self.space.at_mut(area.range.first()) else {
             return Ok(());
         };
-        if silent_writers && mapping.is_mapped() {
+        if all_is_dirty {
             mapping.mark(0, size, shift);
         }
         let bits = size >> (shift & 63);
-        let place = Placement::new(iova.raw().wrapping_sub(base.raw()), shift);
-        let address = usize::try_from(data)?.wrapping_add((place.word as usize).wrapping_mul(8));
+        let place = Placement::new(offset, shift);
+        // An address beyond the last one of the process is for the kernel to refuse.
+        let address = usize::try_from(data)?.saturating_add((place.word as usize) * 8);
 
         let mut head = 0u64;
         if place.shift != 0 {
@@ -116,7 +117,7 @@ impl State {
         let mut chunk = [0u8; CHUNK * 8];
         let mut filled = 0usize;
         for word in shifted(mapping.dirty(), bits, place.shift, head) {
-            let end = filled.wrapping_add(8);
+            let end = filled + 8;
             if let Some(slot) = chunk.get_mut(filled..end) {
                 slot.copy_from_slice(&word.to_ne_bytes());
             }

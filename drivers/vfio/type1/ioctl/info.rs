@@ -2,14 +2,13 @@
 
 //! `VFIO_IOMMU_GET_INFO`.
 
-use crate::container::{read_user, Type1};
+use crate::container::{read_user, write_user, Type1};
 use kernel::prelude::*;
-use kernel::uaccess::{UserPtr, UserSlice};
 use siov_type1::capability::Facts;
 use siov_type1::uapi::Info;
 
 impl Type1 {
-    /// Tells page sizes and, where the caller has room for them, capabilities.
+    /// Writes page sizes and, where the caller has room for them, capabilities.
     ///
     /// # Errors
     ///
@@ -26,7 +25,7 @@ impl Type1 {
             let state = self.state.lock();
             let facts = Facts {
                 page_sizes: state.page_sizes,
-                dma_avail: state.dma_avail,
+                dma_avail: u32::try_from(state.dma_avail.get()).unwrap_or(u32::MAX),
                 windows: state.windows.as_slice(),
             };
             let mut bytes = KVec::from_elem(0u8, facts.len(), GFP_KERNEL)?;
@@ -44,16 +43,10 @@ impl Type1 {
         if room < needed {
             info.argsz = u32::try_from(needed)?;
         } else {
-            write_user(arg.wrapping_add(Info::SIZE), &capabilities)?;
+            write_user(arg.saturating_add(Info::SIZE), &capabilities)?;
             info.cap_offset = Info::SIZE as u32;
         }
         let bytes = info.to_bytes();
         write_user(arg, bytes.get(..room).unwrap_or(&bytes))
     }
-}
-
-fn write_user(address: usize, bytes: &[u8]) -> Result {
-    UserSlice::new(UserPtr::from_addr(address), bytes.len())
-        .writer()
-        .write_slice(bytes)
 }

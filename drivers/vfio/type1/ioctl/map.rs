@@ -3,21 +3,21 @@
 //! `VFIO_IOMMU_MAP_DMA`.
 
 use crate::container::{read_user, Type1};
-use crate::error::refused;
-use crate::space::{Access, Failure, MapOptions};
+use crate::error::{refused, Failure};
+use crate::space::MapOptions;
 use crate::state::State;
 use crate::sys::params;
 use kernel::prelude::*;
 use siov_type1::request::{Map, MapKind};
-use siov_type1::{uapi, window};
+use siov_type1::{uapi, window, Prot};
 
 impl Type1 {
-    /// Maps memory of the caller, or gives an invalidated mapping its new address.
+    /// Maps memory of the caller, or gives a mapping whose process address is invalid a new one.
     ///
     /// # Errors
     ///
-    /// `EFAULT`, `EINVAL`, `EOVERFLOW`, `EEXIST` where something is mapped, `ENOENT` where nothing is to
-    /// be updated, `ENOSPC` past `dma_entry_limit`, `ENOMEM`, and those of pinning.
+    /// `EFAULT`, `EINVAL`, `EOVERFLOW`, `EEXIST` where something is mapped, `ENOENT` where nothing
+    /// is to be updated, `ENOSPC` past `dma_entry_limit`, `ENOMEM`, and those of pinning.
     pub(crate) fn map_dma(&self, arg: usize) -> Result {
         let raw = uapi::Map::from_bytes(&read_user(arg)?);
         let request = Map::parse(&raw).map_err(refused)?;
@@ -27,19 +27,19 @@ impl Type1 {
         }
         match request.kind {
             MapKind::UpdateVaddr => update_vaddr(&mut state, &request),
-            MapKind::Memory { read, write } => {
-                let result = map_memory(&mut state, &request, Access::new(read, write));
+            MapKind::Memory(prot) => {
+                let result = map_memory(&mut state, &request, prot);
                 drop(state);
                 result.map_err(|failure| self.explain(failure))
             }
         }
     }
 
-    /// What user space gets to see of a failure. Says so when it is that a process may not lock more memory.
+    /// What user space gets to see of a failure. Logs one that is a limit of the process.
     pub(crate) fn explain(&self, failure: Failure) -> Error {
         if let Failure::MemoryLimit(process) = failure {
             if self.complaints.allows() {
-                pr_warn!("process {process}: RLIMIT_MEMLOCK exceeded by memory for devices\n");
+                pr_warn!("pid {process}: RLIMIT_MEMLOCK exceeded by pinned DMA memory\n");
             }
         }
         failure.error()
@@ -47,21 +47,21 @@ impl Type1 {
 }
 
 fn update_vaddr(state: &mut State, request: &Map) -> Result {
-    let known = state.space.overlapping(request.range).ok_or(ENOENT)?;
-    if !known.is_stale || known.range != request.range {
+    let area = state.space.overlapping(request.range).ok_or(ENOENT)?;
+    let mapping = state.space.at_mut(area.range.first()).ok_or(ENOENT)?;
+    if mapping.has_vaddr() || area.range != request.range {
         return Err(EINVAL);
     }
-    let mapping = state.space.at_mut(known.range.first()).ok_or(ENOENT)?;
     mapping.change_owner(usize::try_from(request.vaddr)?)?;
-    state.stale = state.stale.wrapping_sub(1);
+    state.invalid_vaddrs.dec();
     Ok(())
 }
 
-fn map_memory(state: &mut State, request: &Map, access: Access) -> Result<(), Failure> {
+fn map_memory(state: &mut State, request: &Map, prot: Prot) -> Result<(), Failure> {
     if state.space.overlapping(request.range).is_some() {
         return Err(EEXIST.into());
     }
-    if state.dma_avail == 0 {
+    if state.dma_avail.is_zero() {
         return Err(ENOSPC.into());
     }
     if !window::allows(state.windows.as_slice(), request.range) {
@@ -72,7 +72,7 @@ fn map_memory(state: &mut State, request: &Map, access: Access) -> Result<(), Fa
         track: state.track(),
     };
     let vaddr = usize::try_from(request.vaddr).map_err(Error::from)?;
-    state.space.map(request.range, vaddr, access, options)?;
-    state.dma_avail = state.dma_avail.wrapping_sub(1);
+    state.space.map(request.range, vaddr, prot, options)?;
+    state.dma_avail.dec();
     Ok(())
 }

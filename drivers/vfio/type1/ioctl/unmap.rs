@@ -4,7 +4,7 @@
 
 use crate::container::{read_user, write_user, Type1};
 use crate::error::refused;
-use crate::space::Entry;
+use crate::space::mapping::Mapping;
 use crate::state::State;
 use crate::sys::access::could_be_user_memory;
 use core::ops::ControlFlow;
@@ -12,27 +12,27 @@ use kernel::prelude::*;
 use siov_type1::{request, uapi};
 use siov_types::{Iova, IovaRange};
 
-/// How often a driver is asked to unpin before the mapping is left to it.
+/// How often a driver is notified again before the mapping is left to it.
 const ATTEMPTS: usize = 10;
 
-/// Why a pass over the mappings ended before its end.
+/// A mapping that drivers have pinned pages of.
 struct Pinned {
     iova: Iova,
     size: u64,
 }
 
 impl Type1 {
-    /// Unmaps what lies in a range, and tells how much that was.
+    /// Unmaps what lies in a range, and writes how much that was.
     ///
     /// # Errors
     ///
-    /// `EFAULT`, `EINVAL`, `EOVERFLOW`, `EBUSY` when addresses are to be invalidated beside mediated
-    /// devices or a driver keeps pages pinned.
+    /// `EFAULT`, `EINVAL`, `EOVERFLOW`, `EBUSY` when addresses are to be invalidated in a container
+    /// with mediated devices, or a driver keeps pages pinned.
     pub(crate) fn unmap_dma(&self, arg: usize) -> Result {
         let mut raw = uapi::Unmap::from_bytes(&read_user(arg)?);
         let mut bitmap = None;
         if request::unmap_has_bitmap(&raw).map_err(refused)? {
-            let user = uapi::Bitmap::from_bytes(&read_user(arg.wrapping_add(uapi::Unmap::SIZE))?);
+            let user = uapi::Bitmap::from_bytes(&read_user(arg.saturating_add(uapi::Unmap::SIZE))?);
             if !could_be_user_memory(user.data, user.size) {
                 return Err(EINVAL);
             }
@@ -58,9 +58,9 @@ impl Type1 {
 
         if bitmap.is_none() && !invalidate {
             // What most programs do: unmap what they have mapped.
-            if let Some(entry) = state.space.remove_unpinned(range) {
-                state.note_removed(&entry);
-                return Ok(entry.size);
+            if let Some((area, mapping)) = state.space.remove_exact(range) {
+                state.note_removed(&mapping);
+                return Ok(area.size);
             }
         }
 
@@ -81,23 +81,23 @@ impl Type1 {
                 return Ok(unmapped);
             };
             attempts = if last == Some(pinned.iova) {
-                attempts.wrapping_add(1)
+                attempts + 1
             } else {
                 0
             };
             if attempts > ATTEMPTS {
                 pr_err!(
-                    "a driver keeps pages pinned that are unmapped from {:#x} on\n",
+                    "pages at IOVA {:#x} still pinned after dma_unmap notification\n",
                     pinned.iova.raw()
                 );
                 return Err(EBUSY);
             }
             last = Some(pinned.iova);
-            if state.devices != 0 {
+            if !state.devices.is_zero() {
                 // Unpinning takes the container's lock, inside of that of the devices.
                 drop(state);
                 let devices = self.devices.lock();
-                devices.dma_unmap(pinned.iova.raw(), pinned.size);
+                devices.dma_unmap(pinned.iova, pinned.size);
                 drop(devices);
                 state = self.state.lock();
             }
@@ -106,8 +106,8 @@ impl Type1 {
 
     /// The first mapping to unmap.
     ///
-    /// Version 1 never split mappings either, but did not tell: a range that begins inside of a mapping
-    /// unmaps nothing, one that begins with it unmaps all of it.
+    /// Version 1 never splits mappings either, but does not refuse to: a range that begins inside
+    /// of a mapping unmaps nothing, one that begins with it unmaps all of it.
     fn first(&self, state: &State, range: IovaRange) -> Option<Iova> {
         let first = state.space.from(range.first())?.range;
         let is_whole = self.v2 || first.first() >= range.first();
@@ -115,36 +115,36 @@ impl Type1 {
     }
 }
 
-/// Takes the process addresses of mappings away; their bytes.
+/// Invalidates the process addresses of mappings; their bytes.
 ///
 /// # Errors
 ///
-/// `EINVAL` when one has none; nothing has changed then.
+/// `EINVAL` when that of one is invalid; nothing has changed then.
 fn invalidate_vaddr(state: &mut State, first: Iova, last: Iova) -> Result<u64> {
     let range = IovaRange::new(first, last).ok_or(EINVAL)?;
-    let stale = state.space.for_each_in(range, |entry, _| {
-        if entry.is_stale {
-            ControlFlow::Break(())
-        } else {
+    let invalid = state.space.for_each_in(range, |_, mapping| {
+        if mapping.has_vaddr() {
             ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
         }
     });
-    if stale.is_some() {
+    if invalid.is_some() {
         return Err(EINVAL);
     }
-    let (mut count, mut bytes) = (0usize, 0u64);
-    let _ = state.space.for_each_in(range, |entry, mapping| {
-        mapping.set_stale(true);
-        count = count.wrapping_add(1);
-        bytes = bytes.wrapping_add(entry.size);
+    let (count, mut bytes) = (&mut state.invalid_vaddrs, 0u64);
+    let _ = state.space.for_each_in(range, |size, mapping| {
+        mapping.invalidate_vaddr();
+        count.inc();
+        // They are disjoint.
+        bytes = bytes.saturating_add(size);
         ControlFlow::<()>::Continue(())
     });
-    state.stale = state.stale.wrapping_add(count);
     Ok(bytes)
 }
 
-/// Removes the mappings from `first` on that begin in `range`, up to one with pages that drivers have
-/// pinned. Hands out their dirty bitmaps if asked to, and adds their bytes to `unmapped`.
+/// Removes the mappings from `first` on that begin in `range`, up to one with pages that drivers
+/// have pinned. Copies their dirty bitmaps if asked to, and adds their bytes to `unmapped`.
 ///
 /// # Errors
 ///
@@ -157,28 +157,32 @@ fn remove(
     unmapped: &mut u64,
 ) -> Result<Option<Pinned>> {
     let mut next = Some(first);
-    while let Some(entry) = next.and_then(|next| state.space.from(next)) {
-        let (iova, size) = (entry.range.first(), entry.size);
+    while let Some(area) = next.and_then(|next| state.space.from(next)) {
+        let (iova, size) = (area.range.first(), area.size);
         if iova > range.last() {
             break;
         }
-        if entry.has_pins {
+        if area.has_pins {
             return Ok(Some(Pinned { iova, size }));
         }
         if let Some(bitmap) = bitmap {
-            state.hand_out(entry, bitmap.data, range.first())?;
+            state.copy_bitmap_to_user(&area, bitmap.data, range.first())?;
         }
-        state.space.remove(iova);
-        state.note_removed(&entry);
-        *unmapped = unmapped.wrapping_add(size);
-        next = entry.range.last().checked_add(1);
+        if let Some((_, mapping)) = state.space.remove(iova) {
+            state.note_removed(&mapping);
+        }
+        // They are disjoint.
+        *unmapped = unmapped.saturating_add(size);
+        next = area.range.last().checked_add(1);
     }
     Ok(None)
 }
 
 impl State {
-    fn note_removed(&mut self, entry: &Entry) {
-        self.stale = self.stale.wrapping_sub(usize::from(entry.is_stale));
-        self.dma_avail = self.dma_avail.wrapping_add(1);
+    fn note_removed(&mut self, mapping: &Mapping) {
+        if !mapping.has_vaddr() {
+            self.invalid_vaddrs.dec();
+        }
+        self.dma_avail.inc();
     }
 }

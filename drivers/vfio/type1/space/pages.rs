@@ -2,50 +2,60 @@
 
 //! Single pages: what drivers of emulated devices pin, and which pages are written to.
 
-use super::{Failure, Space};
-use crate::space::mapping::{Access, Mapping};
-use crate::sys::pin;
+use super::Space;
+use crate::error::Failure;
+use crate::sys::request::{PinRequest, Pinned, UnpinRequest};
 use kernel::prelude::*;
-use siov_types::{Iova, IovaRange};
+use siov_types::{Iova, IovaRange, PAGE_SIZE};
 
 impl Space {
-    /// Pins the page at `iova`, which begins a page of a mapping, for a driver.
+    /// Pins the pages of `request` for a driver, and marks them as written to if `track` has the
+    /// log2 size of tracked pages.
     ///
     /// # Errors
     ///
-    /// `EINVAL` where nothing is mapped, `EPERM` where less than `access` is permitted, and those of
-    /// [`Mapping`].
-    pub(crate) fn pin(
+    /// `EINVAL` where nothing is mapped, `EPERM` where less is permitted than the driver asks for,
+    /// and those of pinning and accounting. Nothing is pinned then.
+    pub(crate) fn pin<'call>(
         &mut self,
-        iova: u64,
-        access: Access,
+        mut request: PinRequest<'call>,
         track: Option<u32>,
-    ) -> Result<u64, Failure> {
-        let entry = self.overlapping(page(iova).ok_or(EINVAL)?).ok_or(EINVAL)?;
-        if !entry.access.permits(access) {
-            return Err(EPERM.into());
+    ) -> Result<Pinned<'call>, Failure> {
+        while let Some(iova) = request.next() {
+            if let Err(failure) = self.pin_next(iova, &mut request, track) {
+                self.ioas.unpin_all(request);
+                return Err(failure);
+            }
         }
-        // Where there is a domain, everything is pinned and paid for.
-        let charged = self.domains.is_empty();
-        let offset = iova.wrapping_sub(entry.range.first().raw());
-        let mapping = self.at_mut(entry.range.first()).ok_or(EINVAL)?;
-        let pfn = mapping.pin(iova, offset, charged)?;
-        if let Some(shift) = track {
-            mapping.mark(offset, pin::bytes(1), shift);
-        }
-        Ok(pfn)
+        Ok(request.finish()?)
     }
 
-    /// Undoes one [`Self::pin`]. False where nothing is mapped.
-    pub(crate) fn unpin(&mut self, iova: u64) -> bool {
-        let charged = self.domains.is_empty();
-        let Some(entry) = page(iova).and_then(|page| self.overlapping(page)) else {
-            return false;
-        };
-        if let Some(mapping) = self.at_mut(entry.range.first()) {
-            mapping.unpin(iova, charged);
+    fn pin_next(
+        &mut self,
+        iova: Iova,
+        request: &mut PinRequest<'_>,
+        track: Option<u32>,
+    ) -> Result<(), Failure> {
+        let page = IovaRange::from_len(iova, PAGE_SIZE).ok_or(EINVAL)?;
+        let area = self.overlapping(page).ok_or(EINVAL)?;
+        if !area.prot.contains(request.prot()) {
+            return Err(EPERM.into());
         }
-        true
+        self.ioas.pin_next(request)?;
+        if let Some(shift) = track {
+            self.mark(iova, PAGE_SIZE, shift);
+        }
+        Ok(())
+    }
+
+    /// Unpins the pages of `request`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` where nothing is mapped; the pages from there on stay pinned.
+    pub(crate) fn unpin(&mut self, mut request: UnpinRequest) -> Result {
+        while self.ioas.unpin_next(&mut request)? {}
+        Ok(())
     }
 
     /// Begins to track what is written to.
@@ -54,10 +64,10 @@ impl Space {
     ///
     /// `EINVAL` for a mapping that is too large, `ENOMEM`; nothing is tracked then.
     pub(crate) fn track(&mut self, shift: u32) -> Result {
-        let started = self
-            .mappings
-            .iter_mut()
-            .try_for_each(|(key, m)| m.track(key.0, shift));
+        let started = self.ioas.iter_mut().try_for_each(|area| {
+            area.memory
+                .track(area.range.first(), area.size, shift, area.pins)
+        });
         if started.is_err() {
             self.untrack();
         }
@@ -66,28 +76,30 @@ impl Space {
 
     /// Ends tracking.
     pub(crate) fn untrack(&mut self) {
-        self.mappings.values_mut().for_each(Mapping::untrack);
+        self.ioas.iter_mut().for_each(|area| area.memory.untrack());
     }
 
     /// Marks everything as written to.
     pub(crate) fn mark_all(&mut self, shift: u32) {
-        for (key, mapping) in self.mappings.iter_mut() {
-            mapping.mark(0, key.size(), shift);
+        for area in self.ioas.iter_mut() {
+            area.memory.mark(0, area.size, shift);
         }
     }
 
     /// Marks bytes from `iova` on, which are in one mapping, as written to.
     pub(crate) fn mark(&mut self, iova: Iova, len: u64, shift: u32) {
-        let Some(entry) = self.from(iova) else {
-            return;
-        };
-        let offset = iova.raw().wrapping_sub(entry.range.first().raw());
-        if let Some(mapping) = self.at_mut(iova) {
+        let offset = self
+            .from(iova)
+            .and_then(|area| iova.checked_sub(area.range.first()));
+        if let (Some(offset), Some(mapping)) = (offset, self.at_mut(iova)) {
             mapping.mark(offset, len, shift);
         }
     }
-}
 
-fn page(iova: u64) -> Option<IovaRange> {
-    IovaRange::from_len(Iova::new(iova), pin::bytes(1))
+    /// Clears the marks of the mapping that begins at `iova`, except for those of pinned pages.
+    pub(crate) fn clear_dirty(&mut self, iova: Iova, shift: u32) {
+        if let Some((mapping, pins)) = self.ioas.at_mut(iova) {
+            mapping.clear_dirty(iova, shift, pins);
+        }
+    }
 }

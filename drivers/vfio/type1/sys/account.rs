@@ -1,51 +1,79 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Locked memory: what a process may pin (`RLIMIT_MEMLOCK`) and has pinned (`mm_struct::locked_vm`).
+//! Locked memory: what a process may pin (`RLIMIT_MEMLOCK`) and has pinned
+//! (`mm_struct::locked_vm`).
 
 use kernel::error::to_result;
-use kernel::mm::Mm;
+use kernel::mm::{Mm, MmWithUser};
 use kernel::prelude::*;
-use kernel::sync::aref::ARef;
 use kernel::task::Task;
 use linux::bindings;
+use linux::object::Object;
+use siov_types::PageCount;
 
-/// Who pays.
-pub(crate) struct Payer<'a> {
-    pub(crate) task: &'a Task,
-    pub(crate) mm: &'a ARef<Mm>,
-    /// Had `CAP_IPC_LOCK`, which lifts the limit.
-    pub(crate) unlimited: bool,
+/// What becomes of pages of an account.
+#[derive(Clone, Copy)]
+pub(crate) enum Change {
+    /// They are locked.
+    Charge(PageCount),
+    /// They are no longer locked.
+    Refund(PageCount),
 }
 
-impl Payer<'_> {
-    /// Adds `pages`, or takes them away when negative.
-    ///
+/// An address space that is locked for writing, until this is dropped.
+struct WriteLocked<'a>(&'a MmWithUser);
+
+impl<'a> WriteLocked<'a> {
     /// # Errors
     ///
-    /// `ESRCH` when the process has exited, which has settled its account; `EINTR` when the caller is
-    /// being killed; `ENOMEM` past the limit.
-    pub(crate) fn account(&self, pages: isize) -> Result {
-        if pages == 0 {
-            return Ok(());
-        }
-        let mm = self.mm.mmget_not_zero().ok_or(ESRCH)?;
-        // SAFETY: The address space has a user as long as `mm` lives, and is unlocked after it was locked.
-        unsafe {
-            to_result(bindings::siov_vfio_mmap_write_lock_killable(mm.as_raw()))?;
-            let ret = bindings::__account_locked_vm(
-                mm.as_raw(),
-                pages.unsigned_abs(),
-                pages > 0,
-                self.task.as_ptr(),
-                self.unlimited,
-            );
-            bindings::siov_vfio_mmap_write_unlock(mm.as_raw());
-            to_result(ret)
-        }
+    /// `EINTR` when the caller is being killed.
+    fn new(mm: &'a MmWithUser) -> Result<Self> {
+        // SAFETY: An address space that is valid.
+        to_result(unsafe { bindings::siov_vfio_mmap_write_lock_killable(mm.as_raw()) })?;
+        Ok(Self(mm))
     }
+}
+
+impl Drop for WriteLocked<'_> {
+    fn drop(&mut self) {
+        // SAFETY: Locked in `new`, by this thread.
+        unsafe { bindings::siov_vfio_mmap_write_unlock(self.0.as_raw()) };
+    }
+}
+
+/// Changes the account of `mm`. `limit` is the task whose limit applies, if one does.
+///
+/// # Errors
+///
+/// `ESRCH` when the process has exited, which has settled its account; `EINTR` when the caller is
+/// being killed; `ENOMEM` past the limit. Nothing has changed then.
+pub(crate) fn account(mm: &Mm, limit: Option<&Task>, change: Change) -> Result {
+    let (pages, more) = match change {
+        Change::Charge(pages) => (pages, true),
+        Change::Refund(pages) => (pages, false),
+    };
+    if pages == PageCount::ZERO {
+        return Ok(());
+    }
+    let mm = mm.mmget_not_zero().ok_or(ESRCH)?;
+    let locked = WriteLocked::new(&mm)?;
+    let current = current!();
+    // The function logs the number of the task also where it applies no limit.
+    let task: &Task = limit.unwrap_or(current);
+    // SAFETY: Address space and task are valid, and the former is locked for writing.
+    to_result(unsafe {
+        bindings::__account_locked_vm(
+            locked.0.as_raw(),
+            pages.raw() as usize,
+            more,
+            task.as_raw(),
+            limit.is_none(),
+        )
+    })
 }
 
 /// Whether the caller may lock as much as it likes.
 pub(crate) fn may_exceed_limit() -> bool {
-    crate::sys::c::capable(bindings::CAP_IPC_LOCK as i32)
+    // SAFETY: Any capability of a process.
+    unsafe { bindings::capable(bindings::CAP_IPC_LOCK as i32) }
 }

@@ -1,16 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Devices whose drivers pin pages, and want to know before a mapping goes (`struct vfio_device` with
-//! `dma_unmap`).
+//! Devices whose drivers pin pages, and are notified before a mapping is removed (`struct
+//! vfio_device` with `dma_unmap`).
 
-pub(crate) use crate::sys::c::VfioDevice;
-
-use crate::sys::c;
 use kernel::interop::list::CListHead;
 use kernel::prelude::*;
+use kernel::sync::lock::mutex::MutexBackend;
+use kernel::sync::lock::Guard;
 use kernel::sync::{new_mutex, Mutex};
-use linux::abi::Object;
+use kernel::types::Opaque;
 use linux::bindings;
+use linux::object::Object;
+use siov_types::Iova;
+
+/// A device of VFIO's (`struct vfio_device`).
+#[repr(transparent)]
+pub(super) struct VfioDevice(Opaque<bindings::vfio_device>);
+
+// SAFETY: A transparent `Opaque`.
+unsafe impl Object<bindings::vfio_device> for VfioDevice {}
+
+impl VfioDevice {
+    /// Whether its driver pins pages and has to be notified before they are unmapped.
+    pub(super) fn pins(&self) -> bool {
+        // SAFETY: A valid device, whose operations do not change.
+        unsafe { bindings::siov_vfio_device_pins(self.as_raw()) }
+    }
+}
 
 /// The devices of a container.
 #[pin_data]
@@ -21,24 +37,17 @@ pub(crate) struct Devices {
 
 /// # Invariants
 ///
-/// Once pinned and initialised, a list of registered devices, linked by their `iommu_entry`. They
-/// unregister before they go, and the mutex guards the list.
+/// Once pinned and initialised, a list of registered devices with a `dma_unmap` operation, linked
+/// by their `iommu_entry`. They unregister before they are freed, and the mutex guards the list.
 #[pin_data]
 struct List {
     #[pin]
     head: CListHead,
 }
 
-impl VfioDevice {
-    /// Whether its driver pins pages and has to be told before they go.
-    pub(crate) fn pins(&self) -> bool {
-        c::siov_vfio_device_pins(self)
-    }
-}
-
 impl Devices {
-    /// None.
-    pub(crate) fn new() -> impl PinInit<Self> {
+    /// An empty list.
+    pub(super) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             list <- new_mutex!(
                 pin_init!(List {
@@ -53,40 +62,40 @@ impl Devices {
     ///
     /// # Safety
     ///
-    /// The device is in no list, and is taken away with [`Self::remove`] before it goes.
-    pub(crate) unsafe fn add(&self, device: &VfioDevice) {
+    /// The device has a `dma_unmap` operation and is in no list, and is removed with
+    /// [`Self::remove`] before it is freed and before this is dropped.
+    pub(super) unsafe fn add(&self, device: &VfioDevice) {
         let list = self.list.lock();
         // SAFETY: As required of us; the list is locked.
         unsafe { bindings::siov_vfio_device_list_add(device.as_raw(), list.head.as_raw()) };
     }
 
-    /// Takes a device away.
+    /// Removes a device.
     ///
     /// # Safety
     ///
     /// The device was added to this list.
-    pub(crate) unsafe fn remove(&self, device: &VfioDevice) {
+    pub(super) unsafe fn remove(&self, device: &VfioDevice) {
         let _list = self.list.lock();
         // SAFETY: As required of us; the list is locked.
         unsafe { bindings::siov_vfio_device_list_del(device.as_raw()) };
     }
 
-    /// Locks the list. While it is locked no device goes.
+    /// Locks the list. While it is locked no device is removed.
     pub(crate) fn lock(&self) -> Locked<'_> {
         Locked(self.list.lock())
     }
 }
 
 /// A locked list of devices.
-pub(crate) struct Locked<'a>(
-    kernel::sync::lock::Guard<'a, List, kernel::sync::lock::mutex::MutexBackend>,
-);
+pub(crate) struct Locked<'a>(Guard<'a, List, MutexBackend>);
 
 impl Locked<'_> {
-    /// Has each driver unpin what it has pinned of `size` bytes from `iova` on. They call back, so the
-    /// caller holds no lock that unpinning takes.
-    pub(crate) fn dma_unmap(&self, iova: u64, size: u64) {
-        // SAFETY: The list is valid and locked, and has only devices with this operation.
-        unsafe { bindings::siov_vfio_device_list_dma_unmap(self.0.head.as_raw(), iova, size) };
+    /// Has each driver unpin what it has pinned of `size` bytes from `iova` on. They call back, so
+    /// the caller holds no lock that unpinning takes.
+    pub(crate) fn dma_unmap(&self, iova: Iova, size: u64) {
+        let head = self.0.head.as_raw();
+        // SAFETY: By the invariant of the list, which is locked.
+        unsafe { bindings::siov_vfio_device_list_dma_unmap(head, iova.raw(), size) };
     }
 }

@@ -2,52 +2,75 @@
 
 //! Open containers, by the numbers that VFIO knows them by.
 //!
-//! VFIO reads a container's data and calls its driver with them, for a request of user space, without a lock:
-//! the last group may leave meanwhile, with which the container is released. A driver that gave out an address
-//! would work on freed memory then, or on a container of somebody else. A number is used once, and finds
-//! nothing when its container has gone.
+//! VFIO reads a container's data and calls its driver with them, for a request of user space,
+//! without a lock: the last group may leave meanwhile, with which the container is released. A
+//! driver that gave out an address would work on freed memory then, or on another container. A
+//! number is used once, and finds nothing after its container was released.
 //!
 //! Lock order: [`Table::opening`], then [`Table::entries`], inside of which no other lock is taken.
 
-use crate::sys::ops::Container;
+use super::device::Devices;
+use super::ioas::IoasId;
+use super::ops::{Container, Opening};
 use core::ffi::c_void;
+use core::marker::PhantomData;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, new_spinlock, Arc, Mutex, SpinLock};
+use linux::callback::{Call, FromC};
 use linux::vec;
 
-// SAFETY: Any number will do.
-linux::c_arguments!(unsafe {
-    /// What VFIO knows a container by: a number, or NULL for none.
-    pub(crate) struct Handle(*mut c_void): *mut c_void;
-});
+/// What VFIO passes for a container, in a function that it calls: a number, or NULL for none.
+pub(super) struct Handle<'call>(*mut c_void, PhantomData<&'call Call>);
 
-impl Handle {
-    pub(crate) fn is_null(&self) -> bool {
+/// Any pointer, in a function that VFIO calls while the driver is registered.
+impl<'call> FromC<'call, *mut c_void> for Handle<'call> {
+    #[inline(always)]
+    unsafe fn from_c(c: *mut c_void, _call: &'call Call) -> Self {
+        Self(c, PhantomData)
+    }
+}
+
+impl Handle<'_> {
+    pub(super) fn is_null(&self) -> bool {
         self.0.is_null()
     }
 
-    pub(crate) fn into_raw(self) -> *mut c_void {
-        self.0
-    }
-
-    fn number(&self) -> usize {
+    /// The number, which no other container has had.
+    pub(super) fn number(&self) -> usize {
         self.0 as usize
     }
 }
 
-/// Bits of a number that tell where its container is in the table; those above are never the same again.
+/// What VFIO passes for a container that it opens (`VFIO_SET_IOMMU`).
+pub(super) struct Kind<'call>(usize, PhantomData<&'call Call>);
+
+/// Any number, in a function that VFIO calls while the driver is registered.
+impl<'call> FromC<'call, usize> for Kind<'call> {
+    unsafe fn from_c(c: usize, _call: &'call Call) -> Self {
+        Self(c, PhantomData)
+    }
+}
+
+/// Bits of a number that say where its container is in the table; those above are never the same
+/// again.
 const INDEX_BITS: u32 = 20;
 const INDEX_MASK: usize = (1 << INDEX_BITS) - 1;
 
+/// An open container.
+struct Opened<T> {
+    container: Arc<T>,
+    devices: Arc<Devices>,
+}
+
 struct Entry<T> {
     number: usize,
-    container: Option<Arc<T>>,
+    opened: Option<Opened<T>>,
 }
 
 #[pin_data]
 struct Table<T: Container> {
-    /// How many have been opened. There is no time to open so many that a number would look like an error.
+    /// How many have been opened.
     #[pin]
     opening: Mutex<usize>,
     /// A request costs one look into this.
@@ -55,7 +78,13 @@ struct Table<T: Container> {
     entries: SpinLock<KVec<Entry<T>>>,
 }
 
-/// Where the functions that VFIO calls, which get a number and nothing else, find the open containers.
+/// Where the functions that VFIO calls, which get a number and nothing else, find the open
+/// containers.
+///
+/// # Invariants
+///
+/// NULL, or the table of an [`Open`], which resets it before the table is freed. As long as C code
+/// calls one of these functions, no `Open` is dropped.
 pub(crate) struct Slot<T: Container>(AtomicPtr<Table<T>>);
 
 impl<T: Container> Slot<T> {
@@ -64,94 +93,128 @@ impl<T: Container> Slot<T> {
         Self(AtomicPtr::new(core::ptr::null_mut()))
     }
 
-    fn table(&self) -> Option<&Table<T>> {
-        // SAFETY: Set for the lifetime of an `Open`, which the registration of the driver contains. Nobody
-        // calls an unregistered driver, and a module with open containers is not unloaded.
+    /// # Safety
+    ///
+    /// What is returned is not used after the call of VFIO's in which this is called.
+    #[inline]
+    unsafe fn table(&self) -> Option<&Table<T>> {
+        // SAFETY: By the invariant: this is a call of C code.
         unsafe { self.0.load(Ordering::Acquire).as_ref() }
     }
 
-    /// Adds a container.
+    /// Opens a container; what VFIO is to know it by.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, `ENFILE` for more than a million.
-    pub(crate) fn add(&self, container: Arc<T>) -> Result<Handle> {
-        let table = self.table().ok_or(ENODEV)?;
-        let mut opened = table.opening.lock();
+    /// Those of [`Container::open`], `ENOMEM`, `ENFILE` for more than a million.
+    pub(super) fn open(&self, kind: Kind<'_>) -> Result<*mut c_void> {
+        // SAFETY: Not used after the call that `kind` is borrowed from.
+        let table = unsafe { self.table() }.ok_or(ENODEV)?;
+        let mut opening = table.opening.lock();
         vec::reserve(&table.entries, |entries| entries)?;
-        let mut entries = table.entries.lock();
-        let free = entries.iter().position(|entry| entry.container.is_none());
-        let index = free.unwrap_or(entries.len());
+        let index = {
+            let entries = table.entries.lock();
+            let free = entries.iter().position(|entry| entry.opened.is_none());
+            // It stays free: containers are opened one by one.
+            free.unwrap_or(entries.len())
+        };
         if index > INDEX_MASK {
             return Err(ENFILE);
         }
-        *opened = opened.wrapping_add(1);
-        let number = *opened << INDEX_BITS | index;
+        // There is no time to open so many that a number would look like an error.
+        *opening += 1;
+        let number = *opening << INDEX_BITS | index;
+
+        let devices = Arc::pin_init(Devices::new(), GFP_KERNEL)?;
+        let container = T::open(
+            kind.0,
+            Opening {
+                // SAFETY: The number was not used before.
+                id: unsafe { IoasId::new(number) },
+                devices: devices.clone(),
+            },
+        )?;
         let entry = Entry {
             number,
-            container: Some(container),
+            opened: Some(Opened { container, devices }),
         };
+        let mut entries = table.entries.lock();
         match entries.get_mut(index) {
             Some(free) => *free = entry,
             None => entries.push_within_capacity(entry).map_err(|_| ENOMEM)?,
         }
-        Ok(Handle(core::ptr::without_provenance_mut(number)))
+        Ok(core::ptr::without_provenance_mut(number))
     }
 
-    /// The container, unless it has been released.
+    /// What `f` finds in the entry of a container that has not been released.
     #[inline]
-    pub(crate) fn find(&self, handle: &Handle) -> Option<Arc<T>> {
+    fn with<R>(
+        &self,
+        handle: &Handle<'_>,
+        f: impl FnOnce(&mut Option<Opened<T>>) -> Option<R>,
+    ) -> Option<R> {
         let number = handle.number();
-        let entries = self.table()?.entries.lock();
-        let entry = entries.get(number & INDEX_MASK)?;
-        if entry.number != number {
-            return None;
-        }
-        entry.container.clone()
-    }
-
-    /// Forgets a container. It goes with the last request that is being worked on.
-    pub(crate) fn remove(&self, handle: &Handle) -> Option<Arc<T>> {
-        let number = handle.number();
-        let mut entries = self.table()?.entries.lock();
+        // SAFETY: Not used after the call that `handle` is borrowed from.
+        let mut entries = unsafe { self.table() }?.entries.lock();
         let entry = entries.get_mut(number & INDEX_MASK)?;
         if entry.number != number {
             return None;
         }
-        entry.container.take()
+        f(&mut entry.opened)
     }
-}
 
-impl<T: Container> Default for Slot<T> {
-    fn default() -> Self {
-        Self::new()
+    /// The container, unless it has been released.
+    #[inline]
+    pub(super) fn find(&self, handle: &Handle<'_>) -> Option<Arc<T>> {
+        self.with(handle, |opened| Some(opened.as_ref()?.container.clone()))
+    }
+
+    /// The container and its devices, unless it has been released.
+    pub(super) fn find_devices(&self, handle: &Handle<'_>) -> Option<(Arc<T>, Arc<Devices>)> {
+        self.with(handle, |opened| {
+            let opened = opened.as_ref()?;
+            Some((opened.container.clone(), opened.devices.clone()))
+        })
+    }
+
+    /// Releases a container. It is dropped with the last request that is being worked on.
+    pub(super) fn release(&self, handle: &Handle<'_>) {
+        // Dropped here, with the lock released.
+        drop(self.with(handle, Option::take));
     }
 }
 
 /// The open containers of a driver, in its slot as long as this lives.
-pub(crate) struct Open<T: Container>(Pin<KBox<Table<T>>>);
+pub(super) struct Open<T: Container> {
+    _table: Pin<KBox<Table<T>>>,
+    slot: &'static Slot<T>,
+}
 
 impl<T: Container> Open<T> {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new() -> Result<Self> {
-        let table = KBox::pin_init(
+    ///
+    /// # Safety
+    ///
+    /// There is no other one, and C code calls no function that uses the slot when this is dropped.
+    pub(super) unsafe fn new() -> Result<Self> {
+        let _table = KBox::pin_init(
             pin_init!(Table {
                 opening <- new_mutex!(0, "vfio_iommu_type1 opening"),
                 entries <- new_spinlock!(KVec::new(), "vfio_iommu_type1 containers"),
             }),
             GFP_KERNEL,
         )?;
-        let open = Self(table);
-        let table = core::ptr::from_ref::<Table<T>>(&open.0).cast_mut();
-        T::slot().0.store(table, Ordering::Release);
-        Ok(open)
+        let slot = T::slot();
+        let raw = core::ptr::from_ref::<Table<T>>(&_table).cast_mut();
+        slot.0.store(raw, Ordering::Release);
+        Ok(Self { _table, slot })
     }
 }
 
 impl<T: Container> Drop for Open<T> {
     fn drop(&mut self) {
-        T::slot().0.store(core::ptr::null_mut(), Ordering::Release);
+        self.slot.0.store(core::ptr::null_mut(), Ordering::Release);
     }
 }

@@ -64,8 +64,12 @@ const_assert_eq!(size_of::<c::vfio_iova_range>(), 16);
 const_assert_eq!(size_of::<c::vfio_iommu_type1_info_cap_migration>(), 32);
 const_assert_eq!(size_of::<c::vfio_iommu_type1_info_dma_avail>(), 12);
 
-// What a mapping costs: with links and range in the tree's node 96 bytes, as much as the C driver's.
-const_assert_eq!(size_of::<crate::space::mapping::Mapping>(), 56);
+// What a mapping costs: with links and range in the tree's node 96 bytes, as much as the C
+// driver's.
+const_assert_eq!(
+    size_of::<super::ioas::Area<crate::space::mapping::Mapping>>(),
+    56
+);
 
 // An element of an array of page pointers becomes a run.
 const_assert_eq!(size_of::<*mut c::page>(), size_of::<u64>());

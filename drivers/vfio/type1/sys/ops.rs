@@ -1,21 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Registration with VFIO as a driver of containers (`struct vfio_iommu_driver_ops`).
+//! What VFIO asks of a driver of containers (`struct vfio_iommu_driver_ops`).
+//!
+//! C header: `drivers/vfio/vfio.h`
 
-use crate::group::domain::Domain;
+use super::access::{Buffer, BufferLen, BufferStart, ToUser};
+use super::device::{Devices, VfioDevice};
+use super::endpoint::NewGroup;
+use super::handle::{Handle, Kind, Slot};
+use super::ioas::IoasId;
+use super::request::{PagesCount, PagesStart, PinRequest, Pinned, UnpinRequest, Unpinned};
 use crate::group::Group;
-use crate::sys::access::{Buffer, BufferLen, BufferStart, ToUser};
-use crate::sys::device::{Devices, VfioDevice};
-use crate::sys::handle::{Handle, Open, Slot};
 use core::ffi::c_void;
 use core::marker::PhantomData;
-use kernel::error::{from_result, to_result};
+use kernel::error::from_result;
 use kernel::prelude::*;
 use kernel::str::CStr;
 use kernel::sync::Arc;
-use kernel::types::Opaque;
-use linux::abi::{callback1, callback2, callback3, callback5, callback6, Object};
 use linux::{bindings, iommu};
+use siov_type1::Prot;
+use siov_types::Iova;
 
 /// What kind of devices a group has (`enum vfio_group_type`).
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,56 +32,16 @@ pub(crate) enum GroupKind {
     NoIommu,
 }
 
-// SAFETY: VFIO passes an array of as many elements as it says, ours until the function returns.
-linux::c_arguments!(unsafe {
-    /// Where [`Pages`] begin.
-    struct PagesStart<'a>(*mut *mut bindings::page, PhantomData<&'a mut [u64]>): *mut *mut bindings::page;
-    /// How many there are.
-    struct PagesCount(i32): i32;
-});
-
-/// Where the pages go that a driver has pinned.
-pub(crate) struct Pages<'a>(&'a mut [*mut bindings::page]);
-
-impl<'a> Pages<'a> {
-    /// Of the arguments of one call.
-    fn new(start: PagesStart<'a>, count: &PagesCount) -> Result<Self> {
-        let len = usize::try_from(count.0).map_err(|_| EINVAL)?;
-        if start.0.is_null() || len == 0 {
-            return Err(EINVAL);
-        }
-        // SAFETY: So many elements are ours.
-        Ok(Self(unsafe {
-            core::slice::from_raw_parts_mut(start.0, len)
-        }))
-    }
-
-    /// Sets an element to the page of a frame that has a page structure.
-    pub(crate) fn set(&mut self, index: usize, pfn: u64) {
-        if let Some(slot) = self.0.get_mut(index) {
-            *slot = crate::sys::pin::page_of(pfn);
-        }
-    }
-
-    /// Clears the first `count` elements.
-    pub(crate) fn clear(&mut self, count: usize) {
-        for slot in self.0.iter_mut().take(count) {
-            *slot = core::ptr::null_mut();
-        }
-    }
+/// What belongs to a container that is being opened.
+pub(crate) struct Opening {
+    /// For its address space: VFIO's requests name it.
+    pub(crate) id: IoasId,
+    /// Where VFIO's open devices will be whose drivers pin pages.
+    pub(crate) devices: Arc<Devices>,
 }
 
-/// The domain of a group, for C code.
-pub(crate) struct DomainPtr(*mut bindings::iommu_domain);
-
-impl DomainPtr {
-    /// Of a domain, which stays as long as it has the group.
-    pub(crate) fn of(domain: &Domain) -> Self {
-        Self(domain.table().domain().as_raw())
-    }
-}
-
-/// An open container. Calls come from several threads; VFIO serialises attaching and detaching only.
+/// An open container. Calls come from several threads; VFIO serialises attaching and detaching
+/// only.
 pub(crate) trait Container: Send + Sync + Sized + 'static {
     /// The name of the driver.
     const NAME: &'static CStr;
@@ -89,8 +53,8 @@ pub(crate) trait Container: Send + Sync + Sized + 'static {
     ///
     /// # Errors
     ///
-    /// `EINVAL` for a kind that there is not, `ENOMEM`.
-    fn open(arg: usize) -> Result<Arc<Self>>;
+    /// `EINVAL` for an unknown kind, `ENOMEM`.
+    fn open(arg: usize, opening: Opening) -> Result<Arc<Self>>;
 
     /// A request of user space; `None` for one before there is a container.
     ///
@@ -104,213 +68,277 @@ pub(crate) trait Container: Send + Sync + Sized + 'static {
     /// # Errors
     ///
     /// `EINVAL`, `EBUSY`, `EPERM`, and those of the IOMMU driver.
-    fn attach_group(&self, group: Group, kind: GroupKind) -> Result;
+    fn attach_group(&self, group: NewGroup<'_>, kind: GroupKind) -> Result;
 
     /// A group leaves.
     fn detach_group(&self, group: Group);
 
-    /// Pins `count` pages from `iova` on for a device of `group`.
+    /// Pins pages for a driver.
     ///
     /// # Errors
     ///
     /// `EINVAL`, `EACCES`, `EPERM`, `EOVERFLOW`, `EBUSY`, and those of pinning.
-    fn pin_pages(
-        &self,
-        group: Group,
-        iova: u64,
-        count: usize,
-        prot: i32,
-        pages: &mut Pages<'_>,
-    ) -> Result;
+    fn pin_pages<'call>(&self, request: PinRequest<'call>) -> Result<Pinned<'call>>;
 
-    /// Undoes [`Self::pin_pages`].
-    fn unpin_pages(&self, iova: u64, count: i32);
+    /// Unpins what [`Self::pin_pages`] has pinned.
+    fn unpin_pages(&self, request: UnpinRequest);
 
-    /// Where the open devices are whose drivers pin pages.
-    fn devices(&self) -> &Devices;
-
-    /// Such a device was opened, and is among [`Self::devices`].
+    /// A device whose driver pins pages was opened, and is among those of its [`Opening`].
     fn device_opened(&self);
 
     /// Such a device is closed, and no longer there.
     fn device_closed(&self);
 
-    /// Copies to or from the memory behind `iova`.
+    /// Copies to or from the memory behind `iova`, until nothing of `buffer` is left.
     ///
     /// # Errors
     ///
     /// `EINVAL`, `EPERM`, `EFAULT`, `EBUSY`.
-    fn dma_rw(&self, iova: u64, buffer: Buffer<'_>) -> Result;
-
-    /// The domain of a group.
-    fn domain_of(&self, group: Group) -> Option<DomainPtr>;
+    fn dma_rw(&self, iova: Iova, buffer: &mut Buffer<'_>) -> Result;
 }
 
-// SAFETY: Only used to unregister.
-linux::c_objects!(unsafe {
-    struct Operations(bindings::vfio_iommu_driver_ops);
-});
+/// What VFIO calls.
+struct Calls<T>(PhantomData<T>);
 
-/// A driver registered with VFIO.
-///
-/// VFIO takes a reference to the module for every container.
-pub(crate) struct Registration<T: Container> {
-    operations: KBox<Operations>,
-    _open: Open<T>,
+/// The operations of a driver, which is code of `module`.
+pub(super) fn operations<T: Container>(
+    module: &'static ThisModule,
+) -> bindings::vfio_iommu_driver_ops {
+    bindings::vfio_iommu_driver_ops {
+        name: T::NAME.as_char_ptr().cast_mut(),
+        owner: module.as_ptr(),
+        open: Some(Calls::<T>::open_callback),
+        release: Some(Calls::<T>::release_callback),
+        ioctl: Some(Calls::<T>::ioctl_callback),
+        attach_group: Some(Calls::<T>::attach_group_callback),
+        detach_group: Some(Calls::<T>::detach_group_callback),
+        pin_pages: Some(Calls::<T>::pin_pages_callback),
+        unpin_pages: Some(Calls::<T>::unpin_pages_callback),
+        register_device: Some(Calls::<T>::register_device_callback),
+        unregister_device: Some(Calls::<T>::unregister_device_callback),
+        dma_rw: Some(Calls::<T>::dma_rw_callback),
+        // VFIO has no caller for this, and a domain given away could not be freed any more.
+        group_iommu_domain: None,
+    }
 }
 
-impl<T: Container> Registration<T> {
-    /// Registers the driver, which is code of `module`.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub(crate) fn new(module: &'static ThisModule) -> Result<Self> {
-        let operations = bindings::vfio_iommu_driver_ops {
-            name: T::NAME.as_char_ptr().cast_mut(),
-            owner: module.as_ptr(),
-            open: Some(open::<T>),
-            release: Some(callback1(release::<T>)),
-            ioctl: Some(callback3(ioctl::<T>)),
-            attach_group: Some(callback3(attach_group::<T>)),
-            detach_group: Some(callback2(detach_group::<T>)),
-            pin_pages: Some(callback6(pin_pages::<T>)),
-            unpin_pages: Some(callback3(unpin_pages::<T>)),
-            register_device: Some(callback2(register_device::<T>)),
-            unregister_device: Some(callback2(unregister_device::<T>)),
-            dma_rw: Some(callback5(dma_rw::<T>)),
-            group_iommu_domain: Some(callback2(group_iommu_domain::<T>)),
+impl<T: Container> Calls<T> {
+    linux::callbacks! {
+        /// `vfio_iommu_driver_ops::open`.
+        ///
+        /// # Safety
+        ///
+        /// To be called by VFIO while the driver is registered.
+        unsafe fn open_callback(kind: usize => Kind<'_>) -> *mut c_void = Self::open;
+
+        /// `vfio_iommu_driver_ops::release`.
+        ///
+        /// # Safety
+        ///
+        /// As of `open_callback`.
+        unsafe fn release_callback(data: *mut c_void => Handle<'_>) = Self::release;
+
+        /// `vfio_iommu_driver_ops::ioctl`.
+        ///
+        /// # Safety
+        ///
+        /// As of `open_callback`.
+        unsafe fn ioctl_callback(
+            data: *mut c_void => Handle<'_>,
+            cmd: u32 => u32,
+            arg: usize => usize,
+        ) -> isize = Self::ioctl;
+
+        /// `vfio_iommu_driver_ops::attach_group`.
+        ///
+        /// # Safety
+        ///
+        /// As of `open_callback`. VFIO passes a group that it has a reference to, and whose DMA it
+        /// has claimed for user space; a device of the group has a driver of VFIO's until the
+        /// function returns.
+        unsafe fn attach_group_callback(
+            data: *mut c_void => Handle<'_>,
+            group: *mut bindings::iommu_group => NewGroup<'_>,
+            kind: bindings::vfio_group_type => u32,
+        ) -> i32 = Self::attach_group;
+
+        /// `vfio_iommu_driver_ops::detach_group`.
+        ///
+        /// # Safety
+        ///
+        /// As of `open_callback`. VFIO passes a group that it has a reference to.
+        unsafe fn detach_group_callback(
+            data: *mut c_void => Handle<'_>,
+            group: *mut bindings::iommu_group => &iommu::Group,
+        ) = Self::detach_group;
+
+        /// `vfio_iommu_driver_ops::pin_pages`.
+        ///
+        /// # Safety
+        ///
+        /// As of `detach_group_callback`. VFIO passes an array of as many elements as it says,
+        /// which is the function's until it returns.
+        unsafe fn pin_pages_callback(
+            data: *mut c_void => Handle<'_>,
+            group: *mut bindings::iommu_group => &iommu::Group,
+            iova: u64 => u64,
+            count: i32 => PagesCount<'_>,
+            prot: i32 => i32,
+            pages: *mut *mut bindings::page => PagesStart<'_>,
+        ) -> i32 = Self::pin_pages;
+
+        /// `vfio_iommu_driver_ops::unpin_pages`.
+        ///
+        /// # Safety
+        ///
+        /// As of `open_callback`. Drivers ask once for each page that they have pinned, and use it
+        /// no longer then.
+        unsafe fn unpin_pages_callback(
+            data: *mut c_void => Handle<'_>,
+            iova: u64 => u64,
+            count: i32 => Unpinned,
+        ) = Self::unpin_pages;
+
+        /// `vfio_iommu_driver_ops::register_device`.
+        ///
+        /// # Safety
+        ///
+        /// As of `open_callback`. VFIO passes a device that it opens for the first time or again,
+        /// whose container stays until it is unregistered.
+        unsafe fn register_device_callback(
+            data: *mut c_void => Handle<'_>,
+            device: *mut bindings::vfio_device => &VfioDevice,
+        ) = Self::register_device;
+
+        /// `vfio_iommu_driver_ops::unregister_device`.
+        ///
+        /// # Safety
+        ///
+        /// As of `open_callback`. VFIO passes a device that it has registered with the same
+        /// container.
+        unsafe fn unregister_device_callback(
+            data: *mut c_void => Handle<'_>,
+            device: *mut bindings::vfio_device => &VfioDevice,
+        ) = Self::unregister_device;
+
+        /// `vfio_iommu_driver_ops::dma_rw`.
+        ///
+        /// # Safety
+        ///
+        /// As of `open_callback`. VFIO passes a buffer of as many bytes as it says, which is the
+        /// function's until it returns, and initialised where it is for the process.
+        unsafe fn dma_rw_callback(
+            data: *mut c_void => Handle<'_>,
+            iova: u64 => u64,
+            buffer: *mut c_void => BufferStart<'_>,
+            len: usize => BufferLen<'_>,
+            write: bool => ToUser<'_>,
+        ) -> i32 = Self::dma_rw;
+    }
+
+    fn find(handle: &Handle<'_>) -> Option<Arc<T>> {
+        T::slot().find(handle)
+    }
+
+    fn open(kind: Kind<'_>) -> *mut c_void {
+        T::slot().open(kind).unwrap_or_else(|e| e.to_ptr())
+    }
+
+    fn release(handle: Handle<'_>) {
+        T::slot().release(&handle);
+    }
+
+    /// Without a container, VFIO asks what the driver supports.
+    fn ioctl(handle: Handle<'_>, cmd: u32, arg: usize) -> isize {
+        let container = Self::find(&handle);
+        if container.is_none() && !handle.is_null() {
+            // As VFIO answers for a container without a driver.
+            return EINVAL.to_errno() as isize;
+        }
+        match T::ioctl(container.as_deref(), cmd, arg) {
+            Ok(value) => value,
+            Err(e) => e.to_errno() as isize,
+        }
+    }
+
+    fn attach_group(handle: Handle<'_>, group: NewGroup<'_>, kind: u32) -> i32 {
+        let kind = match kind {
+            bindings::vfio_group_type_VFIO_IOMMU => GroupKind::Iommu,
+            bindings::vfio_group_type_VFIO_EMULATED_IOMMU => GroupKind::Emulated,
+            _ => GroupKind::NoIommu,
         };
-        let operations = KBox::new(Operations(Opaque::new(operations)), GFP_KERNEL)?;
-        let open = Open::new()?;
-        // SAFETY: The operations live until they are unregistered.
-        to_result(unsafe { bindings::vfio_register_iommu_driver(operations.as_raw()) })?;
-        Ok(Self {
-            operations,
-            _open: open,
+        from_result(|| {
+            let container = Self::find(&handle).ok_or(EINVAL)?;
+            container.attach_group(group, kind)?;
+            Ok(0)
         })
     }
-}
 
-impl<T: Container> Drop for Registration<T> {
-    fn drop(&mut self) {
-        // SAFETY: Registered in `new`.
-        unsafe { bindings::vfio_unregister_iommu_driver(self.operations.as_raw()) };
+    fn detach_group(handle: Handle<'_>, group: &iommu::Group) {
+        if let Some(container) = Self::find(&handle) {
+            container.detach_group(group.into());
+        }
     }
-}
 
-// What VFIO calls: with what `open` returned, and groups and devices that exist. All but requests of user
-// space come before the container is released.
-
-extern "C" fn open<T: Container>(arg: usize) -> *mut c_void {
-    match T::open(arg).and_then(|container| T::slot().add(container)) {
-        Ok(handle) => handle.into_raw(),
-        Err(e) => e.to_ptr(),
+    fn pin_pages<'call>(
+        handle: Handle<'_>,
+        group: &iommu::Group,
+        iova: u64,
+        count: PagesCount<'call>,
+        prot: i32,
+        pages: PagesStart<'call>,
+    ) -> i32 {
+        from_result(|| {
+            let container = Self::find(&handle).ok_or(EINVAL)?;
+            let prot = Prot::from_raw(prot as u32);
+            let iova = Iova::new(iova);
+            let request = PinRequest::new(&handle, group.into(), iova, prot, pages, count)?;
+            Ok(container.pin_pages(request)?.count())
+        })
     }
-}
 
-extern "C" fn release<T: Container>(handle: Handle) {
-    drop(T::slot().remove(&handle));
-}
-
-/// Without a container, VFIO asks what the driver supports.
-extern "C" fn ioctl<T: Container>(handle: Handle, cmd: u32, arg: usize) -> isize {
-    let container = T::slot().find(&handle);
-    if container.is_none() && !handle.is_null() {
-        // As VFIO answers for a container without a driver.
-        return EINVAL.to_errno() as isize;
+    fn unpin_pages(handle: Handle<'_>, iova: u64, count: Unpinned) {
+        if let Some(container) = Self::find(&handle) {
+            container.unpin_pages(UnpinRequest::new(&handle, Iova::new(iova), count));
+        }
     }
-    match T::ioctl(container.as_deref(), cmd, arg) {
-        Ok(value) => value,
-        Err(e) => e.to_errno() as isize,
+
+    fn register_device(handle: Handle<'_>, device: &VfioDevice) {
+        let found = T::slot().find_devices(&handle);
+        if let Some((container, devices)) = found.filter(|_| device.pins()) {
+            // SAFETY: VFIO registers a device that it opens, once, and unregisters it before it is
+            // freed and before it releases the container.
+            unsafe { devices.add(device) };
+            container.device_opened();
+        }
     }
-}
 
-extern "C" fn attach_group<T: Container>(
-    handle: Handle,
-    group: &iommu::Group,
-    kind: bindings::vfio_group_type,
-) -> i32 {
-    let kind = match kind {
-        bindings::vfio_group_type_VFIO_IOMMU => GroupKind::Iommu,
-        bindings::vfio_group_type_VFIO_EMULATED_IOMMU => GroupKind::Emulated,
-        _ => GroupKind::NoIommu,
-    };
-    from_result(|| {
-        let container = T::slot().find(&handle).ok_or(EINVAL)?;
-        container.attach_group(group.into(), kind)?;
-        Ok(0)
-    })
-}
-
-extern "C" fn detach_group<T: Container>(handle: Handle, group: &iommu::Group) {
-    if let Some(container) = T::slot().find(&handle) {
-        container.detach_group(group.into());
+    fn unregister_device(handle: Handle<'_>, device: &VfioDevice) {
+        let found = T::slot().find_devices(&handle);
+        if let Some((container, devices)) = found.filter(|_| device.pins()) {
+            // SAFETY: VFIO has registered the device with this container.
+            unsafe { devices.remove(device) };
+            container.device_closed();
+        }
     }
-}
 
-extern "C" fn pin_pages<T: Container>(
-    handle: Handle,
-    group: &iommu::Group,
-    iova: u64,
-    count: PagesCount,
-    prot: i32,
-    pages: PagesStart<'_>,
-) -> i32 {
-    from_result(|| {
-        let container = T::slot().find(&handle).ok_or(EINVAL)?;
-        let mut pages = Pages::new(pages, &count)?;
-        let len = pages.0.len();
-        container.pin_pages(group.into(), iova, len, prot, &mut pages)?;
-        Ok(count.0)
-    })
-}
-
-extern "C" fn unpin_pages<T: Container>(handle: Handle, iova: u64, count: i32) {
-    if let Some(container) = T::slot().find(&handle) {
-        container.unpin_pages(iova, count);
-    }
-}
-
-extern "C" fn register_device<T: Container>(handle: Handle, device: &VfioDevice) {
-    let container = T::slot().find(&handle).filter(|_| device.pins());
-    if let Some(container) = container {
-        // SAFETY: VFIO registers a device that it opens, once, and unregisters it before it goes.
-        unsafe { container.devices().add(device) };
-        container.device_opened();
-    }
-}
-
-extern "C" fn unregister_device<T: Container>(handle: Handle, device: &VfioDevice) {
-    let container = T::slot().find(&handle).filter(|_| device.pins());
-    if let Some(container) = container {
-        // SAFETY: VFIO has registered the device with this container.
-        unsafe { container.devices().remove(device) };
-        container.device_closed();
-    }
-}
-
-extern "C" fn dma_rw<T: Container>(
-    handle: Handle,
-    iova: u64,
-    buffer: BufferStart<'_>,
-    len: BufferLen,
-    write: ToUser,
-) -> i32 {
-    from_result(|| {
-        let container = T::slot().find(&handle).ok_or(EINVAL)?;
-        container.dma_rw(iova, Buffer::new(buffer, len, write))?;
-        Ok(0)
-    })
-}
-
-extern "C" fn group_iommu_domain<T: Container>(
-    handle: Handle,
-    group: &iommu::Group,
-) -> *mut bindings::iommu_domain {
-    let container = T::slot().find(&handle);
-    match container.and_then(|container| container.domain_of(group.into())) {
-        Some(domain) => domain.0,
-        None => ENODEV.to_ptr(),
+    fn dma_rw<'call>(
+        handle: Handle<'_>,
+        iova: u64,
+        start: BufferStart<'call>,
+        len: BufferLen<'call>,
+        to_user: ToUser<'call>,
+    ) -> i32 {
+        from_result(|| {
+            let container = Self::find(&handle).ok_or(EINVAL)?;
+            let mut buffer = Buffer::new(start, len, to_user);
+            container.dma_rw(Iova::new(iova), &mut buffer)?;
+            // Drivers take what they have read for initialised.
+            if buffer.is_empty() {
+                Ok(0)
+            } else {
+                Err(EFAULT)
+            }
+        })
     }
 }

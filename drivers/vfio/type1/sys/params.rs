@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The module's parameters (`drivers/vfio/type1/params.c`), read anew at each use, as they may change.
+//! The module's parameters (`drivers/vfio/type1/params.c`), read anew at each use, as they may
+//! change.
 
 // SAFETY: The declarations match `params.h`, and the functions have no requirements.
 unsafe extern "C" {
@@ -9,7 +10,7 @@ unsafe extern "C" {
     safe fn siov_type1_dma_entry_limit() -> u32;
 }
 
-/// `allow_unsafe_interrupts`: devices whose interrupts nobody isolates may be used.
+/// `allow_unsafe_interrupts`: devices whose interrupts are not isolated may be used.
 pub(crate) fn allow_unsafe_interrupts() -> bool {
     siov_type1_allow_unsafe_interrupts()
 }

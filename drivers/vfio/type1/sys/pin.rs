@@ -2,117 +2,138 @@
 
 //! Page frames behind addresses of a process, pinned for as long as devices use them.
 
-use crate::sys::c;
 use core::mem::size_of;
 use kernel::error::to_result;
 use kernel::mm::virt::VmaRef;
 use kernel::mm::{MmWithUser, MmapReadGuard};
 use kernel::prelude::*;
 use linux::bindings;
-use siov_type1::run::Extent;
-use siov_types::{PAGE_SHIFT, PAGE_SIZE};
+use siov_type1::run::{coalesce, Extent};
+use siov_types::{PageCount, Pfn, PhysAddr, PAGE_SHIFT};
 
 /// Page pointers in a batch: a page of memory for them, as in the C driver.
-pub(crate) const BATCH: usize = 512;
+pub(super) const BATCH: usize = 512;
+
+/// Bytes of a page structure.
+const STRIDE: u64 = size_of::<bindings::page>() as u64;
 
 /// What is behind an address.
-pub(crate) enum Found {
-    /// This many pages of memory, pinned; their pointers are in front of the batch.
+pub(super) enum Found {
+    /// This many pages of memory, each of which holds a pin for the caller; their pointers are at
+    /// the front of the batch.
     Pages(usize),
-    /// Frames of a device or otherwise of nobody, which need no pin: first frame and number.
-    Frames(u64, u64),
+    /// Frames that are not memory, as of a device, which need no pin: the first, and how many, not
+    /// 0.
+    Frames(Pfn, PageCount),
 }
 
-/// Where the page structure of frame 0 is, or would be.
+/// The page structure of frame 0, whether there is one or not.
 #[inline(always)]
-fn page_structures() -> u64 {
+fn page_structures() -> *mut bindings::page {
     // SAFETY: Written once, early at boot.
-    unsafe { bindings::vmemmap_base as u64 }
+    unsafe { bindings::vmemmap_base as *mut bindings::page }
 }
 
-/// The frame number of a page. `page` comes from the kernel.
+/// The frame of a page, whose pointer comes from the kernel.
 #[inline(always)]
-pub(crate) fn frame_of(page: u64) -> u64 {
-    page.wrapping_sub(page_structures()) / size_of::<bindings::page>() as u64
+pub(super) fn frame_of(page: u64) -> Pfn {
+    let offset = page - page_structures() as u64;
+    Pfn::of(PhysAddr::new((offset / STRIDE) << PAGE_SHIFT))
 }
 
-/// Where the page structure of a frame is, for frames that have one.
+/// The page structure of a frame, if it has one.
 #[inline(always)]
-pub(crate) fn page_of(pfn: u64) -> *mut bindings::page {
-    let offset = pfn.wrapping_mul(size_of::<bindings::page>() as u64);
-    page_structures().wrapping_add(offset) as *mut bindings::page
+pub(super) fn page_of(pfn: Pfn) -> *mut bindings::page {
+    page_structures().wrapping_add(pfn.raw() as usize)
 }
 
-/// What a frame is.
+/// Replaces page pointers by the runs of frames that they make up; how many runs there are.
+#[inline(always)]
+pub(super) fn runs_of(pages: &mut [u64]) -> usize {
+    coalesce(pages, STRIDE, frame_of)
+}
+
+/// What a frame is. None changes into another while a process has it mapped.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FrameKind {
+pub(super) enum FrameKind {
+    /// Memory, which can be pinned.
     Memory,
+    /// Has a page structure, but is not managed as memory.
     Reserved,
+    /// Has no page structure.
     Bare,
 }
 
-pub(crate) fn kind_of(pfn: u64) -> FrameKind {
-    match c::siov_vfio_frame(pfn as usize) {
+pub(super) fn kind_of(pfn: Pfn) -> FrameKind {
+    // SAFETY: Any number.
+    match unsafe { bindings::siov_vfio_frame(pfn.raw() as usize) } {
         bindings::siov_vfio_frame_SIOV_VFIO_FRAME_MEMORY => FrameKind::Memory,
         bindings::siov_vfio_frame_SIOV_VFIO_FRAME_RESERVED => FrameKind::Reserved,
         _ => FrameKind::Bare,
     }
 }
 
+/// How many of `pages` frames from `pfn` on come before the first that is memory.
+fn frames_before_memory(pfn: Pfn, pages: PageCount) -> PageCount {
+    // SAFETY: Any numbers.
+    let found =
+        unsafe { bindings::siov_vfio_bare_frames(pfn.raw() as usize, pages.raw() as usize) };
+    PageCount::new(found as u64).unwrap_or(pages)
+}
+
 fn flags(write: bool) -> u32 {
     bindings::FOLL_LONGTERM | if write { bindings::FOLL_WRITE } else { 0 }
 }
 
-/// Finds what is behind up to `pages` pages from `vaddr` in the caller's own address space `mm`.
+/// Finds what is behind up to `pages` pages from `vaddr` in the caller's own address space `mm`,
+/// and pins it where it is memory.
 ///
-/// Pages that are present and to be written to are taken from the page table without a lock. It takes no
-/// fault then: one that user space handles would have it wait for itself. A page table does not tell
-/// whether memory may be read, so that pages to be read only are looked for with the lock.
+/// Pages that are present and to be written to are taken from the page table without a lock. It
+/// takes no fault then: one that user space handles would have it wait for itself. A page table
+/// does not say whether memory may be read, so that pages to be read only are looked for with the
+/// lock.
 ///
 /// # Errors
 ///
 /// Those of the kernel's `pin_user_pages_remote()`, `EFAULT` where nothing is.
-pub(crate) fn find_own(
+pub(super) fn find_own(
     mm: &MmWithUser,
     vaddr: usize,
-    pages: u64,
+    pages: PageCount,
     write: bool,
     batch: &mut [u64],
 ) -> Result<Found> {
     if !write {
         return find(mm, vaddr, pages, write, batch);
     }
-    let count = batch.len().min(pages as usize);
+    let count = batch.len().min(pages.raw() as usize);
+    let pointers = batch.as_mut_ptr().cast();
+    let flags = flags(write) | bindings::FOLL_NOFAULT;
     // SAFETY: `batch` has room for `count` page pointers, each as large as an element.
-    let found = unsafe {
-        bindings::pin_user_pages_fast(
-            vaddr,
-            count as i32,
-            flags(write) | bindings::FOLL_NOFAULT,
-            batch.as_mut_ptr().cast(),
-        )
-    };
+    let found = unsafe { bindings::pin_user_pages_fast(vaddr, count as i32, flags, pointers) };
     if found > 0 {
         return Ok(Found::Pages(found as usize));
     }
     find(mm, vaddr, pages, write, batch)
 }
 
-/// Finds what is behind up to `pages` pages from `vaddr` in any address space.
+/// Finds what is behind up to `pages` pages from `vaddr` in any address space, and pins it where it
+/// is memory.
 ///
 /// # Errors
 ///
 /// As [`find_own`].
-pub(crate) fn find(
+pub(super) fn find(
     mm: &MmWithUser,
     vaddr: usize,
-    pages: u64,
+    pages: PageCount,
     write: bool,
     batch: &mut [u64],
 ) -> Result<Found> {
-    let count = batch.len().min(pages as usize);
-    let guard = mm.mmap_read_lock();
-    // SAFETY: As above; the mmap lock is held.
+    let count = batch.len().min(pages.raw() as usize);
+    let mut guard = mm.mmap_read_lock();
+    // SAFETY: `batch` has room for `count` page pointers, each as large as an element; the mmap
+    // lock is held.
     let found = unsafe {
         bindings::pin_user_pages_remote(
             mm.as_raw(),
@@ -130,25 +151,28 @@ pub(crate) fn find(
         0 => EFAULT,
         errno => Error::from_errno(errno as i32),
     };
-    find_frames(mm, &guard, vaddr, write, error)
-        .map(|(pfn, count)| Found::Frames(pfn, count.min(pages)))
+    let (pfn, count) = find_frames(mm, &mut guard, vaddr, write, error)?;
+    // The first one is no memory; the others need not be like it.
+    let count = frames_before_memory(pfn, count.min(pages));
+    Ok(Found::Frames(pfn, count.max(PageCount::ONE)))
 }
 
-/// Frames of a mapping without pages (`VM_PFNMAP`), as of a device's registers: the first, and how many
-/// the entry of the page table has.
+/// Frames of a mapping without pages (`VM_PFNMAP`), as of a device's registers: the first, which is
+/// no memory, and how many the entry of the page table has.
 ///
-/// The mmap lock may be let go of meanwhile, and is held again on return.
+/// The mmap lock may be released meanwhile, and is held again on return.
 fn find_frames(
     mm: &MmWithUser,
-    guard: &MmapReadGuard<'_>,
+    guard: &mut MmapReadGuard<'_>,
     vaddr: usize,
     write: bool,
     otherwise: Error,
-) -> Result<(u64, u64)> {
-    let vaddr = c::siov_vfio_untagged_addr(mm, vaddr);
+) -> Result<(Pfn, PageCount)> {
+    // SAFETY: A valid address space, whose mmap lock is held.
+    let vaddr = unsafe { bindings::siov_vfio_untagged_addr(mm.as_raw(), vaddr) };
     let mut faulted = false;
     loop {
-        // Looked up anew after each fault, which may have let go of the lock.
+        // Looked up anew after each fault, which may have released the lock.
         let area = guard.vma_lookup(vaddr).ok_or(otherwise)?;
         if area.flags() & bindings::VM_PFNMAP == 0 {
             return Err(otherwise);
@@ -156,15 +180,18 @@ fn find_frames(
         match Entry::of(area, vaddr) {
             Ok(entry) => return entry.frames(write),
             Err(e) if faulted => return Err(e),
-            Err(_) => faulted = fault_in(mm, guard, vaddr, write)?,
+            Err(_) => {}
         }
+        faulted = fault_in(mm, guard, vaddr, write)?;
     }
 }
 
-/// Has the frame at `vaddr` put into the page table; false when the lock was let go of meanwhile.
+/// Faults the frame at `vaddr` into the page table; false when the lock was released meanwhile.
+///
+/// There are no references to areas of `guard`, which is borrowed mutably.
 fn fault_in(
     mm: &MmWithUser,
-    _guard: &MmapReadGuard<'_>,
+    _guard: &mut MmapReadGuard<'_>,
     vaddr: usize,
     write: bool,
 ) -> Result<bool> {
@@ -173,7 +200,7 @@ fn fault_in(
     if write {
         flags |= bindings::fault_flag_FAULT_FLAG_WRITE;
     }
-    // SAFETY: The lock is held, and held again on return; the caller has no reference to an area.
+    // SAFETY: The lock is held, and held again on return.
     let ret = unsafe { bindings::fixup_user_fault(mm.as_raw(), vaddr, flags, &raw mut unlocked) };
     if unlocked {
         return Ok(false);
@@ -207,14 +234,16 @@ impl<'a> Entry<'a> {
     /// # Errors
     ///
     /// `EFAULT` for memory, and for what cannot be written to.
-    fn frames(&self, write: bool) -> Result<(u64, u64)> {
-        let pfn = self.args.pfn as u64;
+    fn frames(&self, write: bool) -> Result<(Pfn, PageCount)> {
+        let pfn = Pfn::new(self.args.pfn as u64).ok_or(EFAULT)?;
         if write && !self.args.writable || kind_of(pfn) == FrameKind::Memory {
             return Err(EFAULT);
         }
-        // However large the entry is.
-        let last = pfn | (!(self.args.addr_mask as u64) >> PAGE_SHIFT);
-        Ok((pfn, last.wrapping_sub(pfn).wrapping_add(1)))
+        // However large the entry is: its size is a power of two.
+        let size = !(self.args.addr_mask as u64) >> PAGE_SHIFT;
+        let rest = size & !pfn.raw();
+        let count = rest.checked_add(1).and_then(PageCount::new);
+        Ok((pfn, count.ok_or(EFAULT)?))
     }
 }
 
@@ -225,39 +254,54 @@ impl Drop for Entry<'_> {
     }
 }
 
-/// Lets go of frames that were pinned, and of nothing else in the extent.
+/// Unpins `pages` pages from that of `pfn` on.
 ///
 /// # Safety
 ///
-/// Every frame of `extent` that is memory holds a pin that the caller owns. Where `all_pinned`, every
-/// frame does.
-pub(crate) unsafe fn unpin(extent: Extent, dirty: bool, all_pinned: bool) -> u64 {
+/// Each holds a pin that the caller owns.
+unsafe fn unpin_pages(pfn: Pfn, pages: PageCount, dirty: bool) {
     // SAFETY: As required of us; frames that were pinned have page structures.
-    let unpin_run = |pfn: u64, pages: u64| unsafe {
-        bindings::unpin_user_page_range_dirty_lock(page_of(pfn), pages as usize, dirty);
-    };
-    if all_pinned {
-        unpin_run(extent.pfn(), extent.pages());
-        return extent.pages();
+    unsafe {
+        bindings::unpin_user_page_range_dirty_lock(page_of(pfn), pages.raw() as usize, dirty);
     }
-    let mut unpinned = 0u64;
-    for index in 0..extent.pages() {
-        let pfn = extent.pfn().wrapping_add(index);
-        if kind_of(pfn) == FrameKind::Memory {
-            unpin_run(pfn, 1);
-            unpinned = unpinned.wrapping_add(1);
-        }
-    }
-    unpinned
 }
 
-/// Where the pages of a range lie, in bytes, for callers that count in pages.
-pub(crate) const fn bytes(pages: u64) -> u64 {
-    pages.wrapping_mul(PAGE_SIZE)
+/// Unpins all frames of `extent`, noting that they may have been written to if `dirty`.
+///
+/// # Safety
+///
+/// Each holds a pin that the caller owns.
+pub(super) unsafe fn unpin(extent: Extent, dirty: bool) {
+    // SAFETY: As required of us.
+    unsafe { unpin_pages(extent.pfn(), extent.pages(), dirty) };
+}
+
+/// As [`unpin`], but for frames of `extent` that are not memory.
+///
+/// # Safety
+///
+/// Each that is memory holds a pin that the caller owns.
+pub(super) unsafe fn unpin_memory(extent: Extent, dirty: bool) {
+    let (mut pfn, mut left) = (extent.pfn(), extent.pages());
+    loop {
+        let bare = frames_before_memory(pfn, left);
+        let memory = pfn.checked_add(bare).zip(left.checked_sub(bare));
+        let Some((memory, rest)) = memory.filter(|(_, rest)| *rest != PageCount::ZERO) else {
+            return;
+        };
+        // SAFETY: As required of us: it is memory.
+        unsafe { unpin_pages(memory, PageCount::ONE, dirty) };
+        let after = memory.checked_add(PageCount::ONE);
+        let Some((after, rest)) = after.zip(rest.checked_sub(PageCount::ONE)) else {
+            return;
+        };
+        (pfn, left) = (after, rest);
+    }
 }
 
 /// Lets others run, for loops over much memory.
 #[inline]
-pub(crate) fn cond_resched() {
-    c::siov_vfio_cond_resched();
+pub(super) fn cond_resched() {
+    // SAFETY: The callers may sleep.
+    unsafe { bindings::siov_vfio_cond_resched() };
 }

@@ -2,21 +2,19 @@
 
 //! Ranges of IOVA that devices cannot use (`struct iommu_resv_region`).
 
+use super::iommu::GroupedDevice;
 use crate::group::Group;
-use kernel::device::Device;
-use kernel::interop::list::clist_create;
+use core::mem::offset_of;
+use kernel::error::to_result;
 use kernel::prelude::*;
-use linux::abi::Object;
 use linux::bindings;
+use linux::object::Object;
 use siov_types::{Iova, IovaRange};
-
-#[repr(transparent)]
-struct Region(bindings::iommu_resv_region);
 
 /// The ranges of a group or of a device.
 pub(crate) struct Reserved {
     ranges: KVec<IovaRange>,
-    msi_window: Option<u64>,
+    msi_window: Option<IovaRange>,
 }
 
 impl Reserved {
@@ -25,60 +23,60 @@ impl Reserved {
     /// # Errors
     ///
     /// `ENOMEM`, `ENODEV`.
-    pub(crate) fn of_group(group: &Group) -> Result<Self> {
+    pub(super) fn of_group(group: &Group) -> Result<Self> {
         let mut head = bindings::list_head::default();
-        // SAFETY: The list is initialised before it is used, and the group is valid. The function
-        // copies the regions: they are ours.
-        unsafe {
-            bindings::siov_vfio_device_list_init(&raw mut head);
-            let ret = bindings::iommu_get_group_resv_regions(group.as_raw(), &raw mut head);
-            let reserved = Self::read(&raw mut head);
-            let mut next = head.next;
-            while !core::ptr::eq(next, &raw const head) {
-                let region = next.cast::<bindings::iommu_resv_region>();
-                next = (*next).next;
-                bindings::kfree(region.cast());
-            }
-            kernel::error::to_result(ret)?;
-            reserved
+        let head = initialise(&mut head);
+        // SAFETY: The group is valid, the list ours and initialised.
+        let ret = unsafe { bindings::iommu_get_group_resv_regions(group.as_raw(), head) };
+        // SAFETY: The function puts copies of the regions into the list, also when it fails.
+        let reserved = unsafe { Self::read(head) };
+        // SAFETY: As above.
+        for region in unsafe { Regions::of(head) } {
+            // SAFETY: A region of its own, to which the iterator does not come back.
+            unsafe { bindings::kfree(region.cast()) };
         }
+        to_result(ret).and(reserved)
     }
 
     /// Of one device.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
-    pub(crate) fn of_device(device: &Device) -> Result<Self> {
-        let mut head = bindings::list_head::default();
-        // SAFETY: As above; the driver's regions are given back to it.
-        unsafe {
-            bindings::siov_vfio_device_list_init(&raw mut head);
-            bindings::iommu_get_resv_regions(device.as_raw(), &raw mut head);
-            let reserved = Self::read(&raw mut head);
-            bindings::iommu_put_resv_regions(device.as_raw(), &raw mut head);
+    /// `ENOMEM`, `ENODEV`.
+    pub(super) fn of_device(device: &GroupedDevice) -> Result<Self> {
+        device.with(|dev| {
+            let dev = dev.device().as_raw();
+            let mut head = bindings::list_head::default();
+            let head = initialise(&mut head);
+            // SAFETY: The device has an IOMMU until the function returns; the list is ours.
+            unsafe { bindings::iommu_get_resv_regions(dev, head) };
+            // SAFETY: The IOMMU's driver has put regions into the list, which does not change.
+            let reserved = unsafe { Self::read(head) };
+            // SAFETY: As above; these are the regions that the driver gave for this device.
+            unsafe { bindings::iommu_put_resv_regions(dev, head) };
             reserved
-        }
+        })
     }
 
     /// # Safety
     ///
-    /// `head` is a list of regions, nobody else's.
+    /// As of [`Regions::of`].
     unsafe fn read(head: *mut bindings::list_head) -> Result<Self> {
         let mut ranges = KVec::new();
         let (mut hardware, mut software) = (false, None);
         // SAFETY: As required of us.
-        let list = unsafe { clist_create!(head, Region, bindings::iommu_resv_region, list) };
-        for Region(region) in list.iter() {
+        for region in unsafe { Regions::of(head) } {
+            // SAFETY: A region of the list is valid, and constant.
+            let region = unsafe { region.read() };
+            let range = IovaRange::from_len(Iova::new(region.start), region.length as u64);
             match region.type_ {
-                // Mapped one to one for firmware's sake; a device in user space's hands needs it not.
+                // Mapped one to one for firmware's sake; a device of user space does not need it.
                 bindings::iommu_resv_type_IOMMU_RESV_DIRECT_RELAXABLE => continue,
                 bindings::iommu_resv_type_IOMMU_RESV_MSI => hardware = true,
-                bindings::iommu_resv_type_IOMMU_RESV_SW_MSI => software = Some(region.start),
+                bindings::iommu_resv_type_IOMMU_RESV_SW_MSI => software = range,
                 _ => {}
             }
-            if let Some(range) = IovaRange::from_len(Iova::new(region.start), region.length as u64)
-            {
+            if let Some(range) = range {
                 ranges.push(range, GFP_KERNEL)?;
             }
         }
@@ -94,8 +92,50 @@ impl Reserved {
         &self.ranges
     }
 
-    /// Where software has interrupt messages written, if that is its business.
-    pub(crate) fn msi_window(&self) -> Option<u64> {
+    /// Where interrupt messages are translated, if software chooses that.
+    pub(super) fn msi_window(&self) -> Option<IovaRange> {
         self.msi_window
+    }
+}
+
+/// Makes an empty list, which stays where it is.
+fn initialise(head: &mut bindings::list_head) -> *mut bindings::list_head {
+    let this = core::ptr::from_mut(head);
+    (head.next, head.prev) = (this, this);
+    this
+}
+
+/// The regions of a list. One that has been returned may be freed.
+struct Regions {
+    head: *mut bindings::list_head,
+    next: *mut bindings::list_head,
+}
+
+impl Regions {
+    /// # Safety
+    ///
+    /// `head` is a list of `struct iommu_resv_region` that nothing else has access to.
+    unsafe fn of(head: *mut bindings::list_head) -> Self {
+        Self {
+            head,
+            // SAFETY: A list, as required of us.
+            next: unsafe { (*head).next },
+        }
+    }
+}
+
+impl Iterator for Regions {
+    type Item = *mut bindings::iommu_resv_region;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let entry = self.next;
+        if core::ptr::eq(entry, self.head) {
+            return None;
+        }
+        // SAFETY: An entry of the list, which was not returned before.
+        self.next = unsafe { (*entry).next };
+        let offset = offset_of!(bindings::iommu_resv_region, list);
+        // SAFETY: It lies in a region.
+        Some(unsafe { entry.byte_sub(offset) }.cast())
     }
 }

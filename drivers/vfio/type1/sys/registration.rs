@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The loaded module, which is registered with VFIO.
+//!
+//! C header: `drivers/vfio/vfio.h`
+
+use super::handle::Open;
+use super::ops::{operations, Container};
+use core::sync::atomic::{AtomicBool, Ordering};
+use kernel::error::to_result;
+use kernel::prelude::*;
+use linux::bindings;
+
+/// The C structure, which C code reads.
+struct Operations(bindings::vfio_iommu_driver_ops);
+
+// SAFETY: It is constant, and what it points to is so, too.
+unsafe impl Send for Operations {}
+// SAFETY: As above.
+unsafe impl Sync for Operations {}
+
+/// Whether the driver is registered.
+static REGISTERED: AtomicBool = AtomicBool::new(false);
+
+/// The right to be the only registration, given back when dropped.
+struct Only;
+
+impl Only {
+    /// # Errors
+    ///
+    /// `EBUSY` when it is taken.
+    fn new() -> Result<Self> {
+        if REGISTERED.swap(true, Ordering::AcqRel) {
+            return Err(EBUSY);
+        }
+        Ok(Self)
+    }
+}
+
+impl Drop for Only {
+    fn drop(&mut self) {
+        REGISTERED.store(false, Ordering::Release);
+    }
+}
+
+/// The loaded module: the driver is registered as long as this lives, and there is one at a time.
+///
+/// It is in the place that `module!` has for it, which only the kernel drops. By then all
+/// containers are released, since VFIO takes a reference to the module for each of them.
+pub(crate) struct Module<T: Container> {
+    operations: KBox<Operations>,
+    // Dropped in this order, after the driver was unregistered.
+    _open: Open<T>,
+    _only: Only,
+}
+
+impl<T: Container> kernel::Module for Module<T> {
+    fn init(module: &'static ThisModule) -> Result<Self> {
+        let operations = KBox::new(Operations(operations::<T>(module)), GFP_KERNEL)?;
+        let _only = Only::new()?;
+        // SAFETY: The only one, which is dropped before `_only` is. VFIO calls no function by then:
+        // the driver is not registered yet, or no longer.
+        let _open = unsafe { Open::new() }?;
+        // SAFETY: The operations live until they are unregistered.
+        to_result(unsafe { bindings::vfio_register_iommu_driver(&raw const operations.0) })?;
+        Ok(Self {
+            operations,
+            _open,
+            _only,
+        })
+    }
+}
+
+impl<T: Container> Drop for Module<T> {
+    fn drop(&mut self) {
+        // SAFETY: Registered in `init`.
+        unsafe { bindings::vfio_unregister_iommu_driver(&raw const self.operations.0) };
+    }
+}
