@@ -52,4 +52,5 @@ enum siov_mdev_layout {
 #include <linux/kvm_host.h>
 #include <kvm/iodev.h>
 #include <../virt/kvm/coalesced_mmio.h>
+#include "../../virt/kvm/coalesced_io.h"
 #include "helpers_kvm.h"

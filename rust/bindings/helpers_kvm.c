@@ -13,13 +13,13 @@
 #include "helpers_kvm.h"
 
 /*
- * In kvm.ko these are found at once; in a live patch they stay open, and scripts/lib/klp-link turns them into
- * relocations that livepatch resolves.
+ * In kvm.ko these are found at once; in a live patch they stay open, and scripts/lib/klp-link turns
+ * them into relocations that livepatch resolves.
  */
 #pragma weak kvm_io_bus_register_dev
 #pragma weak kvm_io_bus_unregister_dev
 
-/* The same numbers as in rust/ring and rust/linux/kvm. */
+/* The same numbers as in rust/ring and virt/kvm/sys. */
 static_assert(KVM_COALESCED_MMIO_MAX == 170);
 static_assert(sizeof(struct kvm_coalesced_mmio_ring) == 8);
 static_assert(offsetof(struct kvm_coalesced_mmio_ring, first) == 0);
@@ -37,7 +37,7 @@ static_assert(offsetof(struct kvm_coalesced_mmio_dev, dev) == 16);
 static_assert(offsetof(struct kvm_coalesced_mmio_dev, kvm) == 24);
 static_assert(offsetof(struct kvm_coalesced_mmio_dev, zone) == 32);
 
-/* User space maps the page; it counts as memory of whoever makes the VM. */
+/* User space maps the page; it is charged to the process that makes the VM. */
 void *siov_helper_kvm_alloc_ring(void)
 {
 	return (void *)__get_free_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
@@ -75,9 +75,9 @@ struct dentry *siov_helper_kvm_debugfs(struct kvm *kvm)
 	return kvm->debugfs_dentry;
 }
 
-/* The element behind dev, or the first one for NULL. */
-struct kvm_coalesced_mmio_dev *siov_helper_kvm_next_zone(struct kvm *kvm,
-							 struct kvm_coalesced_mmio_dev *dev)
+/* The element after dev, or the first one for NULL; NULL at the end. */
+struct kvm_coalesced_mmio_dev *siov_helper_kvm_next_dev(struct kvm *kvm,
+							struct kvm_coalesced_mmio_dev *dev)
 {
 	struct list_head *next = dev ? dev->list.next : kvm->coalesced_zones.next;
 
@@ -90,13 +90,13 @@ void siov_helper_kvm_add_first(struct kvm *kvm, struct kvm_coalesced_mmio_dev *d
 	list_add(&dev->list, &kvm->coalesced_zones);
 }
 
-void siov_helper_kvm_remove_zone(struct kvm_coalesced_mmio_dev *dev)
+void siov_helper_kvm_remove_dev(struct kvm_coalesced_mmio_dev *dev)
 {
 	list_del(&dev->list);
 }
 
 /* Puts dev on the bus of its zone and at the end of the list. */
-int siov_helper_kvm_register_zone(struct kvm *kvm, struct kvm_coalesced_mmio_dev *dev)
+int siov_helper_kvm_register(struct kvm *kvm, struct kvm_coalesced_mmio_dev *dev)
 {
 	int ret = kvm_io_bus_register_dev(kvm, dev->zone.pio ? KVM_PIO_BUS : KVM_MMIO_BUS,
 					  dev->zone.addr, dev->zone.size, &dev->dev);
@@ -106,7 +106,7 @@ int siov_helper_kvm_register_zone(struct kvm *kvm, struct kvm_coalesced_mmio_dev
 	return ret;
 }
 
-int siov_helper_kvm_unregister_zone(struct kvm *kvm, struct kvm_coalesced_mmio_dev *dev)
+int siov_helper_kvm_unregister(struct kvm *kvm, struct kvm_coalesced_mmio_dev *dev)
 {
 	return kvm_io_bus_unregister_dev(kvm, dev->zone.pio ? KVM_PIO_BUS : KVM_MMIO_BUS,
 					 &dev->dev);

@@ -23,11 +23,11 @@ void *siov_helper_kvm_ring(struct kvm *kvm);
 spinlock_t *siov_helper_kvm_ring_lock(struct kvm *kvm);
 struct mutex *siov_helper_kvm_slots_lock(struct kvm *kvm);
 struct dentry *siov_helper_kvm_debugfs(struct kvm *kvm);
-struct kvm_coalesced_mmio_dev *siov_helper_kvm_next_zone(struct kvm *kvm,
-							 struct kvm_coalesced_mmio_dev *dev);
+struct kvm_coalesced_mmio_dev *siov_helper_kvm_next_dev(struct kvm *kvm,
+							struct kvm_coalesced_mmio_dev *dev);
 void siov_helper_kvm_add_first(struct kvm *kvm, struct kvm_coalesced_mmio_dev *dev);
-void siov_helper_kvm_remove_zone(struct kvm_coalesced_mmio_dev *dev);
-int siov_helper_kvm_register_zone(struct kvm *kvm, struct kvm_coalesced_mmio_dev *dev);
-int siov_helper_kvm_unregister_zone(struct kvm *kvm, struct kvm_coalesced_mmio_dev *dev);
+void siov_helper_kvm_remove_dev(struct kvm_coalesced_mmio_dev *dev);
+int siov_helper_kvm_register(struct kvm *kvm, struct kvm_coalesced_mmio_dev *dev);
+int siov_helper_kvm_unregister(struct kvm *kvm, struct kvm_coalesced_mmio_dev *dev);
 
 #endif

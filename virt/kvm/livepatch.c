@@ -12,6 +12,8 @@
 #include <kvm/iodev.h>
 #include <../virt/kvm/coalesced_mmio.h>
 
+#include "coalesced_io.h"
+
 /* Found by livepatch, like those of rust/bindings/helpers_kvm.c. */
 #pragma weak kvm_lock
 #pragma weak vm_list
@@ -57,8 +59,6 @@ static int refuse_while_vms_exist(struct klp_object *obj)
 	       count == 1 ? "" : "s", count == 1 ? "s" : "");
 	return -EBUSY;
 }
-
-void siov_coalesced_io_retire(struct kvm *kvm);
 
 /*
  * VMs that were made in the meantime go on with what zones they have; the last of these takes what we keep

@@ -2,19 +2,14 @@
 
 //! Counters with one writer at a time, readable by anybody at any time.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// Counts up, and wraps. Callers of [`Count::add`] exclude each other, which saves a locked
-/// instruction.
+/// Counts up from 0, and wraps after 2^64 - 1. Callers of [`Count::add`] exclude each other, which
+/// saves a locked instruction.
 #[derive(Debug, Default)]
 pub struct Count(AtomicU64);
 
 impl Count {
-    /// Zero.
-    pub const fn new() -> Self {
-        Self(AtomicU64::new(0))
-    }
-
     /// Adds `n`.
     #[inline]
     pub fn add(&self, n: u64) {
@@ -28,17 +23,12 @@ impl Count {
     }
 }
 
-/// Keeps the highest value. Callers of [`Peak::raise`] exclude each other.
+/// Keeps the highest value, at first 0. Callers of [`Peak::raise`] exclude each other.
 #[derive(Debug, Default)]
 pub struct Peak(AtomicU32);
 
 impl Peak {
-    /// Zero.
-    pub const fn new() -> Self {
-        Self(AtomicU32::new(0))
-    }
-
-    /// Notes `value`.
+    /// Takes `value` into account.
     #[inline]
     pub fn raise(&self, value: u32) {
         if value > self.get() {

@@ -4,8 +4,6 @@
 
 use crate::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::{Data, Space, Write};
-use core::mem::{offset_of, size_of};
-use static_assertions::const_assert_eq;
 
 /// `struct kvm_coalesced_mmio`: a write that waits.
 #[derive(Debug, Default)]
@@ -18,16 +16,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    const fn new() -> Self {
-        Self {
-            addr: AtomicU64::new(0),
-            len: AtomicU32::new(0),
-            pio: AtomicU32::new(0),
-            data: AtomicU64::new(0),
-        }
-    }
-
-    /// Stores how many bytes it says it has, sensible or not.
+    /// Stores a length, valid or not: user space may.
     pub fn set_len(&self, len: u32) {
         self.len.store(len, Ordering::Relaxed);
     }
@@ -41,7 +30,7 @@ impl Entry {
     }
 
     fn load(&self) -> Option<Write> {
-        // Behind `len` the C code leaves what an earlier entry has left there.
+        // After `len` bytes the C code leaves what an earlier entry had there.
         let bytes = self.data.load(Ordering::Relaxed).to_ne_bytes();
         let len = usize::try_from(self.len.load(Ordering::Relaxed)).ok()?;
         Some(Write {
@@ -61,7 +50,7 @@ pub enum Refusal {
     BadIndex,
 }
 
-/// The ring: one page, all zeroes at first.
+/// The ring: one page. All zeroes is an empty one.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Ring {
@@ -70,62 +59,69 @@ pub struct Ring {
     /// The entry to be filled next. KVM stores it.
     last: AtomicU32,
     entries: [Entry; Ring::ENTRIES as usize],
-    /// What is left of the page belongs to nobody.
+    /// The rest of the page, which is not used.
     spare: AtomicU64,
 }
 
-const_assert_eq!(size_of::<Entry>(), 24);
-const_assert_eq!(offset_of!(Entry, addr), 0);
-const_assert_eq!(offset_of!(Entry, len), 8);
-const_assert_eq!(offset_of!(Entry, pio), 12);
-const_assert_eq!(offset_of!(Entry, data), 16);
-const_assert_eq!(offset_of!(Ring, first), 0);
-const_assert_eq!(offset_of!(Ring, last), 4);
-const_assert_eq!(offset_of!(Ring, entries), 8);
-const_assert_eq!(size_of::<Ring>(), Ring::BYTES);
+#[cfg(not(loom))]
+mod layout {
+    use super::{Entry, Ring};
+    use core::mem::{offset_of, size_of};
+    use static_assertions::const_assert_eq;
+
+    const_assert_eq!(size_of::<Entry>(), 24);
+    const_assert_eq!(offset_of!(Entry, addr), 0);
+    const_assert_eq!(offset_of!(Entry, len), 8);
+    const_assert_eq!(offset_of!(Entry, pio), 12);
+    const_assert_eq!(offset_of!(Entry, data), 16);
+    const_assert_eq!(offset_of!(Ring, first), 0);
+    const_assert_eq!(offset_of!(Ring, last), 4);
+    const_assert_eq!(offset_of!(Ring, entries), 8);
+    const_assert_eq!(size_of::<Ring>(), Ring::BYTES);
+}
 
 impl Ring {
     /// Bytes of the ring: a page.
     pub const BYTES: usize = 4096;
 
-    /// `KVM_COALESCED_MMIO_MAX` for pages of 4 KiB.
-    pub const ENTRIES: u32 = 170;
+    /// `KVM_COALESCED_MMIO_MAX` for pages of 4 KiB; a few in models, which soon wrap around.
+    pub const ENTRIES: u32 = if cfg!(loom) { 3 } else { 170 };
 
     /// Writes that the ring holds: one entry stays free.
     pub const CAPACITY: u32 = Self::ENTRIES - 1;
 
-    /// An empty ring.
-    pub const fn new() -> Self {
-        Self {
-            first: AtomicU32::new(0),
-            last: AtomicU32::new(0),
-            entries: [const { Entry::new() }; Self::ENTRIES as usize],
-            spare: AtomicU64::new(0),
-        }
-    }
-
-    /// The index behind `index`, which is in the ring.
+    /// The index that follows `index`.
     #[inline]
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "the addition is for indices below CAPACITY"
+    )]
     const fn after(index: u32) -> u32 {
         if index >= Self::CAPACITY {
             0
         } else {
-            index.wrapping_add(1)
+            index + 1
         }
     }
 
-    /// How many entries wait, for two indices that are in the ring.
+    /// How many entries wait; 0 if `first` is not in the ring. `last` is.
     #[inline]
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "both are below ENTRIES, and what is subtracted is not the larger one"
+    )]
     const fn distance(first: u32, last: u32) -> u32 {
-        if last >= first {
-            last.wrapping_sub(first)
+        if first >= Self::ENTRIES {
+            0
+        } else if last >= first {
+            last - first
         } else {
-            last.wrapping_add(Self::ENTRIES).wrapping_sub(first)
+            Self::ENTRIES - first + last
         }
     }
 
-    /// Appends `write` and returns how many wait now (0 if `first` is not in the ring: then nobody
-    /// knows).
+    /// Appends `write` and returns how many wait now (0 if `first` is not in the ring, because then
+    /// there is no answer).
     ///
     /// # Errors
     ///
@@ -137,24 +133,20 @@ impl Ring {
             return Err(Refusal::BadIndex);
         };
         let next = Self::after(last);
-        // Acquire: the consumer is through with an entry before it lets go of it.
+        // Acquire: the consumer has read an entry before it gives it back.
         let first = self.first.load(Ordering::Acquire);
         if next == first {
             return Err(Refusal::Full);
         }
         entry.store(write);
-        // Release: who sees the index sees the entry.
+        // Release: a consumer that sees the index sees the entry.
         self.last.store(next, Ordering::Release);
-        Ok(if first < Self::ENTRIES {
-            Self::distance(first, next)
-        } else {
-            0
-        })
+        Ok(Self::distance(first, next))
     }
 
     /// Takes the oldest write, or `None` if none waits.
     ///
-    /// User space trusts its kernel: an entry or an index that makes no sense empties the ring.
+    /// User space trusts its kernel: an entry or an index that is not valid empties the ring.
     pub fn pop(&self) -> Option<Write> {
         let first = self.first.load(Ordering::Relaxed);
         // Acquire: pairs with the release in `push`.
@@ -175,10 +167,10 @@ impl Ring {
         write
     }
 
-    /// How many writes wait.
+    /// How many writes wait; 0 if an index is not in the ring.
     pub fn len(&self) -> u32 {
         let (first, last) = self.indices();
-        if first < Self::ENTRIES && last < Self::ENTRIES {
+        if last < Self::ENTRIES {
             Self::distance(first, last)
         } else {
             0
@@ -198,7 +190,7 @@ impl Ring {
         )
     }
 
-    /// Stores `first` and `last` as they are given, sensible or not: user space may.
+    /// Stores `first` and `last`, valid or not: user space may.
     pub fn set_indices(&self, first: u32, last: u32) {
         self.first.store(first, Ordering::Release);
         self.last.store(last, Ordering::Release);
@@ -209,14 +201,20 @@ impl Ring {
         self.entries.get(index as usize)
     }
 
-    /// The bytes behind the last entry.
+    /// The bytes after the last entry.
     pub fn spare(&self) -> &AtomicU64 {
         &self.spare
     }
 }
 
+/// An empty ring.
 impl Default for Ring {
     fn default() -> Self {
-        Self::new()
+        Self {
+            first: AtomicU32::default(),
+            last: AtomicU32::default(),
+            entries: core::array::from_fn(|_| Entry::default()),
+            spare: AtomicU64::default(),
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 //! One write of a guest.
 
+use core::mem::size_of;
+
 /// The address space of a write or a zone: `pio` of `struct kvm_coalesced_mmio_zone`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
@@ -33,7 +35,7 @@ impl Space {
 /// What is written: up to 8 bytes, in the order they have in memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Data {
-    /// The bytes as a native-endian word; those behind `len` are 0.
+    /// The bytes as a native-endian word; those after `len` are 0.
     word: u64,
     /// At most [`Data::MAX`].
     len: u8,
@@ -46,24 +48,23 @@ impl Data {
     /// `None` if `bytes` are more than [`Data::MAX`].
     #[inline]
     pub fn new(bytes: &[u8]) -> Option<Self> {
-        // Of known size each for what nearly all writes are, instead of a call that copies.
-        let word = if let Ok(one) = <[u8; 1]>::try_from(bytes) {
-            u64::from_le(u8::from_le_bytes(one).into())
+        // Nearly all writes have one of these sizes; others are a call that copies.
+        if let Ok(one) = <[u8; 1]>::try_from(bytes) {
+            Some(one.into())
         } else if let Ok(two) = <[u8; 2]>::try_from(bytes) {
-            u64::from_le(u16::from_le_bytes(two).into())
+            Some(two.into())
         } else if let Ok(four) = <[u8; 4]>::try_from(bytes) {
-            u64::from_le(u32::from_le_bytes(four).into())
+            Some(four.into())
         } else if let Ok(eight) = <[u8; 8]>::try_from(bytes) {
-            u64::from_ne_bytes(eight)
+            Some(eight.into())
         } else {
             let mut padded = [0; Self::MAX];
             padded.get_mut(..bytes.len())?.copy_from_slice(bytes);
-            u64::from_ne_bytes(padded)
-        };
-        Some(Self {
-            word,
-            len: bytes.len() as u8,
-        })
+            Some(Self {
+                word: u64::from_ne_bytes(padded),
+                len: bytes.len() as u8,
+            })
+        }
     }
 
     pub(crate) const fn word(self) -> u64 {
@@ -77,17 +78,33 @@ impl Data {
         self.len as usize
     }
 
-    /// All eight bytes of the entry; those behind [`Data::len`] are 0.
+    /// All eight bytes of the entry; those after [`Data::len`] are 0.
     #[inline]
     pub const fn bytes(self) -> [u8; Self::MAX] {
         self.word.to_ne_bytes()
     }
 }
 
+macro_rules! from_word {
+    ($($word:ty),*) => {$(
+        impl From<[u8; size_of::<$word>()]> for Data {
+            #[inline]
+            fn from(bytes: [u8; size_of::<$word>()]) -> Self {
+                Self {
+                    word: u64::from_le(<$word>::from_le_bytes(bytes).into()),
+                    len: size_of::<$word>() as u8,
+                }
+            }
+        }
+    )*};
+}
+
+from_word!(u8, u16, u32, u64);
+
 /// A write of a guest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Write {
-    /// Where `addr` counts.
+    /// The address space of `addr`.
     pub space: Space,
     /// Guest physical address, or port.
     pub addr: u64,

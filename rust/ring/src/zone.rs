@@ -8,8 +8,9 @@ use crate::Space;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Zone {
     space: Space,
+    size: u32,
     start: u64,
-    /// The first address behind the zone; 0 for one that reaches or crosses the end of the address
+    /// The first address after the zone; 0 for one that reaches or crosses the end of the address
     /// space, which takes nothing.
     end: u64,
 }
@@ -22,10 +23,15 @@ impl Zone {
             Some(end) => end,
             None => 0,
         };
-        Self { space, start, end }
+        Self {
+            space,
+            size,
+            start,
+            end,
+        }
     }
 
-    /// Where the addresses count.
+    /// The address space.
     #[inline]
     pub const fn space(&self) -> Space {
         self.space
@@ -35,6 +41,12 @@ impl Zone {
     #[inline]
     pub const fn start(&self) -> u64 {
         self.start
+    }
+
+    /// Bytes.
+    #[inline]
+    pub const fn size(&self) -> u32 {
+        self.size
     }
 
     /// Whether all `len` bytes at `addr` belong to the zone. An access that crosses the end of the
@@ -47,10 +59,12 @@ impl Zone {
         }
     }
 
-    /// Whether a request to unregister `size` bytes at `addr` means this zone: it does if the zone
-    /// contains them. KVM takes the size for a signed number, so one of 2 GiB or more means no zone.
+    /// Whether a request to unregister `range` removes this zone: it does if the zone contains the
+    /// range. KVM takes the size for a signed number, so one of 2 GiB or more removes no zone.
     #[inline]
-    pub const fn is_meant_by(&self, addr: u64, size: u32) -> bool {
-        size <= i32::MAX as u32 && self.contains(addr, size as u64)
+    pub fn is_removed_by(&self, range: &Zone) -> bool {
+        self.space == range.space
+            && range.size <= i32::MAX as u32
+            && self.contains(range.start, range.size.into())
     }
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Producer and consumer, interleaved at each access to the page: one call runs whole inside of the
-//! other, before its nth access. The ring's source is compiled here once more, over atomics that count.
+//! other, before its nth access. The ring's source is compiled here once more, over atomics that
+//! count.
 
 #![allow(dead_code)]
 
@@ -21,8 +22,8 @@ mod atomic {
         static HOOK: RefCell<Option<Hook>> = const { RefCell::new(None) };
     }
 
-    /// Has `hook` run before access `nth`, counted from 0, and `body` do the accesses. Whether there were
-    /// as many.
+    /// Has `hook` run before access `nth`, counted from 0, and `body` do the accesses. Whether
+    /// there were as many.
     pub fn interleave(nth: usize, hook: impl FnOnce() + 'static, body: impl FnOnce()) -> bool {
         HOOK.set(Some((nth, Box::new(hook))));
         body();
@@ -90,7 +91,7 @@ fn numbered(number: u32) -> Write {
 
 /// A ring from `start` on in which so many writes wait.
 fn ring(start: u32, waiting: u32) -> Rc<Ring> {
-    let ring = Rc::new(Ring::new());
+    let ring = Rc::new(Ring::default());
     ring.set_indices(start, start);
     for number in 0..waiting {
         ring.push(&numbered(number)).unwrap();

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 #[test]
 fn holds_all_but_one() {
     for start in 0..Ring::ENTRIES {
-        let ring = Ring::new();
+        let ring = Ring::default();
         ring.set_indices(start, start);
         assert!(ring.is_empty());
         for n in 0..Ring::CAPACITY {
@@ -34,7 +34,7 @@ fn holds_all_but_one() {
 #[test]
 fn an_index_outside_is_never_used() {
     for last in [Ring::ENTRIES, Ring::ENTRIES + 1, 0x8000_0000, u32::MAX] {
-        let ring = Ring::new();
+        let ring = Ring::default();
         ring.spare().store(0x1122_3344_5566_7788, Ordering::Relaxed);
         ring.set_indices(3, last);
         assert_eq!(ring.push(&numbered(1)), Err(Refusal::BadIndex));
@@ -45,8 +45,8 @@ fn an_index_outside_is_never_used() {
 
 /// A ring whose reader has gone astray is never full, as it always was.
 #[test]
-fn a_reader_outside_holds_up_nobody() {
-    let ring = Ring::new();
+fn a_reader_outside_stops_no_producer() {
+    let ring = Ring::default();
     for first in [Ring::ENTRIES, 1000, u32::MAX] {
         ring.set_indices(first, 0);
         for n in 0..1000 {
@@ -58,7 +58,7 @@ fn a_reader_outside_holds_up_nobody() {
 
 #[test]
 fn a_reader_survives_what_it_finds() {
-    let ring = Ring::new();
+    let ring = Ring::default();
     ring.set_indices(0, 500);
     assert_eq!(ring.pop(), None);
     ring.set_indices(500, 3);
@@ -76,7 +76,7 @@ fn every_length_keeps_its_bytes() {
         assert_eq!(data.len(), len);
         assert_eq!(data.bytes()[..len], bytes[..len]);
         assert_eq!(data.bytes()[len..], [0; 8][len..]);
-        let ring = Ring::new();
+        let ring = Ring::default();
         let write = Write {
             space: Space::Pio,
             addr: 0x70,
@@ -106,7 +106,7 @@ proptest! {
 
     #[test]
     fn is_a_queue(start in 0..Ring::ENTRIES, steps in prop::collection::vec(step(), 1..60)) {
-        let ring = Ring::new();
+        let ring = Ring::default();
         ring.set_indices(start, start);
         let mut model = VecDeque::new();
         let mut next = 0;
@@ -135,7 +135,7 @@ proptest! {
     fn lies_stay_on_the_page(
         lies in prop::collection::vec((prop_oneof![0u32..180, any::<u32>()], prop_oneof![0u32..180, any::<u32>()]), 1..50),
     ) {
-        let ring = Ring::new();
+        let ring = Ring::default();
         for (first, last) in lies {
             ring.set_indices(first, last);
             match ring.push(&numbered(1)) {
@@ -153,8 +153,8 @@ proptest! {
 
 /// An entry as the C code leaves it: it copies as many bytes as are written, and no more.
 #[test]
-fn what_is_behind_the_data_is_not_read() {
-    let ring = Ring::new();
+fn bytes_after_the_data_are_not_read() {
+    let ring = Ring::default();
     let long = Write {
         space: Space::Mmio,
         addr: 0,

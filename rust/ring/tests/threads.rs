@@ -39,10 +39,10 @@ impl Drop for AtWork<'_> {
     }
 }
 
-/// Has `producers` threads push numbers, each its own share in order, one at a time under a lock as in
-/// KVM; hands what arrives to `consume`.
+/// Has `producers` threads push numbers, each its own share in order, one at a time under a lock as
+/// in KVM; hands what arrives to `consume`.
 fn run(producers: u64, mut consume: impl FnMut(u64)) {
-    let ring = Ring::new();
+    let ring = Ring::default();
     let lock = Mutex::new(());
     let all = producers as usize + 1;
     let count = AtomicUsize::new(all);

@@ -1,90 +1,132 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The file `coalesced_io` in a VM's folder of debugfs.
+//!
+//! C headers: [`include/linux/debugfs.h`](srctree/include/linux/debugfs.h),
+//! [`include/linux/seq_file.h`](srctree/include/linux/seq_file.h)
+//!
+//! Locks: a reader takes `kvm->slots_lock` while debugfs keeps the file. So [`remove`], which waits
+//! for readers, must be called without it.
 
-use crate::sys::list::c::siov_helper_kvm_debugfs;
-use crate::sys::list::RawVm;
-use crate::sys::slots::{Slots, Vm};
-use crate::sys::CoalescedIo;
+use crate::sys::list::List;
+use crate::sys::vm::Vm;
 use kernel::ffi::{c_int, c_void};
-use kernel::fmt;
+use kernel::prelude::*;
 use kernel::seq_file::SeqFile;
-use kernel::seq_print;
-use linux::abi::Object;
+use kernel::types::Opaque;
 use linux::bindings;
+use linux::callback::{Call, FromC};
+use linux::object::Object;
 
-const NAME: &kernel::str::CStr = c"coalesced_io";
+const NAME: &CStr = c"coalesced_io";
 
-mod c {
-    use kernel::ffi::c_void;
-    use kernel::str::CStr;
-    use linux::bindings;
+const OPERATIONS: &bindings::file_operations = &bindings::file_operations {
+    owner: &raw mut bindings::__this_module,
+    open: Some(open_callback),
+    read: Some(bindings::seq_read),
+    llseek: Some(bindings::seq_lseek),
+    release: Some(bindings::single_release),
+    ..pin_init::zeroed()
+};
 
-    // SAFETY: An error in place of a folder makes these do nothing. What the operations are called with is
-    // `data`, and `File` says what that has to be.
-    linux::c_functions!(unsafe {
-        pub(super) fn debugfs_create_file_full(
-            name: &CStr,
-            mode: u16,
-            folder: *mut bindings::dentry,
-            data: *mut c_void,
-            aux: *const c_void,
-            operations: *const bindings::file_operations,
-        ) -> *mut bindings::dentry;
-        pub(super) fn debugfs_lookup_and_remove(name: &CStr, folder: *mut bindings::dentry);
-    });
-}
-
-/// Makes the file of a VM that is initialised for `T`. KVM removes the folder, and waits for readers, before
-/// anything of the VM goes. Like all of debugfs it is a help that may be missing, so nobody is told of
-/// failure.
-pub(crate) fn create<T: CoalescedIo>(vm: &RawVm) {
-    c::debugfs_create_file_full(
-        NAME,
-        0o400,
-        siov_helper_kvm_debugfs(vm),
-        vm.as_raw().cast(),
-        core::ptr::null(),
-        File::<T>::OPERATIONS,
-    );
+/// Makes the file of a VM. KVM removes the folder, and waits for readers, before it frees anything
+/// of the VM. Like all of debugfs the file may be missing, so an error is ignored.
+pub(super) fn create(list: &List<'_>) {
+    let vm = list.vm().as_raw();
+    // SAFETY: The VM exists.
+    let folder = unsafe { bindings::siov_helper_kvm_debugfs(vm) };
+    let (data, aux) = (vm.cast(), core::ptr::null());
+    // SAFETY: `folder` is the VM's, or an error, which makes this do nothing. The functions in
+    // `OPERATIONS` are for files with such data: the VM is initialised, and exists as long as its
+    // folder.
+    unsafe {
+        bindings::debugfs_create_file_full(NAME.as_char_ptr(), 0o400, folder, data, aux, OPERATIONS)
+    };
 }
 
 /// Removes the file, if it is there, and waits for its readers.
-pub(crate) fn remove(vm: &RawVm) {
-    c::debugfs_lookup_and_remove(NAME, siov_helper_kvm_debugfs(vm));
+pub(super) fn remove(vm: &Vm<'_>) {
+    // SAFETY: The VM exists.
+    let folder = unsafe { bindings::siov_helper_kvm_debugfs(vm.raw().as_raw()) };
+    // SAFETY: As in `create`. The call does not hold `slots_lock`, as a `Zones` would have borrowed
+    // `vm`.
+    unsafe { bindings::debugfs_lookup_and_remove(NAME.as_char_ptr(), folder) };
 }
 
-/// The functions of a file whose data is a VM that is initialised for `T`.
-struct File<T>(core::marker::PhantomData<T>);
+linux::callbacks! {
+    /// `file_operations::open`.
+    ///
+    /// # Safety
+    ///
+    /// For files that [`create`] made: the VFS calls this once for a file that is being opened.
+    unsafe fn open_callback(
+        inode: *mut bindings::inode => &Inode,
+        file: *mut bindings::file => Opening<'_>,
+    ) -> c_int = open;
 
-impl<T: CoalescedIo> File<T> {
-    const OPERATIONS: &'static bindings::file_operations = &bindings::file_operations {
-        owner: &raw mut bindings::__this_module,
-        open: Some(Self::open),
-        read: Some(bindings::seq_read),
-        llseek: Some(bindings::seq_lseek),
-        release: Some(bindings::single_release),
-        ..pin_init::zeroed()
-    };
+    /// The function of `single_open()`.
+    ///
+    /// # Safety
+    ///
+    /// For files that [`open`] opened, while debugfs keeps the file from being removed.
+    unsafe fn show_callback(
+        seq: *mut bindings::seq_file => Shown<'_>,
+        _position: *mut c_void => *mut c_void,
+    ) -> c_int = show;
+}
 
-    extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
-        // SAFETY: The VFS passes an inode and a file of ours; `show` gets what `create()` stored.
-        unsafe { bindings::single_open(file, Some(Self::show), (*inode).i_private) }
-    }
+/// `struct inode` of a file that `create` made.
+#[repr(transparent)]
+struct Inode(Opaque<bindings::inode>);
 
-    extern "C" fn show(seq: *mut bindings::seq_file, _: *mut c_void) -> c_int {
-        // SAFETY: Called for a file that `open` has opened, while debugfs holds the VM.
-        let (seq, vm) = unsafe { (SeqFile::from_raw(seq), &*(*seq).private.cast::<Vm<T>>()) };
-        let slots = vm.lock_slots();
-        seq_print!(seq, "{}", Contents(&slots));
-        0
+// SAFETY: A transparent `Opaque`.
+unsafe impl Object<bindings::inode> for Inode {}
+
+/// `struct file`.
+#[repr(transparent)]
+struct File(Opaque<bindings::file>);
+
+// SAFETY: A transparent `Opaque`.
+unsafe impl Object<bindings::file> for File {}
+
+/// A file of [`Inode`] that is being opened, and whose private data is not set yet.
+struct Opening<'call>(&'call File);
+
+impl<'call> FromC<'call, *mut bindings::file> for Opening<'call> {
+    unsafe fn from_c(file: *mut bindings::file, call: &'call Call) -> Self {
+        // SAFETY: It exists, as required of us.
+        Self(unsafe { FromC::from_c(file, call) })
     }
 }
 
-struct Contents<'a, 'b, T: CoalescedIo>(&'a Slots<'b, T>);
+fn open(inode: &Inode, file: Opening<'_>) -> c_int {
+    // SAFETY: The inode exists, and the field does not change after debugfs has made it.
+    let data = unsafe { (*inode.as_raw()).i_private };
+    // SAFETY: The file is being opened, and `data` is what `show_callback` demands.
+    unsafe { bindings::single_open(file.0.as_raw(), Some(show_callback), data) }
+}
 
-impl<T: CoalescedIo> fmt::Display for Contents<'_, '_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        T::show(self.0, f)
+/// A file that `open` opened, in a call that fills its buffer: its data is a VM as [`Vm`] demands.
+/// The module is kept by the file.
+struct Shown<'call> {
+    file: &'call SeqFile,
+    vm: Vm<'call>,
+}
+
+impl<'call> FromC<'call, *mut bindings::seq_file> for Shown<'call> {
+    unsafe fn from_c(seq: *mut bindings::seq_file, call: &'call Call) -> Self {
+        // SAFETY: It exists, as required of us.
+        let vm = unsafe { (*seq).private };
+        Self {
+            // SAFETY: It exists, and no other task uses it during the call.
+            file: unsafe { SeqFile::from_raw(seq) },
+            // SAFETY: What `create` stored, as required of us.
+            vm: unsafe { FromC::from_c(vm.cast::<bindings::kvm>(), call) },
+        }
     }
+}
+
+fn show(Shown { file, vm }: Shown<'_>, _position: *mut c_void) -> c_int {
+    crate::show(vm, file);
+    0
 }

@@ -1,58 +1,78 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What KVM calls, in terms of C. Not to be used but by [`coalesced_io!`](crate::sys::coalesced_io).
+//! The functions that KVM and the live patch call by name.
+//!
+//! C headers: `virt/kvm/coalesced_mmio.h`, `virt/kvm/coalesced_io.h`
+//!
+//! Locks: KVM holds none of ours around these calls.
 
 use crate::sys::debugfs;
-use crate::sys::list::List;
-pub(crate) use crate::sys::list::RawVm;
-use crate::sys::per_vm::PerVm;
-use crate::sys::slots::Vm;
-use crate::sys::zone::Request;
-use crate::sys::CoalescedIo;
+use crate::sys::request::Request;
+use crate::sys::vm::{NewVm, UnusedVm, Vm};
 use kernel::error::from_result;
 use kernel::ffi::c_int;
-use kernel::prelude::*;
-use linux::abi::Object;
 use linux::bindings;
 
-/// `struct kvm_coalesced_mmio_zone`.
-pub(crate) type RawZone = bindings::kvm_coalesced_mmio_zone;
+linux::exports! {
+    /// Prepares a VM that is being made. Returns 0 or a negative error number.
+    ///
+    /// # Safety
+    ///
+    /// `kvm` is as [`NewVm`] demands. May sleep.
+    unsafe fn kvm_coalesced_mmio_init(kvm: *mut bindings::kvm => NewVm<'_>) -> c_int = init;
 
-/// For a VM that nobody else knows yet.
-pub(crate) fn init(vm: &RawVm) -> c_int {
-    // SAFETY: May be called by anybody who may sleep.
-    let ring = unsafe { bindings::siov_helper_kvm_alloc_ring() };
-    if ring.is_null() {
-        return ENOMEM.to_errno();
-    }
-    // SAFETY: The VM's fields for coalesced I/O are ours to set.
-    unsafe { bindings::siov_helper_kvm_set_ring(vm.as_raw(), ring) };
-    0
+    /// Frees what is left of a VM's coalesced I/O.
+    ///
+    /// # Safety
+    ///
+    /// `kvm` is as [`UnusedVm`] demands. May sleep.
+    unsafe fn kvm_coalesced_mmio_free(kvm: *mut bindings::kvm => UnusedVm<'_>) = UnusedVm::free;
+
+    /// `KVM_REGISTER_COALESCED_MMIO`. Returns 0 or a negative error number.
+    ///
+    /// # Safety
+    ///
+    /// `kvm` is as [`Vm`] demands, `zone` as [`Request`] demands. May sleep, and `slots_lock` is
+    /// not held.
+    unsafe fn kvm_vm_ioctl_register_coalesced_mmio(
+        kvm: *mut bindings::kvm => Vm<'_>,
+        zone: *mut bindings::kvm_coalesced_mmio_zone => Request,
+    ) -> c_int = register;
+
+    /// `KVM_UNREGISTER_COALESCED_MMIO`. Returns 0 or a negative error number.
+    ///
+    /// # Safety
+    ///
+    /// As for `kvm_vm_ioctl_register_coalesced_mmio`.
+    unsafe fn kvm_vm_ioctl_unregister_coalesced_mmio(
+        kvm: *mut bindings::kvm => Vm<'_>,
+        zone: *mut bindings::kvm_coalesced_mmio_zone => Request,
+    ) -> c_int = unregister;
+
+    /// Called by a live patch that is disabled, for each VM in use: leaves the VM to C code. Our
+    /// zones that are left stay until that removes them.
+    ///
+    /// # Safety
+    ///
+    /// `kvm` is as [`Vm`] demands, and none of the functions above is called for it again. May
+    /// sleep, and `slots_lock` is not held.
+    unsafe fn siov_coalesced_io_retire(kvm: *mut bindings::kvm => Vm<'_>) = retire;
 }
 
-/// For a VM on which [`init`], or its like in C, has been called, whose buses and folder in debugfs are
-/// gone, and that nobody else uses any more.
-pub(crate) fn free<T: CoalescedIo>(vm: &RawVm) {
-    // SAFETY: Nobody else uses the VM.
-    PerVm::<T>::release(&unsafe { List::new(vm) });
-    // SAFETY: The last user has gone; null is fine.
-    unsafe { bindings::siov_helper_kvm_free_ring(vm.as_raw()) };
+fn init(vm: NewVm<'_>) -> c_int {
+    from_result(|| vm.init().map(|()| 0))
 }
 
-/// For a VM in use.
-pub(crate) fn register<T: CoalescedIo>(vm: &Vm<T>, zone: &RawZone) -> c_int {
-    from_result(|| T::register(vm, &Request::from_raw(zone)).map(|()| 0))
+fn register(vm: Vm<'_>, request: Request) -> c_int {
+    from_result(|| crate::register(vm, request).map(|()| 0))
 }
 
-/// As [`register`].
-pub(crate) fn unregister<T: CoalescedIo>(vm: &Vm<T>, zone: &RawZone) -> c_int {
-    from_result(|| T::unregister(vm, &Request::from_raw(zone)).map(|()| 0))
+fn unregister(vm: Vm<'_>, request: Request) -> c_int {
+    from_result(|| crate::unregister(vm, request).map(|()| 0))
 }
 
-/// As [`register`], but none of these functions is called for the VM again: our zones that are left stay,
-/// and C has the rest.
-pub(crate) fn retire<T: CoalescedIo>(vm: &Vm<T>) {
-    // Before the lock, because it waits for readers, who take the lock.
-    debugfs::remove(vm.raw());
-    vm.lock_slots().release();
+fn retire(mut vm: Vm<'_>) {
+    // Not under the lock, because it waits for readers, which take the lock.
+    debugfs::remove(&vm);
+    vm.lock_zones().retire();
 }

@@ -1,89 +1,121 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A VM of KVM, and the list of what it coalesces.
+//! The list of a VM's zones, `kvm->coalesced_zones`.
+//!
+//! Locks: a [`List`] holds `kvm->slots_lock`.
 
-use crate::sys::zone::Request;
-use core::ffi::c_void;
+use crate::sys::request::Request;
+use crate::sys::vm::RawVm;
 use core::ptr::NonNull;
-use kernel::types::Opaque;
-use linux::abi::Object;
+use kernel::sync::lock::mutex::MutexGuard;
 use linux::bindings;
-
-/// `struct kvm`. References come from KVM, for calls during which the VM exists.
-#[repr(transparent)]
-pub(crate) struct RawVm(Opaque<bindings::kvm>);
-
-// SAFETY: Transparent, and made by KVM.
-unsafe impl Object<bindings::kvm> for RawVm {}
-
-/// The C functions called here and in the modules beside.
-pub(crate) mod c {
-    use super::{c_void, RawVm};
-    use linux::bindings;
-
-    // SAFETY: These want a VM, and return what one of its fields holds, or where it is.
-    linux::c_functions!(unsafe {
-        pub(crate) fn siov_helper_kvm_ring(kvm: &RawVm) -> *mut c_void;
-        pub(crate) fn siov_helper_kvm_ring_lock(kvm: &RawVm) -> *mut bindings::spinlock_t;
-        pub(crate) fn siov_helper_kvm_slots_lock(kvm: &RawVm) -> *mut bindings::mutex;
-        pub(crate) fn siov_helper_kvm_debugfs(kvm: &RawVm) -> *mut bindings::dentry;
-    });
-}
+use linux::object::Object;
 
 /// `struct kvm_coalesced_mmio_dev`, with which every element of the list begins.
-pub(crate) type Dev = bindings::kvm_coalesced_mmio_dev;
+pub(super) type Dev = bindings::kvm_coalesced_mmio_dev;
 
-/// The list `kvm->coalesced_zones`, while nobody else uses it.
+/// A list that changes only by the methods of this value.
 ///
 /// # Invariants
 ///
-/// `slots_lock` is held, or nobody else uses the VM. The VM is initialised, so there is a list.
-pub(crate) struct List<'a>(&'a RawVm);
+/// `vm` is initialised, so there is a list, and the guard is that of its `slots_lock`. So there is
+/// no other `List` of the VM.
+pub(super) struct List<'a> {
+    vm: &'a RawVm,
+    _slots_lock: MutexGuard<'a, ()>,
+}
 
 impl<'a> List<'a> {
     /// # Safety
     ///
-    /// The VM is initialised, and for `'a` `slots_lock` is held, or nobody else uses the VM.
-    pub(crate) unsafe fn new(vm: &'a RawVm) -> Self {
+    /// `vm` is as [`Vm`](crate::sys::Vm) demands, and the guard is that of its `slots_lock`.
+    pub(super) unsafe fn new(vm: &'a RawVm, slots_lock: MutexGuard<'a, ()>) -> Self {
         // INVARIANT: As required of us.
-        Self(vm)
+        Self {
+            vm,
+            _slots_lock: slots_lock,
+        }
     }
 
-    pub(crate) fn vm(&self) -> &'a RawVm {
-        self.0
+    pub(super) fn vm(&self) -> &'a RawVm {
+        self.vm
     }
 
-    pub(crate) fn first(&self) -> Option<NonNull<Dev>> {
-        self.behind(core::ptr::null_mut())
+    pub(super) fn first(&self) -> Option<Element<'_>> {
+        let null = core::ptr::null_mut();
+        // SAFETY: By the type invariants there is a list, and it does not change.
+        let first = unsafe { bindings::siov_helper_kvm_next_dev(self.vm.as_raw(), null) };
+        // INVARIANT: It is in the list, which is borrowed as long as it is used.
+        NonNull::new(first).map(|dev| Element { vm: self.vm, dev })
     }
 
-    /// The next one. `dev` must still be in the list, which private callers see to.
-    pub(crate) fn after(&self, dev: NonNull<Dev>) -> Option<NonNull<Dev>> {
-        self.behind(dev.as_ptr())
+    /// The elements. Zones come in the order in which they were registered.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Element<'_>> {
+        core::iter::successors(self.first(), |element| element.next())
     }
 
-    fn behind(&self, dev: *mut Dev) -> Option<NonNull<Dev>> {
-        // SAFETY: By the type invariants nobody changes the list; `dev` is null or an element.
-        NonNull::new(unsafe { bindings::siov_helper_kvm_next_zone(self.0.as_raw(), dev) })
+    /// # Safety
+    ///
+    /// `dev` is in this list.
+    pub(super) unsafe fn element(&self, dev: NonNull<Dev>) -> Element<'_> {
+        // INVARIANT: As required of us, and the list is borrowed.
+        Element { vm: self.vm, dev }
     }
 
-    /// What an element was registered with, and its operations.
-    pub(crate) fn look_at(
-        &self,
-        dev: NonNull<Dev>,
-    ) -> (Request, *const bindings::kvm_io_device_ops) {
-        // SAFETY: Elements are valid while they are in the list, and nobody changes these fields.
-        let dev = unsafe { dev.as_ref() };
-        (Request::from_raw(&dev.zone), dev.dev.ops)
-    }
-
-    /// Takes the element out of the list.
+    /// Puts `dev` in front of all elements.
     ///
     /// # Safety
     ///
-    /// It is in the list.
-    pub(crate) unsafe fn remove(&self, dev: NonNull<Dev>) {
-        // SAFETY: As required of us; nobody else uses the list.
-        unsafe { bindings::siov_helper_kvm_remove_zone(dev.as_ptr()) };
+    /// `dev` is valid and in no list, and stays valid until it has been removed from this one.
+    pub(super) unsafe fn push_front(&mut self, dev: *mut Dev) {
+        // SAFETY: As required of us; the lock is held.
+        unsafe { bindings::siov_helper_kvm_add_first(self.vm.as_raw(), dev) };
+    }
+
+    /// # Safety
+    ///
+    /// `dev` is in this list.
+    pub(super) unsafe fn remove(&mut self, dev: NonNull<Dev>) {
+        // SAFETY: As required of us; the lock is held.
+        unsafe { bindings::siov_helper_kvm_remove_dev(dev.as_ptr()) };
+    }
+}
+
+/// An element of a list that is borrowed for `'a`.
+///
+/// # Invariants
+///
+/// `dev` is in the list of `vm`, which does not change for `'a`. So it is valid, and its fields
+/// that are read here do not change: they never do after an element has been made.
+pub(super) struct Element<'a> {
+    vm: &'a RawVm,
+    dev: NonNull<Dev>,
+}
+
+impl<'a> Element<'a> {
+    pub(super) fn next(&self) -> Option<Self> {
+        // SAFETY: By the type invariants.
+        let next =
+            unsafe { bindings::siov_helper_kvm_next_dev(self.vm.as_raw(), self.dev.as_ptr()) };
+        // INVARIANT: It is in the same list.
+        NonNull::new(next).map(|dev| Self { vm: self.vm, dev })
+    }
+
+    pub(super) fn dev(&self) -> NonNull<Dev> {
+        self.dev
+    }
+
+    /// The operations, which say what the element is.
+    pub(super) fn ops(&self) -> *const bindings::kvm_io_device_ops {
+        // SAFETY: By the type invariants.
+        unsafe { (*self.dev.as_ptr()).dev.ops }
+    }
+
+    /// The range.
+    pub(super) fn request(&self) -> Request {
+        // SAFETY: By the type invariants the element is valid, so this is a pointer into it.
+        let zone = unsafe { &raw const (*self.dev.as_ptr()).zone };
+        // SAFETY: As above.
+        unsafe { Request::read(zone) }
     }
 }

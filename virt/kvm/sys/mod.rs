@@ -1,72 +1,46 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Coalesced I/O inside of KVM: the fields of `struct kvm` that belong to it, and devices on a VM's
-//! buses. For code that becomes part of kvm.ko, or patches it.
+//! buses. All unsafe code of this object is in this module.
 //!
 //! C headers: [`include/linux/kvm_host.h`](srctree/include/linux/kvm_host.h),
 //! [`include/kvm/iodev.h`](srctree/include/kvm/iodev.h), `virt/kvm/coalesced_mmio.h`
 //!
-//! [`CoalescedIo`] says what coalesced I/O is made of.
+//! # Calls
 //!
-//! # What belongs to whom
+//! KVM calls the functions of [`entry`], the write operation of [`device`] and the file of
+//! [`debugfs`]. Each converts its arguments and calls the function of the same name in the crate's
+//! root: `register`, `unregister`, `write` and `show`. Nothing else here depends on the driver.
 //!
-//! `kvm->coalesced_zones` lists C's `struct kvm_coalesced_mmio_dev`, and so do we: a zone starts with
-//! one. The first element, from the first zone of a VM on, is [`PerVm`], which no request can mean. So
-//! a VM that C code has set up, or C code that takes over again, finds what it expects; a live patch
-//! needs that.
+//! # The list of zones
+//!
+//! `kvm->coalesced_zones` lists C's `struct kvm_coalesced_mmio_dev`. A zone of ours begins with
+//! one, and so does the data of the VM, [`per_vm::PerVm`], which is in the list from the VM's first
+//! zone on and which no request can name. So C code finds what it expects, before a live patch as
+//! well as after it. The address of the operations says what an element is: those of ours are
+//! static variables of this module.
+//!
+//! # Types
+//!
+//! A VM comes as a [`Vm`], which only a call of KVM makes, once, and which is not copied. The
+//! guards of its locks borrow it mutably, and what is read under a lock borrows the guard. So
+//! nothing is locked twice, the list does not change while a reference to a zone exists, and
+//! nothing outlives the call.
 //!
 //! Lock order: `kvm->slots_lock`, then `kvm->ring_lock`.
 
 mod debugfs;
+mod device;
 pub(crate) mod entry;
-mod exports;
 mod list;
 mod module;
 mod per_vm;
-mod slots;
-mod zone;
+mod request;
+mod ring;
+pub(crate) mod vm;
+mod zones;
 
-pub(crate) use per_vm::PerVm;
-pub(crate) use slots::{Slots, Vm};
-pub(crate) use zone::Request;
-
-use kernel::fmt;
-use kernel::prelude::*;
-
-/// What coalesced I/O is made of. All functions but [`CoalescedIo::write`] may sleep.
-pub(crate) trait CoalescedIo: Sized + 'static {
-    /// Data of a VM, made with its first zone.
-    type Vm: Default + Send + Sync;
-
-    /// Data of a zone.
-    type Zone: Send + Sync;
-
-    /// `KVM_REGISTER_COALESCED_MMIO`.
-    ///
-    /// # Errors
-    ///
-    /// What the ioctl returns.
-    fn register(vm: &Vm<Self>, request: &Request) -> Result;
-
-    /// `KVM_UNREGISTER_COALESCED_MMIO`.
-    ///
-    /// # Errors
-    ///
-    /// What the ioctl returns.
-    fn unregister(vm: &Vm<Self>, request: &Request) -> Result;
-
-    /// A guest writes `bytes`, at most 8, to an address that may belong to `zone`; vCPUs do so at the
-    /// same time. Returns whether the write is done; otherwise KVM looks for somebody else, and in the
-    /// end asks user space.
-    fn write(vm: &PerVm<Self>, zone: &Self::Zone, addr: u64, bytes: &[u8]) -> bool;
-
-    /// `zone` is off the bus, and goes.
-    fn removed(vm: &Self::Vm, zone: &Self::Zone);
-
-    /// Prints the file `coalesced_io` in the VM's folder of debugfs.
-    ///
-    /// # Errors
-    ///
-    /// Those of the formatter.
-    fn show(slots: &Slots<'_, Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result;
-}
+pub(crate) use device::{Device, GuestWrite};
+pub(crate) use request::Request;
+pub(crate) use ring::RingLock;
+pub(crate) use vm::Vm;

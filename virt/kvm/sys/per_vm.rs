@@ -1,144 +1,95 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What belongs to one VM.
+//! The data of a VM, from its first zone on.
+//!
+//! Locks: `kvm->slots_lock`, which a [`List`] has.
 
-use crate::sys::list::c::{siov_helper_kvm_ring, siov_helper_kvm_ring_lock};
-use crate::sys::list::{Dev, List};
-use crate::sys::zone::{new_dev, Node, Request};
-use crate::sys::{debugfs, module, CoalescedIo};
-use core::marker::PhantomData;
+use crate::counts::VmCounts;
+use crate::sys::debugfs;
+use crate::sys::device::new_dev;
+use crate::sys::list::{Dev, Element, List};
+use crate::sys::module;
+use crate::sys::request::Request;
 use core::ops::Deref;
-use core::ptr::NonNull;
 use kernel::prelude::*;
 use kernel::sync::{Arc, ArcBorrow};
-use kernel::types::{NotThreadSafe, Opaque};
-use linux::abi::Object;
+use kernel::types::Opaque;
 use linux::bindings;
-use siov_ring::Ring;
 
-// A spinlock begins with its raw one, whose functions are no further call away.
-#[cfg(not(CONFIG_PREEMPT_RT))]
-use linux::bindings::{_raw_spin_lock as spin_lock, _raw_spin_unlock as spin_unlock};
-#[cfg(CONFIG_PREEMPT_RT)]
-use linux::bindings::{spin_lock, spin_unlock};
+/// Says that an element of the list is a [`PerVm`] of this module. It is on no bus.
+static OPS: bindings::kvm_io_device_ops = bindings::kvm_io_device_ops {
+    read: None,
+    write: None,
+    destructor: None,
+};
 
-/// `zone.pio` of the list's first element, which neither we nor C look for.
-const NOT_A_ZONE: u32 = u32::MAX;
-
-/// Data of a VM, from its first zone on. The list has one reference, and each zone of ours has one.
-///
-/// # Invariants
-///
-/// `ring` and `lock` are those of the VM, and live as long as it does, which is longer than this.
+/// Data of a VM. The list of the VM has a reference to it, and each zone of ours has one.
 #[repr(C)]
-pub(crate) struct PerVm<T: CoalescedIo> {
-    /// Comes first, so that a pointer to one is a pointer to the other. The first element of the VM's
-    /// list.
+pub(super) struct PerVm {
+    /// Comes first, so that a pointer to one is a pointer to the other.
     dev: Opaque<Dev>,
-    ring: NonNull<Ring>,
-    lock: *mut bindings::spinlock_t,
-    ops: *const bindings::kvm_io_device_ops,
-    data: T::Vm,
+    counts: VmCounts,
 }
 
-impl<T: CoalescedIo> PerVm<T> {
-    /// That of a VM, if it has one.
-    pub(crate) fn of<'a>(list: &List<'a>) -> Option<ArcBorrow<'a, Self>> {
-        let dev = list.first()?;
-        let is_ours = list.look_at(dev).0.pio == NOT_A_ZONE;
-        // SAFETY: Only `new()` makes an element of that kind, to which the list has a reference.
-        is_ours.then(|| unsafe { ArcBorrow::from_raw(dev.as_ptr().cast::<Self>()) })
-    }
+impl Deref for PerVm {
+    type Target = VmCounts;
 
-    /// Gives a VM that has none its data, and its file.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub(crate) fn new(list: &List<'_>) -> Result<Arc<Self>> {
-        let nothing = Request {
-            addr: 0,
-            size: 0,
-            pio: NOT_A_ZONE,
-        };
-        let vm = list.vm();
-        let this = Arc::new(
-            Self {
-                dev: Opaque::new(new_dev(vm, core::ptr::null(), &nothing)),
-                ring: NonNull::new(siov_helper_kvm_ring(vm).cast()).ok_or(EINVAL)?,
-                lock: siov_helper_kvm_ring_lock(vm),
-                ops: Node::<T>::OPS,
-                data: T::Vm::default(),
-            },
-            GFP_KERNEL_ACCOUNT,
-        )?;
-        module::get();
-        let dev = Arc::into_raw(this.clone()).cast_mut().cast();
-        // SAFETY: Just made, and it stays until `release()` takes it out of the list.
-        unsafe { bindings::siov_helper_kvm_add_first(vm.as_raw(), dev) };
-        debugfs::create::<T>(vm);
-        Ok(this)
-    }
-
-    /// Takes it away from its VM, if there is one; zones of ours that are left keep it.
-    pub(crate) fn release(list: &List<'_>) {
-        let Some(this) = Self::of(list) else {
-            return;
-        };
-        let this = NonNull::from(&*this);
-        // SAFETY: It is in the list, whose reference becomes ours.
-        let this = unsafe {
-            list.remove(this.cast());
-            Arc::from_raw(this.as_ptr())
-        };
-        drop(this);
-        module::put();
-    }
-
-    pub(crate) fn ops(&self) -> *const bindings::kvm_io_device_ops {
-        self.ops
-    }
-
-    /// The data.
     #[inline]
-    pub(crate) fn data(&self) -> &T::Vm {
-        &self.data
-    }
-
-    /// Takes `ring_lock`: its holder is the ring's producer.
-    #[inline]
-    pub(crate) fn lock_ring(&self) -> RingGuard<'_> {
-        // SAFETY: Initialised with the VM, and lives as long.
-        unsafe { spin_lock(self.lock.cast()) };
-        RingGuard {
-            // SAFETY: By the type invariants; user space shares the page, which consists of atomics.
-            ring: unsafe { self.ring.as_ref() },
-            lock: self.lock,
-            _here: PhantomData,
-        }
+    fn deref(&self) -> &VmCounts {
+        &self.counts
     }
 }
 
-/// The ring, while its lock is held.
-pub(crate) struct RingGuard<'a> {
-    ring: &'a Ring,
-    lock: *mut bindings::spinlock_t,
-    _here: PhantomData<NotThreadSafe>,
+/// The element of the list that is ours.
+fn find<'a>(list: &'a List<'_>) -> Option<Element<'a>> {
+    list.iter()
+        .find(|element| core::ptr::eq(element.ops(), &raw const OPS))
 }
 
-impl Deref for RingGuard<'_> {
-    type Target = Ring;
-
-    #[inline]
-    fn deref(&self) -> &Ring {
-        self.ring
-    }
+/// The VM's data, if there is any.
+pub(super) fn get<'a>(list: &'a List<'_>) -> Option<&'a PerVm> {
+    let per_vm = find(list)?.dev().cast();
+    // SAFETY: Only `get_or_insert` makes elements with these operations. The list has a reference,
+    // and is borrowed.
+    Some(unsafe { per_vm.as_ref() })
 }
 
-impl Drop for RingGuard<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        // SAFETY: Taken in `lock_ring()`.
-        unsafe { spin_unlock(self.lock.cast()) };
+/// The VM's data. A VM that has none gets some, and its file in debugfs.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(super) fn get_or_insert(list: &mut List<'_>) -> Result<Arc<PerVm>> {
+    if let Some(element) = find(list) {
+        // SAFETY: The list has a reference to what `into_raw` made an element of.
+        let per_vm = unsafe { ArcBorrow::<PerVm>::from_raw(element.dev().as_ptr().cast()) };
+        return Ok(per_vm.into());
     }
+    let per_vm = Arc::new(
+        PerVm {
+            dev: Opaque::new(new_dev(list.vm(), &raw const OPS, Request::NONE)),
+            counts: VmCounts::default(),
+        },
+        GFP_KERNEL_ACCOUNT,
+    )?;
+    // As long as it is in the list there may be the file, whose functions are in this module.
+    module::get();
+    let dev = Arc::into_raw(per_vm.clone()).cast_mut().cast();
+    // SAFETY: Just made, and the list has a reference until `remove`.
+    unsafe { list.push_front(dev) };
+    debugfs::create(list);
+    Ok(per_vm)
+}
+
+/// Drops the VM's data, if there is any; zones of ours that are left keep them.
+pub(super) fn remove(list: &mut List<'_>) {
+    let Some(dev) = find(list).map(|element| element.dev()) else {
+        return;
+    };
+    // SAFETY: It is in the list.
+    unsafe { list.remove(dev) };
+    // SAFETY: The reference of the list, made in `get_or_insert`.
+    drop(unsafe { Arc::<PerVm>::from_raw(dev.as_ptr().cast()) });
+    // SAFETY: For the call in `get_or_insert`. A call that has a `List` keeps the module.
+    unsafe { module::put() };
 }

@@ -5,7 +5,7 @@
 use proptest::test_runner::{Config, RngSeed};
 use siov_ring::{Data, Space, Write};
 
-/// `cases` cases per property, from a fixed seed, leaving no files behind.
+/// `cases` cases per property, from a fixed seed, without files of failed cases.
 #[allow(dead_code)]
 pub fn cases(cases: u32) -> Config {
     Config {
@@ -16,7 +16,7 @@ pub fn cases(cases: u32) -> Config {
     }
 }
 
-/// A write that tells its number.
+/// A write that carries its number.
 #[allow(dead_code)]
 pub fn numbered(number: u64) -> Write {
     Write {
