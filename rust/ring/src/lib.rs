@@ -34,9 +34,13 @@
 
 /// Rust's atomics, of which a load or a store is a plain instruction, as `READ_ONCE()` and
 /// `WRITE_ONCE()` are: the crate runs on the host as well, without the kernel's.
+#[cfg(not(loom))]
 mod atomic {
     pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 }
+#[cfg(loom)]
+#[path = "model.rs"]
+mod atomic;
 mod count;
 mod ring;
 mod write;
