@@ -8,6 +8,7 @@
 #include <linux/kvm_host.h>
 #include <linux/livepatch.h>
 #include <linux/module.h>
+#include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <kvm/iodev.h>
 #include <../virt/kvm/coalesced_mmio.h>
@@ -20,9 +21,9 @@
 #pragma weak kvm_put_kvm
 
 /*
- * Whether scripts/lib/klp-link was the last to touch the module. Without it, functions at address 0 would be
- * called; and strip(1) drops from its relocations which section they are for, whereupon livepatch would write
- * to addresses that begin at 0.
+ * Whether scripts/lib/klp-link has written the module, and no other tool after it. Without it,
+ * functions at address 0 would be called; and strip(1) drops from its relocations which section
+ * they are for, whereupon livepatch would write to addresses that begin at 0.
  */
 static bool is_linked(void)
 {
@@ -41,7 +42,7 @@ static bool is_linked(void)
 }
 
 /*
- * Writes that wait and zones would survive the change, but whoever reads the counters would miss what came
+ * Writes that wait and zones would survive the change, but the counters would lack what came
  * before; and an operator who patches a host at work should know.
  */
 static int refuse_while_vms_exist(struct klp_object *obj)
@@ -61,11 +62,14 @@ static int refuse_while_vms_exist(struct klp_object *obj)
 }
 
 /*
- * VMs that were made in the meantime go on with what zones they have; the last of these takes what we keep
- * per VM, and lets go of the module.
+ * VMs that were made in the meantime go on with the zones that they have. Each of these keeps the
+ * data of its VM, and the module.
  *
- * Each VM waits for who reads its counters, so this holds references in place of kvm_lock, which a VM takes to
- * leave the list. VMs that are ending get none: their folder in debugfs goes before they leave the list.
+ * Each VM waits for the readers of its counters, so this holds references in place of kvm_lock,
+ * which a VM takes to leave the list. VMs that are ending get none: KVM removes their folder in
+ * debugfs first.
+ *
+ * Lock order: kvm_lock is not held around slots_lock.
  */
 static void retire_vms(struct klp_object *obj)
 {
@@ -97,9 +101,9 @@ static void retire_vms(struct klp_object *obj)
 }
 
 /*
- * The lock of the ring outlives this module in VMs without zones, and lockdep asks for its class's name and
- * key as long as it does. It gets those of a lock that kvm.ko has given them: one inside of which no lock is
- * taken either, and that is never held around this one.
+ * The lock of the ring outlives this module in VMs without zones, and lockdep asks for its class's
+ * name and key as long as it does. It gets those of a lock that kvm.ko has given them: one inside
+ * of which no lock is taken either, and that is never held around this one.
  */
 static int init_vm(struct kvm *kvm)
 {
@@ -143,16 +147,22 @@ static struct klp_patch patch = {
 static int __init livepatch_init(void)
 {
 	if (!is_linked()) {
-		pr_err("not linked for livepatch, or stripped afterwards: take it as scripts/build makes it\n");
+		pr_err("not linked for livepatch, or stripped afterwards: use the module built by scripts/build\n");
 		return -ENOEXEC;
 	}
 	return klp_enable_patch(&patch);
 }
 module_init(livepatch_init);
 
-/* Livepatch lets it go once the patch is disabled and no task runs it. */
+/*
+ * The patch is disabled, and no task runs its functions. But KVM's own code calls the destructor of
+ * a zone, which drops the zone's reference to this module as the last thing: the task may have been
+ * preempted between that and its return to kvm.ko. It does not sleep there, so a grace period of
+ * Tasks RCU ends after its return.
+ */
 static void __exit livepatch_exit(void)
 {
+	synchronize_rcu_tasks();
 }
 module_exit(livepatch_exit);
 
