@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# kvm.ko from the distribution's own source, whose coalesced I/O comes from this checkout. Everything else of
-# it is the same for all checkouts and is compiled once, as a whole kvm.ko in C for comparison.
+# kvm.ko from the distribution's own source, whose coalesced I/O comes from this checkout.
+# Everything else of it is the same for all checkouts and is compiled once, as a whole kvm.ko in C
+# for comparison.
 #
 # Only kvm.ko is made: the kvm-amd.ko and kvm-intel.ko of the distribution load on it.
 
@@ -15,8 +16,9 @@ kvm_make_in() {
 	in_root make -C "$TREE" "${TOOLS[@]}" M="$dir/arch/x86/kvm" "$@" -j"$(nproc)" modules
 }
 
-# The sources lie as in the kernel, since they include each other by relative paths. Their Makefile is told to
-# look beside itself, to leave out the two vendor modules, and by what to replace coalesced_mmio.o.
+# The sources lie as in the kernel, since they include each other by relative paths. Their Makefile
+# is changed to include the one next to it, to leave out the two vendor modules, and to take another
+# object for coalesced_mmio.o.
 kvm_make() {
 	local out=$1
 	in_root -C "$TREE" cp -a --parents arch/x86/kvm virt/kvm "$out"
@@ -45,8 +47,8 @@ kvm_ensure() {
 	KVM_BASE=$ENTRY
 }
 
-# Links the Rust objects of $BUILD/modules into $BUILD/modules/virt/kvm/kvm.ko, unless they are those of the
-# last time.
+# Links the Rust objects of $BUILD/modules into $BUILD/modules/virt/kvm/kvm.ko, unless they are
+# those of the last time.
 kvm_link() {
 	local out=$BUILD/kvm modules=$BUILD/modules object=virt/kvm/coalesced_io.o
 	if [ "$(cat "$out/base" 2>/dev/null)" != "$KVM_BASE" ]; then
