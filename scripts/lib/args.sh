@@ -17,7 +17,8 @@ common_option() {
 	case $1 in
 	--kernel) need_value "$@"; KERNEL=$2 SHIFT=2 ;;
 	--kernel=*) KERNEL=${1#*=} ;;
-	--debug) DEBUG=1 ;;
+	--debug) DEBUG=kasan ;;
+	--debug=*) DEBUG=${1#*=} ;;
 	-h | --help) usage; exit 0 ;;
 	*) SHIFT=0 ;;
 	esac
@@ -27,4 +28,5 @@ common_option() {
 load_versions() {
 	# shellcheck source=scripts/versions
 	. "$SRC/scripts/versions" || usage_error "kernel '$KERNEL' is not in the matrix (${KERNELS[*]})"
+	if [ -n "$DEBUG" ]; then debug_kernel_check_variant; fi
 }

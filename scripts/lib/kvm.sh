@@ -42,7 +42,7 @@ kvm_make() {
 kvm_ensure() {
 	local tree
 	tree=$(tree_key)
-	if [ -n "$DEBUG" ]; then tree=$(debug_kernel_key); fi
+	if [ -n "$DEBUG" ]; then tree=$(debug_kernel_key "$DEBUG"); fi
 	cache_ensure kvm "$(kvm_key "$tree")" 2 "kvm.ko's objects" kvm_make
 	KVM_BASE=$ENTRY
 }

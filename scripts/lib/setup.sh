@@ -15,7 +15,7 @@ setup_ensure() {
 
 # Removes what no kernel of the matrix needs with the current checkout.
 setup_prune() {
-	local keep=() kernel target
+	local keep=() kernel variant target
 	host_check
 	cache_init
 	for kernel in $(KERNEL=7.3 && load_versions && echo "${KERNELS[@]}"); do
@@ -23,8 +23,10 @@ setup_prune() {
 		load_versions
 		ROOT=$CACHE/root-$(root_key)/fs
 		[ -d "$ROOT" ] || continue
-		keep+=("root-$(root_key)" "tree-$(tree_key)" "debug-kernel-$(debug_kernel_key)"
-			"kvm-$(kvm_key "$(tree_key)")" "kvm-$(kvm_key "$(debug_kernel_key)")")
+		keep+=("root-$(root_key)" "tree-$(tree_key)" "kvm-$(kvm_key "$(tree_key)")")
+		for variant in "${DEBUG_VARIANTS[@]}"; do
+			keep+=("debug-kernel-$(debug_kernel_key "$variant")" "kvm-$(kvm_key "$(debug_kernel_key "$variant")")")
+		done
 		for target in "${MICRO_BENCH_TARGETS[@]}"; do keep+=("core-$(micro_bench_core_key "$target")"); done
 	done
 	keep+=("vendor-$(crates_key)")
