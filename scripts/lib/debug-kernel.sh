@@ -4,7 +4,7 @@
 # The debug kernels: the shipped kernel's source with scripts/debug.config and scripts/debug-VARIANT.config.
 # Built with clang, because Kconfig allows KASAN together with Rust with no other compiler, and gcc has no kCFI.
 
-DEBUG_VARIANTS=(kasan cfi)
+DEBUG_VARIANTS=(kasan cfi kcsan)
 
 debug_kernel_check_variant() {
 	[[ " ${DEBUG_VARIANTS[*]} " = *" $DEBUG "* ]] || usage_error "debug kernel '$DEBUG' is not one of: ${DEBUG_VARIANTS[*]}"
