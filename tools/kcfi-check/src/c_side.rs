@@ -85,7 +85,9 @@ impl<'f> File<'f> {
             path,
         };
         let tree = tree.display();
-        file.line(&format!("#include \"{tree}/rust/bindings/bindings_helper.h\""));
+        file.line(&format!(
+            "#include \"{tree}/rust/bindings/bindings_helper.h\""
+        ));
         if helpers {
             file.line(&format!("#include \"{tree}/rust/helpers/helpers.c\""));
         }
@@ -167,9 +169,7 @@ pub fn prototypes(
                 let expression = ty.as_ref().map(|ty| format!("*(typeof({ty}))0"));
                 (ty.unwrap_or_default().replacen(" (*)", " ", 1), expression)
             }
-            (None, Some(function), _) => {
-                (function.prototype.clone(), slot.c_expression(link_name))
-            }
+            (None, Some(function), _) => (function.prototype.clone(), slot.c_expression(link_name)),
             (None, None, _) => ("no prototype".to_owned(), None),
         };
         if let Some(expression) = expression {
@@ -187,7 +187,10 @@ pub fn prototypes(
         path.display()
     ))?;
     if !output.status.success() {
-        return Err(format!("clang: {}", String::from_utf8_lossy(&output.stderr)));
+        return Err(format!(
+            "clang: {}",
+            String::from_utf8_lossy(&output.stderr)
+        ));
     }
     for function in llvm::functions(&read(&ir)?) {
         let number = function.symbol.strip_prefix("kcfi_slot_");

@@ -15,20 +15,11 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Something that is not as it should be.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Difference {
-    /// For people.
-    pub text: String,
-    /// The place in C, where there is one.
-    pub slot: Option<Slot>,
-}
-
 /// What came of it.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Differences, and whatever else is wrong.
-    pub differences: Vec<Difference>,
+    /// A line for each difference, and for whatever else is wrong.
+    pub differences: Vec<String>,
     /// Callbacks of libraries that no module uses, so that there is no function to look at.
     pub unused: Vec<String>,
     /// Functions that were compared, once for each place in C that they go to.
@@ -37,24 +28,6 @@ pub struct Report {
     pub slots: usize,
     /// Indirect calls of Rust code whose check was looked up.
     pub calls: usize,
-}
-
-impl Report {
-    fn differ(&mut self, text: String, slot: Option<&Slot>) {
-        let slot = slot.cloned();
-        self.differences.push(Difference { text, slot });
-    }
-
-    /// Removes what is known about a place, by its name in C. That there is nothing to remove is a difference.
-    pub fn except(&mut self, place: &str) {
-        let before = self.differences.len();
-        let is_place = |slot: &Slot| slot.to_string() == place;
-        self.differences
-            .retain(|difference| !difference.slot.as_ref().is_some_and(is_place));
-        if self.differences.len() == before {
-            self.differ(format!("{place} does not differ, or is not there: no exception is needed"), None);
-        }
-    }
 }
 
 /// One crate's output of the compiler.
@@ -135,7 +108,15 @@ fn id_text(id: Option<i32>) -> String {
 }
 
 /// Compares everything that was built in `objects` against the kernel tree `tree`; leaves files in `dir`.
-pub fn check(objects: &Path, tree: &Path, dir: &Path) -> Result<Report, String> {
+///
+/// `exceptions` are places in C for which bindgen's type is known to differ: there the functions are compared
+/// with that.
+pub fn check(
+    objects: &Path,
+    tree: &Path,
+    dir: &Path,
+    exceptions: &[String],
+) -> Result<Report, String> {
     let dir_error = |error| format!("{}: {error}", dir.display());
     std::fs::create_dir_all(dir).map_err(dir_error)?;
     let objects_dir = objects;
@@ -146,7 +127,7 @@ pub fn check(objects: &Path, tree: &Path, dir: &Path) -> Result<Report, String> 
     let helpers = read(&bindings_dir.join("bindings_helpers_generated.rs"))?;
     let bindings = Bindings::parse(&[&ours, &helpers, &kernels]);
 
-    let mut crates = read_crates([objects.files("mir")?, objects.files("ll")?], &bindings)?;
+    let crates = read_crates([objects.files("mir")?, objects.files("ll")?], &bindings)?;
     if crates.is_empty() {
         return Err(format!("{}: nothing to check", objects_dir.display()));
     }
@@ -164,22 +145,61 @@ pub fn check(objects: &Path, tree: &Path, dir: &Path) -> Result<Report, String> 
     slots.insert(Slot::field("notifier_block", "notifier_call", 3));
     let slots: Vec<Slot> = slots.into_iter().collect();
 
-    let prototypes = prototypes(&objects, tree, dir, &bindings, &slots)?;
+    let mut prototypes = prototypes(&objects, tree, dir, &bindings, &slots)?;
     let probe = dir.join(format!("{CRATE}.rs"));
     std::fs::write(&probe, source(&slots, &bindings)).map_err(dir_error)?;
     objects.rustc(CRATE, &probe)?;
     let probes = read_crates(
-        [vec![probe.with_extension("mir")], vec![probe.with_extension("ll")]],
+        [
+            vec![probe.with_extension("mir")],
+            vec![probe.with_extension("ll")],
+        ],
         &bindings,
     )?;
 
     let mut report = Report::default();
-    compare_types(&slots, &prototypes, &probes, &mut report);
+    let types = types(slots.len(), &probes);
     control(&slots, &prototypes, &probes)?;
-    crates.retain(|name, _| name != CRATE);
+    for place in exceptions {
+        except(place, &slots, &mut prototypes, &types, &mut report);
+    }
+    compare_types(&slots, &prototypes, &types, &mut report);
     compare_functions(&crates, &slots, &prototypes, &mut report)?;
     compare_calls(&crates, &prototypes, &mut report)?;
     Ok(report)
+}
+
+/// The identifiers of bindgen's types of all slots, where there are any.
+fn types(slots: usize, probes: &BTreeMap<String, Crate>) -> Vec<Option<i32>> {
+    let functions = || probes.values().flat_map(|probe| &probe.functions);
+    (0..slots)
+        .map(|number| {
+            let name = format!("kcfi_slot_{number}");
+            let function = functions().find(|function| function.symbol == name)?;
+            function.calls.first().copied()
+        })
+        .collect()
+}
+
+/// Lets bindgen's type count for a place, which has to differ from the prototype.
+fn except(
+    place: &str,
+    slots: &[Slot],
+    prototypes: &mut [Prototype],
+    types: &[Option<i32>],
+    report: &mut Report,
+) {
+    let number = slots.iter().position(|slot| slot.to_string() == place);
+    let found = number.and_then(|number| Some((prototypes.get_mut(number)?, *types.get(number)?)));
+    match found {
+        Some((prototype, id)) if id.is_some() && prototype.id != id => prototype.id = id,
+        Some(_) => report.differences.push(format!(
+            "{place}: the types do not differ, no exception is needed"
+        )),
+        None => report.differences.push(format!(
+            "{place}: there is no such place, no exception is needed"
+        )),
+    }
 }
 
 /// The bindings' types: what Rust code checks when it calls, and what the compiler demands of a function that
@@ -187,29 +207,21 @@ pub fn check(objects: &Path, tree: &Path, dir: &Path) -> Result<Report, String> 
 fn compare_types(
     slots: &[Slot],
     prototypes: &[Prototype],
-    probes: &BTreeMap<String, Crate>,
+    types: &[Option<i32>],
     report: &mut Report,
 ) {
-    let probe = probes.get(CRATE);
-    let called = |number: usize| {
-        let name = format!("kcfi_slot_{number}");
-        let mut all = probe.into_iter().flat_map(|probe| &probe.functions);
-        all.find(|function| function.symbol == name)
-            .and_then(|function| function.calls.first().copied())
-    };
-    for (number, (slot, prototype)) in slots.iter().zip(prototypes).enumerate() {
-        let Some(id) = called(number) else {
+    for ((slot, prototype), id) in slots.iter().zip(prototypes).zip(types) {
+        let Some(id) = *id else {
             continue;
         };
         report.slots += 1;
         if prototype.id != Some(id) {
-            let text = format!(
+            report.differences.push(format!(
                 "bindings: {slot}: C has {} for {}, Rust {} for bindgen's type",
                 id_text(prototype.id),
                 prototype.text,
                 id_text(Some(id))
-            );
-            report.differ(text, Some(slot));
+            ));
         }
     }
 }
@@ -224,7 +236,7 @@ fn control(
     compare_functions(probes, slots, prototypes, &mut report)?;
     let names = |name: &str| {
         let path = format!("{CRATE}::{name} ");
-        report.differences.iter().any(|difference| difference.text.contains(&path))
+        report.differences.iter().any(|line| line.contains(&path))
     };
     let stores = probes.values().map(|probe| probe.found.stores.len()).sum();
     match (stores, names(RIGHT), names(WRONG)) {
@@ -244,7 +256,12 @@ fn compare_functions(
 ) -> Result<(), String> {
     let mut symbols: Vec<(&str, &Function)> = Vec::new();
     for (name, krate) in crates {
-        symbols.extend(krate.functions.iter().map(|function| (name.as_str(), function)));
+        symbols.extend(
+            krate
+                .functions
+                .iter()
+                .map(|function| (name.as_str(), function)),
+        );
     }
     let mangled: Vec<String> = symbols
         .iter()
@@ -263,13 +280,12 @@ fn compare_functions(
         };
         report.functions += 1;
         if prototype.id.is_none() || prototype.id != id {
-            let text = format!(
+            report.differences.push(format!(
                 "{module}: {symbol} as {slot}: C has {} for {}, Rust {}",
                 id_text(prototype.id),
                 prototype.text,
                 id_text(id)
-            );
-            report.differ(text, Some(slot));
+            ));
         }
     };
     for (name, krate) in crates {
@@ -304,8 +320,9 @@ fn compare_functions(
             if exports(krate).any(|export| path.last() == Some(&export.symbol)) {
                 continue;
             }
-            let text = format!("{name}: {function}: its address goes somewhere unknown in {body}");
-            report.differ(text, None);
+            report.differences.push(format!(
+                "{name}: {function}: its address goes somewhere unknown in {body}"
+            ));
         }
     }
     Ok(())
@@ -328,12 +345,11 @@ fn compare_calls(
             report.calls += function.calls.len();
             for id in function.calls.iter().filter(|id| !known.contains(id)) {
                 let symbol = demangle(&[function.symbol.clone()])?.pop();
-                let text = format!(
+                report.differences.push(format!(
                     "{name}: {} calls a pointer of type {}, which no function has",
                     symbol.unwrap_or_default(),
                     id_text(Some(*id))
-                );
-                report.differ(text, None);
+                ));
             }
         }
     }
@@ -346,26 +362,47 @@ mod tests {
 
     #[test]
     fn exceptions() {
+        let slots = [Slot::function("f", 1), Slot::function("g", 1)];
+        let prototype = |id| Prototype {
+            text: String::new(),
+            id: Some(id),
+        };
+        let mut prototypes = [prototype(1), prototype(2)];
+        let types = [Some(7), Some(2)];
         let mut report = Report::default();
-        let slot = Slot::function("f", 1);
-        report.differ("f".to_owned(), Some(&slot));
-        report.differ("g".to_owned(), None);
-        report.except("f()");
-        assert_eq!(report.differences.len(), 1);
-        assert_eq!(report.differences[0].text, "g");
-        report.except("f()");
+        except("f()", &slots, &mut prototypes, &types, &mut report);
+        assert_eq!(prototypes[0].id, Some(7));
+        assert!(report.differences.is_empty());
+        except("g()", &slots, &mut prototypes, &types, &mut report);
+        except("h()", &slots, &mut prototypes, &types, &mut report);
         assert_eq!(report.differences.len(), 2);
+        compare_types(&slots, &prototypes, &types, &mut report);
+        assert_eq!((report.slots, report.differences.len()), (2, 2));
     }
 
     #[test]
     fn instances() {
-        let is = |symbol: &str, path: &str| {
-            is_instance(&components(symbol), "linux", &components(path))
-        };
-        assert!(is("<linux::iommu::Table<vtd::Domain>>::attach", "iommu::Table::<T>::attach"));
-        assert!(is("linux::iommu::each::first::<u32, {closure#0}>", "iommu::each::first::<F>"));
-        assert!(is("<vtd::A as linux::Driver>::probe", "<T as Driver>::probe"));
-        assert!(!is("<other::iommu::Table<vtd::Domain>>::attach", "iommu::Table::<T>::attach"));
-        assert!(!is("<linux::iommu::Table<vtd::Domain>>::detach", "iommu::Table::<T>::attach"));
+        let is =
+            |symbol: &str, path: &str| is_instance(&components(symbol), "linux", &components(path));
+        assert!(is(
+            "<linux::iommu::Table<vtd::Domain>>::attach",
+            "iommu::Table::<T>::attach"
+        ));
+        assert!(is(
+            "linux::iommu::each::first::<u32, {closure#0}>",
+            "iommu::each::first::<F>"
+        ));
+        assert!(is(
+            "<vtd::A as linux::Driver>::probe",
+            "<T as Driver>::probe"
+        ));
+        assert!(!is(
+            "<other::iommu::Table<vtd::Domain>>::attach",
+            "iommu::Table::<T>::attach"
+        ));
+        assert!(!is(
+            "<linux::iommu::Table<vtd::Domain>>::detach",
+            "iommu::Table::<T>::attach"
+        ));
     }
 }

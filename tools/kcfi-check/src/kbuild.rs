@@ -107,8 +107,8 @@ impl Objects {
         let mut all = Vec::new();
         let mut todo = vec![self.dir.clone()];
         while let Some(dir) = todo.pop() {
-            let entries = std::fs::read_dir(&dir)
-                .map_err(|error| format!("{}: {error}", dir.display()))?;
+            let entries =
+                std::fs::read_dir(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
             for entry in entries.flatten() {
                 let path = entry.path();
                 if path.is_dir() && !path.is_symlink() {

@@ -12,8 +12,9 @@ const USAGE: &str = "\
 Usage: kcfi-check [--verbose] [--except PLACE]... --at-least N OBJECTS TREE DIR
 
 OBJECTS is where `make modules` built, with KRUSTFLAGS that hold -Zsanitizer=kcfi, --emit=mir and
---emit=llvm-ir, TREE the kernel tree it was built against. Files are left in DIR. At least N functions must be
-found. PLACE is a place in C, as this prints it, that is known to differ.
+--emit=llvm-ir, TREE the kernel tree it was built against. Files are left in DIR, which is not in OBJECTS.
+At least N functions must be found. PLACE is a place in C, as this prints it, for which bindgen's type is
+known to differ.
 ";
 
 fn run() -> Result<bool, String> {
@@ -40,12 +41,9 @@ fn run() -> Result<bool, String> {
     let ([objects, tree, dir], Some(at_least)) = (&paths[..], at_least) else {
         return Err(USAGE.to_owned());
     };
-    let mut report = check(objects, tree, dir)?;
-    for place in &exceptions {
-        report.except(place);
-    }
-    for difference in &report.differences {
-        println!("{}", difference.text);
+    let report = check(objects, tree, dir, &exceptions)?;
+    for line in &report.differences {
+        println!("{line}");
     }
     if verbose {
         for line in &report.unused {

@@ -226,9 +226,7 @@ impl<'t> Body<'t> {
                 fields
                     .filter_map(|field| field.split_once(": "))
                     .filter(|(_, operand)| names(operand))
-                    .filter_map(|(field, operand)| {
-                        Some(Slot::field(path, field, arity(operand)?))
-                    })
+                    .filter_map(|(field, operand)| Some(Slot::field(path, field, arity(operand)?)))
                     .collect(),
             );
         }
@@ -269,7 +267,11 @@ fn bodies(text: &str) -> Vec<Body<'_>> {
     let mut current: Option<(&str, Vec<&str>)> = None;
     for line in text.lines() {
         if line == "}" {
-            all.extend(current.take().map(|(header, lines)| Body::parse(header, &lines)));
+            all.extend(
+                current
+                    .take()
+                    .map(|(header, lines)| Body::parse(header, &lines)),
+            );
         } else if !line.starts_with(' ') && line.ends_with('{') {
             current = Some((line.trim_end_matches(['{', ' ']), Vec::new()));
         } else if let Some((_, lines)) = &mut current {
@@ -297,7 +299,9 @@ pub fn find(text: &str, bindings: &Bindings) -> Found {
             if bindings.has_function(function) {
                 // C code's own function.
                 let arity = parameters(ty).unwrap_or(0);
-                found.loads.insert(Slot::function(&last_component(function), arity));
+                found
+                    .loads
+                    .insert(Slot::function(&last_component(function), arity));
                 continue;
             }
             let slots = locals_in(target)

@@ -111,7 +111,11 @@ mod tests {
 
     #[test]
     fn names_in_c() {
-        let slot = Slot::field("kernel::bindings::device_attribute__bindgen_ty_1", "show", 3);
+        let slot = Slot::field(
+            "kernel::bindings::device_attribute__bindgen_ty_1",
+            "show",
+            3,
+        );
         assert_eq!(slot.to_string(), "device_attribute.show");
         assert_eq!(
             slot.c_expression(str::to_owned).as_deref(),

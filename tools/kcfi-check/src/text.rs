@@ -126,7 +126,9 @@ mod tests {
         assert_eq!(bracketed("(a(b) -> c) d"), Some(("a(b) -> c", " d")));
         assert_eq!(bracketed("a"), None);
         assert_eq!(
-            parameters("core::option::Option<unsafe extern \"C\" fn(*mut a, fn(b, c) -> d) -> i32>"),
+            parameters(
+                "core::option::Option<unsafe extern \"C\" fn(*mut a, fn(b, c) -> d) -> i32>"
+            ),
             Some(2)
         );
         assert_eq!(parameters("unsafe extern \"C\" fn()"), Some(0));
@@ -136,7 +138,10 @@ mod tests {
     fn paths() {
         let path = ["iommu", "Table", "attach"];
         assert_eq!(components("iommu::Table::<T>::attach"), path);
-        assert_eq!(components("<iommu::Table<vtd::Domain<A, B>>>::attach"), path);
+        assert_eq!(
+            components("<iommu::Table<vtd::Domain<A, B>>>::attach"),
+            path
+        );
         assert_eq!(components("iommu::open::<<T as U>::V>"), ["iommu", "open"]);
         assert_eq!(components("x::<impl iommu::Table<T>>::attach"), path);
         assert_eq!(components("x::<impl d::E<F> for a::B>::g"), ["<E>", "g"]);
