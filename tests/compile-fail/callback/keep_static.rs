@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! why: What C lends for a call ends with the call, so a callback cannot take a `'static` reference.
+//! why: What C lends for a call ends with the call, so a callback cannot take a `'static`
+//!     reference.
 //! against: linux
 //! error: E0597 `_call` does not live long enough
 
@@ -14,7 +15,7 @@ linux::callbacks! {
     ///
     /// # Safety
     ///
-    /// For that table.
+    /// For that pointer.
     pub unsafe fn probe_callback(dev: *mut bindings::device => &Device) -> i32 = probe;
 }
 

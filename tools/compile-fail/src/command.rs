@@ -6,8 +6,8 @@ use anyhow::{bail, Context, Result};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Compiles a file as Kbuild compiled a module, but for its result: nothing is generated, and warnings are
-/// not reported.
+/// Compiles a file as Kbuild compiled a module, but for its result: nothing is generated, and warnings
+/// are not reported.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Rustc {
     environment: Vec<(String, String)>,
@@ -16,7 +16,8 @@ pub struct Rustc {
 }
 
 impl Rustc {
-    /// That of the crate whose root is `source`, a path in the checkout, from Kbuild's output in `build`.
+    /// That of the crate whose root is `source`, a path in the checkout, from Kbuild's output in
+    /// `build`.
     ///
     /// # Errors
     ///

@@ -43,8 +43,8 @@ impl Outcome {
     }
 }
 
-/// Reads `FILE:LINE:COLUMN: error[CODE]: MESSAGE`; without a place for some errors, and without a code for
-/// others.
+/// Reads `FILE:LINE:COLUMN: error[CODE]: MESSAGE`; without a place for some errors, and without a code
+/// for others.
 fn error(line: &str) -> Option<Error> {
     let severity = if line.starts_with("error") {
         line

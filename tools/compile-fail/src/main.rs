@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Checks that the compiler refuses the programs of tests/compile-fail, each for the reason that it names, and
-//! that it takes each of them once the misuse is left out. `Documentation/harness.rst` describes their format.
+//! Checks that the compiler refuses the programs of tests/compile-fail, each for the reason that it
+//! names, and that it takes each of them once the misuse is left out. `Documentation/harness.rst`
+//! describes their format.
 //!
 //! Exit status: 0 all is well, 1 a case failed, 2 usage.
 
@@ -25,8 +26,8 @@ use std::sync::Mutex;
 const USAGE: &str = "\
 Usage: compile-fail SOURCE BUILD [PART...]
 
-Checks the cases in SOURCE/tests/compile-fail against Kbuild's output BUILD; with PARTs only those that have one
-of them in their name.
+Checks the cases in SOURCE/tests/compile-fail against Kbuild's output BUILD; with PARTs only those that
+have one of them in their name.
 ";
 
 /// Where the cases are, in the checkout.

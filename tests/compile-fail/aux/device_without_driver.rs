@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! why: Auxiliary domains belong to the driver of a device, and end with its binding.
+//! against: linux linux_aux
+//! error: E0308
+
+#![forbid(unsafe_code)]
+
+use kernel::device::{Bound, Device};
+use kernel::prelude::*;
+use linux_aux::Enabled;
+
+/// Enables a device.
+pub fn enable(bound: &Device<Bound>, device: &Device) -> Result<Enabled> {
+    let (_, _) = (bound, device);
+    // misuse {
+    let enabled = Enabled::new(device);
+    // } else {
+    let enabled = Enabled::new(bound);
+    // }
+    enabled
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! why: What C lends for a call ends with the call, also where it may be NULL.
+//! against: linux
+//! error: E0597 `_call` does not live long enough
+
+#![forbid(unsafe_code)]
+
+use kernel::device::Device;
+use linux::bindings;
+
+linux::callbacks! {
+    /// `device_driver::probe`.
+    ///
+    /// # Safety
+    ///
+    /// For that pointer.
+    pub unsafe fn probe_callback(dev: *mut bindings::device => Option<&Device>) -> i32 = probe;
+}
+
+// misuse {
+fn probe(_dev: Option<&'static Device>) -> i32 {
+    0
+}
+// } else {
+fn probe(_dev: Option<&Device>) -> i32 {
+    0
+}
+// }

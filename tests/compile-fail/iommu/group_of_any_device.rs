@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! why: A device without a driver may be leaving its group.
+//! against: linux
+//! error: E0133
+
+#![forbid(unsafe_code)]
+
+use kernel::device::{Bound, Device};
+use linux::iommu::Group;
+
+/// The group's number.
+pub fn group(bound: &Device<Bound>, device: &Device) -> i32 {
+    // misuse {
+    let group = Group::of(device);
+    // } else {
+    let group = Group::of_bound(bound);
+    // }
+    let (_, _) = (bound, device);
+    group.map_or(-1, |group| group.id())
+}
