@@ -157,8 +157,8 @@ fn against(value: &str) -> Against {
     }
 }
 
-/// The program with the misuse, or the one without. What is left out leaves empty lines, so that the
-/// numbers of lines in messages are those of the file.
+/// The program with the misuse, or the one without. What is left out leaves empty lines, so that
+/// the numbers of lines in messages are those of the file.
 fn select(text: &str, misuse: bool) -> Result<String> {
     let mut selected = String::with_capacity(text.len());
     // In a region: whether its lines belong to the program with the misuse.

@@ -6,8 +6,8 @@ use anyhow::{bail, Context, Result};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Compiles a file as Kbuild compiled a module, but for its result: nothing is generated, and warnings
-/// are not reported.
+/// Compiles a file as Kbuild compiled a module, but for its result: nothing is generated, and
+/// warnings are not reported.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Rustc {
     environment: Vec<(String, String)>,
@@ -143,10 +143,11 @@ fn split(line: &str) -> Result<Vec<String>> {
 mod tests {
     use super::*;
 
-    const SAVED: &str = "savedcmd_a/b.o := OBJTREE=/tree MOD=./b rustc --edition=2021 -Dwarnings \
-        -Dnon_ascii_idents --extern linux=./rust/liblinux.rmeta --extern kernel -L ./rust @/tree/cfg \
-        -Zcrate-attr='feature(a,b)' --out-dir a/ --emit=dep-info=a/.b.o.d --emit=obj=a/b.o /src/a/b.rs ; \
-        ./objtool --link a/b.o\n\nsource_a/b.o := /src/a/b.rs\n";
+    const SAVED: &str = "savedcmd_a/b.o := OBJTREE=/tree MOD=./b rustc --edition=2021 \
+        -Dwarnings -Dnon_ascii_idents --extern linux=./rust/liblinux.rmeta --extern kernel \
+        -L ./rust @/tree/cfg -Zcrate-attr='feature(a,b)' --out-dir a/ --emit=dep-info=a/.b.o.d \
+        --emit=obj=a/b.o /src/a/b.rs ; ./objtool --link a/b.o\n\n\
+        source_a/b.o := /src/a/b.rs\n";
 
     #[test]
     fn the_command_of_a_module_is_kept_but_for_its_output() {
@@ -161,8 +162,8 @@ mod tests {
         );
         assert_eq!(
             rustc.arguments.join(" "),
-            "--edition=2021 -Dnon_ascii_idents --extern linux=./rust/liblinux.rmeta --extern kernel -L ./rust \
-             @/tree/cfg -Zcrate-attr=feature(a,b)"
+            "--edition=2021 -Dnon_ascii_idents --extern linux=./rust/liblinux.rmeta \
+             --extern kernel -L ./rust @/tree/cfg -Zcrate-attr=feature(a,b)"
         );
     }
 

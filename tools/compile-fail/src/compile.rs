@@ -79,9 +79,9 @@ fn lay_out(dir: &Path, program: &str) -> Result<PathBuf> {
     Ok(root)
 }
 
-/// Makes a copy of the crate with the root `driver` that has the program as one more module, `misuse`:
-/// `crate::` in it is the driver. All files but the root are links to those of the checkout. Returns
-/// the root.
+/// Makes a copy of the crate with the root `driver` that has the program as one more module,
+/// `misuse`: `crate::` in it is the driver. All files but the root are links to those of the
+/// checkout. Returns the root.
 fn lay_out_in_driver(dir: &Path, driver: &Path, program: &str) -> Result<PathBuf> {
     let folder = driver.parent().context("a driver lies in a folder")?;
     let name = driver.file_name().context("a driver is a file")?;

@@ -19,6 +19,9 @@ pub struct Control {
 const TWICE: &str =
     "pub fn twice(a: &mut u32) { let b = &mut *a; let c = &mut *a; *b = 1; *c = 2; }";
 
+const MOVED: &str =
+    "pub fn moved(a: kernel::str::CString) { let b = &a; drop(a); let _ = b.len(); }";
+
 /// All of them.
 pub const CONTROLS: &[Control] = &[
     Control {
@@ -39,7 +42,7 @@ pub const CONTROLS: &[Control] = &[
     Control {
         name: "control/a further error is noticed",
         errors: "E0499",
-        body: "// misuse {\nTWICE\npub fn moved(a: kernel::str::CString) { let b = &a; drop(a); let _ = b.len(); }\n// }\n",
+        body: "// misuse {\nTWICE\nMOVED\n// }\n",
         has_verdict: |verdict| {
             matches!(verdict, Verdict::OtherErrors(others, missing)
                 if others.len() == 1 && missing.is_empty())
@@ -66,7 +69,7 @@ impl Control {
     ///
     /// When the compiler cannot be run.
     pub fn holds(&self, places: &Places) -> Result<(bool, String)> {
-        let body = self.body.replace("TWICE", TWICE);
+        let body = self.body.replace("TWICE", TWICE).replace("MOVED", MOVED);
         let text = format!(
             "//! why: {}\n//! against: linux\n//! error: {}\n#![forbid(unsafe_code)]\n{body}",
             self.name, self.errors

@@ -43,8 +43,8 @@ impl Outcome {
     }
 }
 
-/// Reads `FILE:LINE:COLUMN: error[CODE]: MESSAGE`; without a place for some errors, and without a code
-/// for others.
+/// Reads `FILE:LINE:COLUMN: error[CODE]: MESSAGE`; without a place for some errors, and without a
+/// code for others.
 fn error(line: &str) -> Option<Error> {
     let severity = if line.starts_with("error") {
         line
@@ -76,7 +76,7 @@ pub enum Verdict {
     Ok,
     /// The program with the misuse compiles.
     Accepted,
-    /// The compiler has other errors than expected: these were not expected, and these did not come.
+    /// There are other errors than expected: these were not expected, and these did not come.
     OtherErrors(Vec<Error>, Vec<Expected>),
     /// The program without the misuse is refused.
     TwinRefused,

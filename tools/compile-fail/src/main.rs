@@ -18,6 +18,7 @@ use crate::control::{Control, CONTROLS};
 use crate::diagnostics::Verdict;
 use anyhow::{Context, Result};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,8 +27,8 @@ use std::sync::Mutex;
 const USAGE: &str = "\
 Usage: compile-fail SOURCE BUILD [PART...]
 
-Checks the cases in SOURCE/tests/compile-fail against Kbuild's output BUILD; with PARTs only those that
-have one of them in their name.
+Checks the cases in SOURCE/tests/compile-fail against Kbuild's output BUILD; with PARTs only those
+that have one of them in their name.
 ";
 
 /// Where the cases are, in the checkout.
@@ -98,7 +99,8 @@ fn find(dir: &Path, prefix: &str, found: &mut Vec<(String, PathBuf)>) -> Result<
     Ok(())
 }
 
-/// Runs the jobs on all processors, and prints a line for each when it is done. Returns how many failed.
+/// Runs the jobs on all processors, and prints a line for each when it is done. Returns how many
+/// failed.
 fn run_all(places: &Places, jobs: &[Job]) -> usize {
     let next = AtomicUsize::new(0);
     let failed = Mutex::new(0);
@@ -140,20 +142,37 @@ fn run(places: &Places, parts: &[String]) -> Result<bool> {
     Ok(is_ok)
 }
 
+/// Makes a directory of our own. The number of the process does not distinguish runs: each is in a
+/// process namespace.
+fn make_scratch() -> Result<PathBuf> {
+    let mut number = 0u32;
+    loop {
+        let path = std::env::temp_dir().join(format!("compile-fail-{number}"));
+        match fs::create_dir(&path) {
+            Ok(()) => return Ok(path),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(error).with_context(|| path.display().to_string()),
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let (Some(source), Some(build)) = (arguments.next(), arguments.next()) else {
         eprint!("{USAGE}");
         return ExitCode::from(2);
     };
-    let places = Places {
-        source: source.into(),
-        build: build.into(),
-        scratch: std::env::temp_dir().join(format!("compile-fail-{}", std::process::id())),
-    };
     let parts: Vec<_> = arguments.collect();
-    let result = run(&places, &parts);
-    let _ = fs::remove_dir_all(&places.scratch);
+    let result = make_scratch().and_then(|scratch| {
+        let places = Places {
+            source: source.into(),
+            build: build.into(),
+            scratch,
+        };
+        let result = run(&places, &parts);
+        let _ = fs::remove_dir_all(&places.scratch);
+        result
+    });
     match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
