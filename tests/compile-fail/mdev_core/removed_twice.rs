@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! why: A file removes its device once.
+//! against: drivers/vfio/mdev/mdev.rs
+//! error: E0382
+
+#![forbid(unsafe_code)]
+
+use crate::sys::Remover;
+use kernel::prelude::*;
+
+/// Removes a device.
+pub(crate) fn remove(remover: Remover<'_>) -> Result {
+    let held = remover.hold().ok_or(ENODEV)?;
+    held.remove();
+    // misuse {
+    held.remove();
+    // }
+    Ok(())
+}
