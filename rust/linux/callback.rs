@@ -177,6 +177,8 @@ macro_rules! callbacks {
         ) $(-> $ret:ty)? = $function:expr;
     )*) => {$(
         $(#[$attribute])*
+        // What the caller wrote behind `=` is safe code, though it stands in an unsafe function.
+        #[forbid(unsafe_op_in_unsafe_fn)]
         $visibility unsafe extern "C" fn $name($($argument: $c),*) $(-> $ret)? {
             let _call = $crate::callback::Call::new();
             $(
@@ -184,7 +186,9 @@ macro_rules! callbacks {
                     // SAFETY: The caller keeps what the section `# Safety` of this function demands.
                     unsafe { $crate::callback::FromC::from_c($argument, &_call) };
             )*
-            $function($($argument),*)
+            // A safe function, for every lifetime of what C code lends.
+            let function: fn($($rust),*) $(-> $ret)? = $function;
+            function($($argument),*)
         }
     )*};
 }

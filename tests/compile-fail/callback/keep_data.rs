@@ -2,7 +2,7 @@
 
 //! why: The data of a registration is lent to its callbacks: the registration may end.
 //! against: linux
-//! error: E0597 `_call` does not live long enough
+//! error: E0308 one type is more general than the other
 
 #![forbid(unsafe_code)]
 

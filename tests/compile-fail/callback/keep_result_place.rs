@@ -2,7 +2,7 @@
 
 //! why: Where C waits for a result is lent for the call.
 //! against: linux
-//! error: E0597 `_call` does not live long enough
+//! error: E0308 one type is more general than the other
 
 #![forbid(unsafe_code)]
 

@@ -3,7 +3,7 @@
 //! why: What C lends for a call ends with the call, so a callback cannot take a `'static`
 //!     reference.
 //! against: linux
-//! error: E0597 `_call` does not live long enough
+//! error: E0308 one type is more general than the other
 
 #![forbid(unsafe_code)]
 

@@ -2,7 +2,7 @@
 
 //! why: What C lends for a call ends with the call, also where it may be NULL.
 //! against: linux
-//! error: E0597 `_call` does not live long enough
+//! error: E0308 one type is more general than the other
 
 #![forbid(unsafe_code)]
 
