@@ -38,7 +38,7 @@ impl Context {
         })
     }
 
-    /// A domain with `pages` fresh pages from [`IOVA`] on, readable and writable, attached to `pasid` of
+    /// A domain with `pages` fresh pages from `IOVA` on, readable and writable, attached to `pasid` of
     /// the first device.
     pub fn space(&self, pasid: u32, pages: u32) -> Result<Space> {
         let space = self.detached_space(pages)?;
