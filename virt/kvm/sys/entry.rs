@@ -26,7 +26,7 @@ linux::exports! {
     /// # Safety
     ///
     /// `kvm` is as [`UnusedVm`] demands. May sleep.
-    unsafe fn kvm_coalesced_mmio_free(kvm: *mut bindings::kvm => UnusedVm<'_>) = UnusedVm::free;
+    unsafe fn kvm_coalesced_mmio_free(kvm: *mut bindings::kvm => UnusedVm<'_>) = |vm| vm.free();
 
     /// `KVM_REGISTER_COALESCED_MMIO`. Returns 0 or a negative error number.
     ///
