@@ -170,7 +170,12 @@ impl<F: Format, M: PageMemory> PageTable<F, M> {
 
     /// Replaces `old` in `slot` by a pointer to `table`. Returns the new entry, or the one that is
     /// there instead of `old`.
-    pub(crate) fn link(&self, slot: &AtomicU64, old: u64, table: &TableAddr<M>) -> Result<u64, u64> {
+    pub(crate) fn link(
+        &self,
+        slot: &AtomicU64,
+        old: u64,
+        table: &TableAddr<M>,
+    ) -> Result<u64, u64> {
         self.memory.publish(self.memory.table(table).entries());
         let coherent = self.memory.coherent();
         let mut entry = F::TABLE | table.phys().raw();
