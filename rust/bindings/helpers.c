@@ -38,6 +38,11 @@ int siov_helper_pci_domain_nr(struct pci_bus *bus)
 	return pci_domain_nr(bus);
 }
 
+bool siov_helper_irqs_disabled(void)
+{
+	return irqs_disabled();
+}
+
 int siov_helper_dev_to_node(struct device *dev)
 {
 	return dev_to_node(dev);

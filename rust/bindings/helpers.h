@@ -19,6 +19,7 @@ void siov_helper_iommu_pages_list_add(struct iommu_pages_list *list, void *virt)
 void siov_helper_list_add_tail(struct list_head *new, struct list_head *head);
 int siov_helper_pci_domain_nr(struct pci_bus *bus);
 int siov_helper_dev_to_node(struct device *dev);
+bool siov_helper_irqs_disabled(void);
 void siov_helper_device_lock(struct device *dev);
 void siov_helper_device_unlock(struct device *dev);
 bool siov_helper_dev_is_bound_to(struct device *dev, const char *name);

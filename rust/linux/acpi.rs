@@ -18,17 +18,16 @@ unsafe impl Send for Table {}
 unsafe impl Sync for Table {}
 
 impl Table {
-    /// The first table with this signature.
+    /// The first table with this signature, four characters.
     ///
     /// # Errors
     ///
     /// `ENODEV` when firmware has none.
-    pub fn get(signature: &'static CStr) -> Result<Self> {
+    pub fn get(signature: &'static [u8; 4]) -> Result<Self> {
         let mut header = core::ptr::null_mut();
-        // SAFETY: `header` is valid for writes; the signature is not written to.
-        let status = unsafe {
-            bindings::acpi_get_table(signature.as_char_ptr().cast_mut(), 1, &raw mut header)
-        };
+        let name = core::ptr::from_ref(signature).cast_mut().cast();
+        // SAFETY: `header` is valid for writes; four characters of the signature are read, and none is written.
+        let status = unsafe { bindings::acpi_get_table(name, 1, &raw mut header) };
         if status != 0 {
             return Err(ENODEV);
         }

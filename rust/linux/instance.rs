@@ -2,15 +2,18 @@
 
 //! Where C code that brings no data of ours finds the instance of a driver.
 
+use core::marker::PhantomData;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use kernel::prelude::*;
 
 /// The place of one instance: a `static` of the driver.
-pub struct Instance<T> {
+pub struct Instance<T: 'static> {
     value: AtomicPtr<T>,
     /// Calls of [`Self::with`] that are under way.
     users: AtomicU32,
+    /// All threads find the same instance: this is `Sync` only if a reference to it is.
+    _shared: PhantomData<&'static T>,
 }
 
 impl<T> Instance<T> {
@@ -19,6 +22,7 @@ impl<T> Instance<T> {
         Self {
             value: AtomicPtr::new(ptr::null_mut()),
             users: AtomicU32::new(0),
+            _shared: PhantomData,
         }
     }
 

@@ -16,6 +16,7 @@ pub mod iommu;
 pub mod irq;
 mod mm;
 pub mod mmio;
+pub mod numa;
 pub mod object;
 pub mod param;
 pub mod pci;

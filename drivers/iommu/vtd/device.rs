@@ -15,6 +15,7 @@ use kernel::sync::{new_mutex, Arc, Mutex, SetOnce};
 use linux::error::eopnotsupp;
 use linux::iommu::driver::{Function, TableMemory};
 use linux::iommu::Group;
+use linux::numa;
 use linux::pci::{self, DeviceExt};
 use siov_types::{Bdf, Pasid};
 use siov_vtd::invalidate::{Descriptor, DeviceTlb, Scope};
@@ -73,7 +74,7 @@ impl Device {
         if unit_bits == 0 || max_pasids == 0 {
             max_pasids = 0;
         } else if let Err(e) = pdev.enable_pasid() {
-            dev_warn!(pdev.as_dev(), "PASID cannot be enabled: {:?}\n", e);
+            dev_warn!(pdev.as_dev(), "cannot enable PASID: {:?}\n", e);
             max_pasids = 0;
         }
         let pasid_bits = max_pasids.checked_ilog2().unwrap_or(0) as u8;
@@ -146,7 +147,7 @@ impl Device {
     }
 
     /// NUMA node.
-    pub(crate) fn node(&self) -> i32 {
+    pub(crate) fn node(&self) -> numa::Node {
         self.pdev.node()
     }
 

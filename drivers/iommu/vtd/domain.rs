@@ -8,6 +8,7 @@ use crate::unit::Unit;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use linux::iommu::driver::{self, Gather, PagingDomain, Stage, TableMemory};
+use linux::numa;
 use siov_iopgtable::{Config, LeafSize, Levels, Prot};
 use siov_types::IovaRange;
 use siov_vtd::invalidate::PagingStructures;
@@ -27,7 +28,7 @@ impl Domain {
     pub(crate) fn new(
         unit: &Unit,
         stage: Stage,
-        node: i32,
+        node: numa::Node,
     ) -> Result<Pin<KBox<driver::Domain<Self>>>> {
         let (cap, ecap) = (unit.cap(), unit.ecap());
         let config = config(unit, stage)?;

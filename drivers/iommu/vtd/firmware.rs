@@ -2,23 +2,13 @@
 
 //! What firmware says about remapping units: the DMAR table, matched against the PCI hierarchy.
 
+use crate::sys::UnitDescription;
 use kernel::prelude::*;
 use linux::acpi;
 use linux::pci::{self, DeviceExt, PathToRoot};
 use linux::Show;
-use siov_types::{Bdf, PhysAddr, Segment};
+use siov_types::{Bdf, Segment};
 use siov_vtd::dmar::{self, Ats, BusRange, CheckedDmar, Dmar, ReservedMemory, RootPort};
-
-/// A unit as firmware describes it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct UnitDescription {
-    /// Position in the table.
-    pub(crate) index: usize,
-    /// Where its registers are.
-    pub(crate) base: PhysAddr,
-    /// Bytes of registers.
-    pub(crate) len: u64,
-}
 
 /// The DMAR table, found to be well-formed.
 pub(crate) struct Firmware {
@@ -28,7 +18,7 @@ pub(crate) struct Firmware {
 impl Firmware {
     /// Reads and checks the table, and logs what is wrong with it.
     pub(crate) fn new() -> Result<Self> {
-        let table = acpi::Table::get(c"DMAR").inspect_err(|_| {
+        let table = acpi::Table::get(b"DMAR").inspect_err(|_| {
             pr_err!(
                 "no DMAR table: this machine has no VT-d, or it is switched off in its firmware setup\n"
             );
@@ -53,19 +43,12 @@ impl Firmware {
     }
 
     /// Every unit.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
     pub(crate) fn units(&self) -> Result<KVec<UnitDescription>> {
-        let mut units = KVec::new();
-        for (index, unit) in self.dmar().units().enumerate() {
-            units.push(
-                UnitDescription {
-                    index,
-                    base: unit.register_base,
-                    len: unit.register_size,
-                },
-                GFP_KERNEL,
-            )?;
-        }
-        Ok(units)
+        UnitDescription::all(&self.table)
     }
 
     /// Index of the unit that translates the requests of `pdev`.

@@ -6,12 +6,13 @@ use crate::device::Device;
 use crate::devices::DeviceList;
 use crate::error::Failure;
 use crate::faults::Faults;
-use crate::firmware::{Firmware, UnitDescription};
+use crate::firmware::Firmware;
 use crate::pasid_table::PasidTable;
 use crate::queue::{Queue, Submission};
 use crate::registers::Registers;
 use crate::root::RootTable;
 use crate::stage::StageChoice;
+use crate::sys::UnitDescription;
 use crate::{sys, Vtd};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use kernel::id_pool::IdPool;
@@ -20,7 +21,7 @@ use kernel::str::CString;
 use kernel::sync::{new_mutex, Arc, Mutex};
 use linux::iommu::driver::{self, Stage, TableMemory};
 use linux::pci::{self, DeviceExt};
-use linux::{mmio, Show};
+use linux::{mmio, numa, Show};
 use siov_types::{Bdf, DomainId, Pasid, PAGE_SIZE};
 use siov_vtd::capability::register_span;
 use siov_vtd::invalidate::{Descriptor, Drain};
@@ -87,7 +88,7 @@ impl Unit {
         let widest = Self::check(cap, ecap)?;
 
         let memory = TableMemory {
-            node: -1,
+            node: numa::Node::ANY,
             coherent: ecap.coherent(),
         };
         let regs = Arc::pin_init(Registers::new(io), GFP_KERNEL)?;
@@ -145,7 +146,7 @@ impl Unit {
                 e => Failure::Kernel(e),
             })
         };
-        let io = claim(description.len)?;
+        let io = claim(description.len())?;
         let cap = io.read64(Reg64::Cap.offset());
         let ecap = io.read64(Reg64::Ecap.offset());
         if cap == u64::MAX && ecap == u64::MAX {
@@ -156,7 +157,7 @@ impl Unit {
             ExtendedCapability::from_raw(ecap),
         );
         let needed = (span as u64).next_multiple_of(PAGE_SIZE);
-        if needed <= description.len {
+        if needed <= description.len() {
             return Ok(io);
         }
         drop(io);
@@ -187,7 +188,7 @@ impl Unit {
     /// then translation, so that DMA that is under way is never blocked.
     pub(crate) fn start(&self) -> Result<(), Failure> {
         for pdev in pci::devices() {
-            if self.firmware.unit_of(&pdev) == Some(self.description.index) {
+            if self.firmware.unit_of(&pdev) == Some(self.description.index()) {
                 let entry = self.boot.context_entry();
                 pdev.for_each_alias(|alias| {
                     self.root.reserve(alias)?;

@@ -80,7 +80,7 @@ module! {
 struct Module {
     _files: debugfs::Files,
     _registrations: Arc<Registrations>,
-    _power: Pin<KBox<syscore::Registration<Power>>>,
+    _power: syscore::Registration<Power>,
     _units: Arc<Started>,
 }
 
@@ -96,13 +96,13 @@ impl kernel::Module for Module {
 
         let mut units = KVec::new();
         for description in firmware.units()? {
-            let name = CString::try_from_fmt(fmt!("dmar{}", description.index))?;
+            let name = CString::try_from_fmt(fmt!("dmar{}", description.index()))?;
             let unit = Unit::take_over(firmware.clone(), description, name, stage);
             let unit = unit.map_err(|failure| {
                 pr_err!(
                     "dmar{} at {}: {}\n",
-                    description.index,
-                    Show(description.base),
+                    description.index(),
+                    Show(description.base()),
                     failure
                 );
                 Error::from(failure)
@@ -227,7 +227,7 @@ impl Drop for Enabled {
 
 fn disable(unit: &Unit) {
     if let Err(failure) = unit.disable() {
-        pr_emerg!("{}: not switched off: {}\n", unit.name(), failure);
+        pr_emerg!("{}: disabling failed: {}\n", unit.name(), failure);
     }
 }
 

@@ -94,36 +94,35 @@ impl Group {
     /// Calls `f` with the first device, which cannot leave the group meanwhile; `None` without devices. The
     /// group's mutex is held.
     pub fn with_first_device<R>(&self, f: impl FnOnce(IommuDevice<'_>) -> R) -> Option<R> {
+        self.with_first(|_| true, f)
+    }
+
+    /// As [`Self::with_first_device`], for `wanted`; `None` when it is not in the group.
+    pub fn with_device<R>(
+        &self,
+        wanted: &Device,
+        f: impl FnOnce(IommuDevice<'_>) -> R,
+    ) -> Option<R> {
+        self.with_first(|dev| core::ptr::eq(dev, wanted), f)
+    }
+
+    /// Calls `f` with the first device for which `is_it` returns true.
+    fn with_first<R>(
+        &self,
+        is_it: impl Fn(&Device) -> bool,
+        f: impl FnOnce(IommuDevice<'_>) -> R,
+    ) -> Option<R> {
         let (mut f, mut result) = (Some(f), None);
         let _ = self.for_each_device(|dev| {
+            if !is_it(dev) {
+                return Ok(());
+            }
             // SAFETY: The group's mutex is held, so the device keeps its group and its IOMMU until this returns.
             let dev = unsafe { IommuDevice::from_device(dev) };
             if let (Some(dev), Some(f)) = (dev, f.take()) {
                 result = Some(f(dev));
             }
-            Err(EEXIST)
-        });
-        result
-    }
-
-    /// Calls `f` with `dev`, which cannot leave the group meanwhile; `None` if it is not in the group. The
-    /// group's mutex is held.
-    pub fn with_device<R>(
-        &self,
-        dev: &Device,
-        f: impl FnOnce(IommuDevice<'_>) -> R,
-    ) -> Option<R> {
-        let (mut f, mut result) = (Some(f), None);
-        let _ = self.for_each_device(|found| {
-            if !core::ptr::eq(found, dev) {
-                return Ok(());
-            }
-            // SAFETY: The group's mutex is held, so the device keeps its group and its IOMMU until this
-            // returns.
-            let found = unsafe { IommuDevice::from_device(found) };
-            if let (Some(found), Some(f)) = (found, f.take()) {
-                result = Some(f(found));
-            }
+            // No further ones.
             Err(EEXIST)
         });
         result

@@ -13,8 +13,8 @@ mod topology;
 pub use kernel::pci::Device;
 pub use topology::{buses_below, PathToRoot};
 
-use crate::bindings;
 use crate::object::Object;
+use crate::{bindings, numa};
 use core::ptr::NonNull;
 use kernel::device::{self, DeviceContext};
 use kernel::error::to_result;
@@ -100,10 +100,9 @@ pub trait DeviceExt: Object<bindings::pci_dev> {
         (vendor, device)
     }
 
-    /// NUMA node, or -1.
-    fn node(&self) -> i32 {
-        // SAFETY: The device is valid.
-        unsafe { bindings::siov_helper_dev_to_node(self.as_dev().as_raw()) }
+    /// The NUMA node that the device is near to.
+    fn node(&self) -> numa::Node {
+        numa::Node::of(self.as_dev())
     }
 
     /// Base class, subclass and programming interface, as in configuration space.

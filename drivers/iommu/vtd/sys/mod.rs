@@ -7,4 +7,4 @@ mod notifier;
 mod registers;
 
 pub(crate) use notifier::notify;
-pub(crate) use registers::claim;
+pub(crate) use registers::{claim, UnitDescription};

@@ -2,9 +2,53 @@
 
 //! The registers of a unit, where firmware says that they are.
 
-use crate::firmware::UnitDescription;
 use kernel::prelude::*;
-use linux::mmio;
+use linux::{acpi, mmio};
+use siov_types::PhysAddr;
+use siov_vtd::dmar::CheckedDmar;
+
+/// A unit as the machine's DMAR table describes it: there are no others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UnitDescription {
+    index: usize,
+    base: PhysAddr,
+    len: u64,
+}
+
+impl UnitDescription {
+    /// All units of a table, which comes from firmware.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn all(table: &CheckedDmar<acpi::Table>) -> Result<KVec<Self>> {
+        let mut units = KVec::new();
+        for (index, unit) in table.dmar().units().enumerate() {
+            let description = Self {
+                index,
+                base: unit.register_base,
+                len: unit.register_size,
+            };
+            units.push(description, GFP_KERNEL)?;
+        }
+        Ok(units)
+    }
+
+    /// Position in the table.
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Where its registers are.
+    pub(crate) fn base(&self) -> PhysAddr {
+        self.base
+    }
+
+    /// Bytes of registers.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+}
 
 /// Claims and maps `len` bytes of registers of the unit.
 ///

@@ -5,7 +5,7 @@
 //!
 //! C header: [`drivers/iommu/iommu-pages.h`](srctree/drivers/iommu/iommu-pages.h)
 
-use crate::{bindings, mm};
+use crate::{bindings, mm, numa};
 use core::ffi::c_void;
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU64;
@@ -30,8 +30,8 @@ impl Gfp {
 /// Where memory for tables comes from.
 #[derive(Clone, Copy)]
 pub struct TableMemory {
-    /// NUMA node; negative for any.
-    pub node: i32,
+    /// NUMA node.
+    pub node: numa::Node,
     /// Whether the hardware's walker snoops the CPU's caches.
     pub coherent: bool,
 }
@@ -39,8 +39,8 @@ pub struct TableMemory {
 impl TableMemory {
     /// Zeroed pages: the result is the first of `bytes` bytes, rounded up to a power of two of pages.
     pub(super) fn alloc(self, bytes: usize, gfp: Gfp) -> Option<NonNull<c_void>> {
-        // SAFETY: May be called with any size; returns zeroed pages or null.
-        NonNull::new(unsafe { bindings::iommu_alloc_pages_node_sz(self.node, gfp.0, bytes) })
+        // SAFETY: May be called with any size, and a node that there is; returns zeroed pages or null.
+        NonNull::new(unsafe { bindings::iommu_alloc_pages_node_sz(self.node.raw(), gfp.0, bytes) })
     }
 
     /// Makes `words` visible to the walker.
