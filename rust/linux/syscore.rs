@@ -8,6 +8,7 @@ use crate::bindings;
 use crate::callback::{Data, Registered};
 use core::ffi::c_void;
 use core::marker::PhantomPinned;
+use core::mem::ManuallyDrop;
 use kernel::prelude::*;
 use kernel::types::Opaque;
 
@@ -23,9 +24,9 @@ pub trait SystemCore: Send + Sync + 'static {
     fn shutdown(&self);
 }
 
-/// A registered component.
-#[pin_data(PinnedDrop)]
-pub struct Registration<T: SystemCore> {
+/// What C code knows.
+#[pin_data]
+struct Node<T: SystemCore> {
     syscore: Opaque<bindings::syscore>,
     component: T,
     #[pin]
@@ -33,9 +34,13 @@ pub struct Registration<T: SystemCore> {
 }
 
 // SAFETY: The list head inside belongs to the C side, which locks it.
-unsafe impl<T: SystemCore> Send for Registration<T> {}
+unsafe impl<T: SystemCore> Send for Node<T> {}
 // SAFETY: As above.
-unsafe impl<T: SystemCore> Sync for Registration<T> {}
+unsafe impl<T: SystemCore> Sync for Node<T> {}
+
+/// A registered component. It stays registered with a warning, and is never freed, if it is dropped with interrupts off: that may be
+/// in one of its own callbacks, for which the list of components must not change.
+pub struct Registration<T: SystemCore>(ManuallyDrop<Pin<KBox<Node<T>>>>);
 
 impl<T: SystemCore> Registration<T> {
     const OPS: &'static bindings::syscore_ops = &bindings::syscore_ops {
@@ -45,9 +50,13 @@ impl<T: SystemCore> Registration<T> {
     };
 
     /// Registers `component`.
-    pub fn new(component: T) -> Result<Pin<KBox<Self>>> {
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn new(component: T) -> Result<Self> {
         let this = KBox::pin_init(
-            pin_init!(Self {
+            pin_init!(Node {
                 syscore: Opaque::new(bindings::syscore::default()),
                 component,
                 _pin: PhantomPinned,
@@ -64,7 +73,7 @@ impl<T: SystemCore> Registration<T> {
         unsafe { raw.write(syscore) };
         // SAFETY: The structure, and the component beside it, are pinned until `drop` has unregistered it.
         unsafe { bindings::register_syscore(raw) };
-        Ok(this)
+        Ok(Self(ManuallyDrop::new(this)))
     }
 
     crate::callbacks! {
@@ -107,10 +116,16 @@ impl<T: SystemCore> Registered for Registration<T> {
     type Data = T;
 }
 
-#[pinned_drop]
-impl<T: SystemCore> PinnedDrop for Registration<T> {
-    fn drop(self: Pin<&mut Self>) {
-        // SAFETY: Registered in `new`.
-        unsafe { bindings::unregister_syscore(self.syscore.get()) };
+impl<T: SystemCore> Drop for Registration<T> {
+    fn drop(&mut self) {
+        // SAFETY: May be called anywhere.
+        let irqs_disabled = unsafe { bindings::siov_helper_irqs_disabled() };
+        if kernel::warn_on!(irqs_disabled) {
+            return;
+        }
+        // SAFETY: Registered in `new`. No callback runs: those do with interrupts off, on one CPU.
+        unsafe { bindings::unregister_syscore(self.0.syscore.get()) };
+        // SAFETY: Not used after this.
+        unsafe { ManuallyDrop::drop(&mut self.0) };
     }
 }
