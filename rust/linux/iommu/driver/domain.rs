@@ -80,7 +80,7 @@ impl<T: PagingDomain> Domain<T> {
                 ..Default::default()
             },
             ops: Table::<T>::PT_OPS,
-            nid: memory.node,
+            nid: memory.node.raw(),
             ..Default::default()
         };
         KBox::pin_init(
@@ -244,6 +244,8 @@ impl<T: PagingDomain> Table<T> {
 
     fn flush_iotlb_all(domain: &Domain<T>) {
         domain.data.sync_all();
+        // The DMA API frees tables that it has gathered after this.
+        domain.tables.wait_for_walks();
     }
 
     fn iotlb_sync_map(domain: &Domain<T>, iova: usize, size: usize) -> i32 {

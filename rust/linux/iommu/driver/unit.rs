@@ -16,7 +16,10 @@ use kernel::types::Opaque;
 #[repr(C)]
 pub struct Unit<D: Driver> {
     iommu: Opaque<bindings::iommu_device>,
-    /// Whether the core may be given devices of the unit.
+    /// Whether it has a [`Registration`], which is unique.
+    taken: AtomicBool,
+    /// Whether the core may be given devices of the unit: from when the C structure has its operations
+    /// and its folder in sysfs on, until they begin to go.
     registered: AtomicBool,
     #[pin]
     data: D::Unit,
@@ -36,6 +39,7 @@ impl<D: Driver> Unit<D> {
                     max_pasids,
                     ..Default::default()
                 }),
+                taken: AtomicBool::new(false),
                 registered: AtomicBool::new(false),
                 data <- data,
             }? Error),
@@ -68,7 +72,7 @@ struct Sysfs<D: Driver> {
 
 impl<D: Driver> Sysfs<D> {
     fn new(unit: Arc<Unit<D>>, core: Arc<Core<D>>, name: &CStr) -> Result<Self> {
-        if unit.registered.swap(true, Ordering::AcqRel) {
+        if unit.taken.swap(true, Ordering::AcqRel) {
             return Err(EBUSY);
         }
         let (groups, format) = (core.groups(), c"%s".as_char_ptr());
@@ -84,18 +88,24 @@ impl<D: Driver> Sysfs<D> {
             )
         });
         if let Err(e) = added {
-            unit.registered.store(false, Ordering::Release);
+            unit.taken.store(false, Ordering::Release);
             return Err(e);
         }
+        // SAFETY: Nobody else changes the operations of a unit that is not registered. The core sets them only when it
+        // registers, and may probe a device of the unit for another one before.
+        unsafe { (*unit.as_raw()).ops = core.ops() };
+        unit.registered.store(true, Ordering::Release);
         Ok(Self { unit, core })
     }
 }
 
 impl<D: Driver> Drop for Sysfs<D> {
     fn drop(&mut self) {
+        // Also here, for a unit that the core did not take.
+        self.unit.registered.store(false, Ordering::Release);
         // SAFETY: Added in `new`, and the unit is not registered with the core any more.
         unsafe { bindings::iommu_device_sysfs_remove(self.unit.as_raw()) };
-        self.unit.registered.store(false, Ordering::Release);
+        self.unit.taken.store(false, Ordering::Release);
     }
 }
 
@@ -130,6 +140,8 @@ impl<D: Driver> Registration<D> {
 
 impl<D: Driver> Drop for Registration<D> {
     fn drop(&mut self) {
+        // From here on no device comes to it.
+        self.sysfs.unit.registered.store(false, Ordering::Release);
         // SAFETY: Registered in `new()`, and still so.
         unsafe { bindings::iommu_device_unregister(self.sysfs.unit.as_raw()) };
     }
