@@ -20,25 +20,9 @@ use kernel::prelude::*;
 mod sys;
 
 module! {
-    type: Module,
+    type: sys::Module,
     name: "iommu_aux",
     authors: ["siov-rs developers"],
     description: "Auxiliary IOMMU domains",
     license: "GPL",
-}
-
-struct Module;
-
-impl kernel::Module for Module {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
-        sys::start()?;
-        Ok(Self)
-    }
-}
-
-impl Drop for Module {
-    fn drop(&mut self) {
-        // All callers depend on this module, and have been unloaded.
-        sys::stop();
-    }
 }

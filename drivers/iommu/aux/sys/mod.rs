@@ -8,4 +8,28 @@ mod exports;
 mod faults;
 mod registry;
 
-pub(crate) use registry::{start, stop};
+use core::sync::atomic::{AtomicBool, Ordering};
+use kernel::prelude::*;
+
+/// The loaded module. It is in the place that `module!` has for it, which only the kernel drops: all callers depend on
+/// the module, and have been unloaded by then.
+pub(crate) struct Module(());
+
+impl kernel::Module for Module {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        static STARTED: AtomicBool = AtomicBool::new(false);
+        if STARTED.swap(true, Ordering::AcqRel) {
+            return Err(EBUSY);
+        }
+        // SAFETY: This is not reached a second time, and whoever links with the module's functions waits until it has
+        // returned.
+        unsafe { registry::start() }?;
+        Ok(Self(()))
+    }
+}
+
+impl Drop for Module {
+    fn drop(&mut self) {
+        registry::stop();
+    }
+}

@@ -56,9 +56,13 @@ impl Keyed for Auxiliary {
     }
 }
 
-pub(crate) fn start() -> Result {
-    // SAFETY: Called once, by the module's init function; whoever links with the module's functions
-    // waits until that has returned.
+/// Begins with no device enabled.
+///
+/// # Safety
+///
+/// Called once, and returns before any other function of this file is called.
+pub(super) unsafe fn start() -> Result {
+    // SAFETY: As required of us.
     unsafe { REGISTRY.init() };
     let registry = Registry {
         devices: KVec::new(),
@@ -71,7 +75,7 @@ pub(crate) fn start() -> Result {
     Ok(())
 }
 
-pub(crate) fn stop() {
+pub(super) fn stop() {
     let registry = REGISTRY.lock().take();
     drop(registry);
 }
