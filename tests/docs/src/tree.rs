@@ -3,16 +3,12 @@
 //! The files of the repository.
 
 use anyhow::{Context, Result};
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The checkout that this crate is in: that of the running cargo, in case several checkouts build
-/// to one place.
+/// The checkout that this crate is in.
 pub fn root() -> PathBuf {
-    let folder = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
-    let folder = folder.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
-    folder.join("../..")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 /// A text file.
