@@ -344,7 +344,7 @@ fn compare_calls(
         for function in &krate.functions {
             report.calls += function.calls.len();
             for id in function.calls.iter().filter(|id| !known.contains(id)) {
-                let symbol = demangle(&[function.symbol.clone()])?.pop();
+                let symbol = demangle(std::slice::from_ref(&function.symbol))?.pop();
                 report.differences.push(format!(
                     "{name}: {} calls a pointer of type {}, which no function has",
                     symbol.unwrap_or_default(),
