@@ -2,7 +2,6 @@
 
 //! Safe abstractions over the kernel's C interfaces, for what the `kernel` crate does not have.
 
-pub mod abi;
 pub mod acpi;
 #[doc(hidden)]
 pub mod bindings;
