@@ -2,7 +2,7 @@
 
 //! why: The number of a NUMA node is an index into an array of the kernel, which does not check it.
 //! against: linux
-//! error: E0423
+//! error: E0603
 
 #![forbid(unsafe_code)]
 

@@ -7,10 +7,11 @@
 #![forbid(unsafe_code)]
 
 use kernel::sync::aref::ARef;
+use linux::numa::Node;
 use linux::pci::{Device, DeviceExt};
 
 /// Asks a device.
-pub fn node(dev: ARef<Device>) -> i32 {
+pub fn node(dev: ARef<Device>) -> Node {
     let device: &Device = &dev;
     // misuse {
     drop(dev);

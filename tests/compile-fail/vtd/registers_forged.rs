@@ -6,7 +6,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::firmware::UnitDescription;
+use crate::sys::UnitDescription;
 use kernel::prelude::*;
 use siov_types::PhysAddr;
 
