@@ -6,7 +6,7 @@ use crate::bindings::Bindings;
 use crate::c_side::{prototypes, Prototype};
 use crate::kbuild::{read, Objects};
 use crate::llvm::{functions, Function};
-use crate::mir::{find, Found};
+use crate::mir::{Found, Program};
 use crate::rust_side::{source, CRATE, RIGHT, WRONG};
 use crate::slot::Slot;
 use crate::text::components;
@@ -83,8 +83,12 @@ fn read_crates(
 ) -> Result<BTreeMap<String, Crate>, String> {
     let [mir, ir] = paths;
     let mut crates: BTreeMap<String, Crate> = BTreeMap::new();
+    let mut files = Vec::new();
     for path in mir {
-        crates.entry(stem(&path)).or_default().found = find(&read(&path)?, bindings);
+        files.push((stem(&path), read(&path)?));
+    }
+    for (name, found) in Program::parse(&files, bindings).find() {
+        crates.entry(name).or_default().found = found;
     }
     for path in ir {
         let defined = functions(&read(&path)?);

@@ -3,8 +3,8 @@
 //! Where the functions of a crate go, read from what `rustc --emit=mir` prints.
 //!
 //! A function becomes a pointer in one kind of statement, a cast `ReifyFnPointer`. From there its value is
-//! followed through the locals of the body to where C code will find it: a field of one of bindgen's
-//! structures, or a parameter of a C function.
+//! followed through locals, and into functions of Rust that take one, to where C code will find it: a field of
+//! one of bindgen's structures, or a parameter of a C function.
 
 use crate::bindings::Bindings;
 use crate::slot::Slot;
@@ -178,34 +178,52 @@ impl<'t> Body<'t> {
         }
     }
 
-    /// Follows what `held` holds to the end.
-    fn follow(&self, held: usize, bindings: &Bindings) -> BTreeSet<Slot> {
-        let mut slots = BTreeSet::new();
-        let mut seen = BTreeSet::from([held]);
-        let mut todo = vec![held];
-        while let Some(local) = todo.pop() {
-            let names = |text: &str| locals_in(text).any(|other| other == local);
-            for (target, value) in &self.assignments {
-                if !names(value) {
-                    continue;
-                }
-                if let Some(found) = self.sink(target, value, &names, bindings) {
-                    slots.extend(found);
-                    continue;
-                }
-                // A copy, `Some` of it, a tuple with it, another type of it.
-                for next in locals_in(target).take(1) {
-                    if self.is_pointer(next) && seen.insert(next) {
-                        todo.push(next);
-                    }
-                }
-            }
+    /// The function that a cast makes a pointer to. It may have been copied to a local, whose type tells it.
+    fn function(&self, operand: &'t str) -> &'t str {
+        let copied = ["move ", "copy "]
+            .iter()
+            .any(|word| operand.starts_with(word));
+        copied
+            .then(|| locals_in(operand).next())
+            .flatten()
+            .and_then(|local| {
+                self.locals
+                    .get(&local)?
+                    .strip_suffix('}')?
+                    .rsplit_once(" {")
+            })
+            .map_or(operand, |(_, path)| path)
+    }
+
+    /// Where one assignment takes the value of a local that it names.
+    fn sink(
+        &self,
+        target: &str,
+        value: &'t str,
+        names: &impl Fn(&str) -> bool,
+        bindings: &Bindings,
+    ) -> Step<'t> {
+        if let Some(slots) = self.slots(target, value, names, bindings) {
+            return Step::Slots(slots);
         }
-        slots
+        // A copy, `Some` of it, a tuple with it, another type of it, or what a function made of it.
+        let next = locals_in(target).next();
+        if let Some(next) = next.filter(|next| self.is_pointer(*next)) {
+            return Step::Local(next);
+        }
+        let call = value.split_once(" -> [").and_then(|(call, _)| {
+            let at = open(call)?;
+            let operands = list(bracketed(&call[at..])?.0).into_iter().enumerate();
+            let taken = operands.filter(|(_, operand)| names(operand));
+            Some((&call[..at], taken.map(|(index, _)| index + 1).collect()))
+        });
+        call.map_or(Step::Nowhere, |(path, parameters)| {
+            Step::Passed(path, parameters)
+        })
     }
 
     /// The slots that one assignment fills, if it is of a kind that does.
-    fn sink(
+    fn slots(
         &self,
         target: &str,
         value: &str,
@@ -254,6 +272,18 @@ impl<'t> Body<'t> {
     }
 }
 
+/// Where a value goes in one assignment.
+enum Step<'t> {
+    /// To C code.
+    Slots(Vec<Slot>),
+    /// To a local.
+    Local(usize),
+    /// To a function of Rust, as these locals of it.
+    Passed(&'t str, Vec<usize>),
+    /// Nobody knows.
+    Nowhere,
+}
+
 /// Where the list of operands of a call begins: the last bracket that is closed at the end.
 fn open(call: &str) -> Option<usize> {
     call.match_indices('(')
@@ -281,13 +311,40 @@ fn bodies(text: &str) -> Vec<Body<'_>> {
     all
 }
 
-/// Reads the file of one crate.
-pub fn find(text: &str, bindings: &Bindings) -> Found {
-    let mut found = Found::default();
-    for body in bodies(text) {
-        body.loads(bindings, &mut found.loads);
+/// All crates: a function of one may pass a pointer to one of another.
+pub struct Program<'t> {
+    crates: Vec<(&'t str, Vec<Body<'t>>)>,
+    bindings: &'t Bindings,
+}
+
+impl<'t> Program<'t> {
+    /// Reads the files of all crates, with their names.
+    pub fn parse(files: &'t [(String, String)], bindings: &'t Bindings) -> Self {
+        let crates = files
+            .iter()
+            .map(|(name, text)| (name.as_str(), bodies(text)))
+            .collect();
+        Self { crates, bindings }
+    }
+
+    /// What is found in each crate.
+    pub fn find(&self) -> BTreeMap<String, Found> {
+        let crates = self.crates.iter();
+        crates
+            .map(|(name, bodies)| {
+                let mut found = Found::default();
+                for body in bodies {
+                    body.loads(self.bindings, &mut found.loads);
+                    self.find_in(body, &mut found);
+                }
+                ((*name).to_owned(), found)
+            })
+            .collect()
+    }
+
+    fn find_in(&self, body: &Body<'t>, found: &mut Found) {
         for (target, value) in &body.assignments {
-            let Some((function, ty)) = value
+            let Some((operand, ty)) = value
                 .split_once(" (PointerCoercion(ReifyFnPointer")
                 .and_then(|(cast, _)| split_once(cast, " as "))
             else {
@@ -296,7 +353,8 @@ pub fn find(text: &str, bindings: &Bindings) -> Found {
             if !ty.contains(POINTER) {
                 continue;
             }
-            if bindings.has_function(function) {
+            let function = body.function(operand);
+            if self.bindings.has_function(function) {
                 // C code's own function.
                 let arity = parameters(ty).unwrap_or(0);
                 found
@@ -306,7 +364,7 @@ pub fn find(text: &str, bindings: &Bindings) -> Found {
             }
             let slots = locals_in(target)
                 .next()
-                .map_or(BTreeSet::new(), |held| body.follow(held, bindings));
+                .map_or(BTreeSet::new(), |held| self.follow(body, held));
             if slots.is_empty() {
                 found
                     .lost
@@ -318,7 +376,50 @@ pub fn find(text: &str, bindings: &Bindings) -> Found {
             }));
         }
     }
-    found
+
+    /// Follows what a local of a body holds to the end.
+    fn follow<'p>(&'p self, body: &'p Body<'t>, held: usize) -> BTreeSet<Slot> {
+        let mut slots = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        let mut todo = vec![(body, held)];
+        while let Some((body, local)) = todo.pop() {
+            if !seen.insert((core::ptr::from_ref(body), local)) {
+                continue;
+            }
+            let names = |text: &str| locals_in(text).any(|other| other == local);
+            for (target, value) in &body.assignments {
+                if !names(value) {
+                    continue;
+                }
+                match body.sink(target, value, &names, self.bindings) {
+                    Step::Slots(found) => slots.extend(found),
+                    Step::Local(next) => todo.push((body, next)),
+                    Step::Passed(path, parameters) => {
+                        for callee in self.callees(path) {
+                            let pointers =
+                                parameters.iter().filter(|local| callee.is_pointer(**local));
+                            todo.extend(pointers.map(|local| (callee, *local)));
+                        }
+                    }
+                    Step::Nowhere => {}
+                }
+            }
+        }
+        slots
+    }
+
+    /// The functions that a path of a call may mean. Implementations are listed by their place in the source
+    /// alone, so only the name at the end tells; what takes no pointer is left out by the caller.
+    fn callees<'p>(&'p self, path: &str) -> impl Iterator<Item = &'p Body<'t>> {
+        let name = last_component(path);
+        let all = self.crates.iter().flat_map(|(_, bodies)| bodies);
+        all.filter(move |body| {
+            body.header
+                .strip_prefix("fn ")
+                .and_then(|signature| signature.split_once("(_1: "))
+                .is_some_and(|(path, _)| last_component(path) == name)
+        })
+    }
 }
 
 #[cfg(test)]
@@ -349,7 +450,10 @@ extern \"C\" {
 ";
 
     fn found(text: &str) -> Found {
-        find(text, &Bindings::parse(&[BINDINGS]))
+        let files = [("krate".to_owned(), text.to_owned())];
+        let bindings = Bindings::parse(&[BINDINGS]);
+        let mut found = Program::parse(&files, &bindings).find();
+        found.remove("krate").unwrap()
     }
 
     fn store(function: &str, slot: Slot) -> Store {
@@ -428,6 +532,54 @@ extern \"C\" {
         );
         let slot = Slot::parameter("walk", 1, 1);
         assert_eq!(found.stores, [store("all::each::<F>", slot)].into());
+    }
+
+    #[test]
+    fn passed_on() {
+        let found = found(
+            "fn all(_1: *mut device) -> i32 {
+    let mut _2: unsafe extern \"C\" fn(*mut device) -> i32;
+    let mut _3: core::option::Option<unsafe extern \"C\" fn(*mut device) -> i32>;
+
+    bb0: {
+        _2 = each as unsafe extern \"C\" fn(*mut device) -> i32 (PointerCoercion(ReifyFnPointer, Implicit));
+        _3 = core::option::Option::<unsafe extern \"C\" fn(*mut device) -> i32>::Some(move _2);
+        _0 = Walk::new(copy _1, move _3) -> [return: bb1, unwind unreachable];
+    }
+}
+
+fn bus::<impl at bus.rs:1:1: 1:9>::new(_1: *mut device, _2: Option<unsafe extern \"C\" fn(*mut device) -> i32>) -> i32 {
+    bb0: {
+        _0 = kernel::bindings::walk(copy _1, copy _2) -> [return: bb1, unwind unreachable];
+    }
+}
+",
+        );
+        let slot = Slot::parameter("walk", 1, 1);
+        assert_eq!(found.stores, [store("each", slot)].into());
+        assert!(found.lost.is_empty());
+    }
+
+    #[test]
+    fn copied_function() {
+        let found = found(
+            "const exports::_: () = {
+    let _1: unsafe extern \"C\" fn(*mut file);
+    let mut _3: unsafe extern \"C\" fn(*mut file) {linux::bindings::seq_read};
+    let mut _4: unsafe extern \"C\" fn(*mut file) {sys::exports::seq_read};
+
+    bb1: {
+        _3 = linux::bindings::seq_read;
+        _1 = move _3 as unsafe extern \"C\" fn(*mut file) (PointerCoercion(ReifyFnPointer, Implicit));
+        _4 = exports::seq_read;
+        _1 = move _4 as unsafe extern \"C\" fn(*mut file) (PointerCoercion(ReifyFnPointer, Implicit));
+    }
+}
+",
+        );
+        assert_eq!(found.loads, [Slot::function("seq_read", 1)].into());
+        let lost = ("sys::exports::seq_read", "const exports::_: () =");
+        assert_eq!(found.lost, [(lost.0.to_owned(), lost.1.to_owned())].into());
     }
 
     #[test]
