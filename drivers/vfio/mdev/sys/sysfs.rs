@@ -158,11 +158,16 @@ impl DeviceAttribute {
 const fn device_attribute(name: &'static CStr, mode: u16) -> bindings::device_attribute {
     bindings::device_attribute {
         attr: attribute(name, mode),
-        __bindgen_anon_1: bindings::device_attribute__bindgen_ty_1 {
-            show: Some(device_show_callback),
+        // Unions, but with CONFIG_CFI structures: their other members are of other types.
+        __bindgen_anon_1: {
+            let mut functions: bindings::device_attribute__bindgen_ty_1 = pin_init::zeroed();
+            functions.show = Some(device_show_callback);
+            functions
         },
-        __bindgen_anon_2: bindings::device_attribute__bindgen_ty_2 {
-            store: Some(device_store_callback),
+        __bindgen_anon_2: {
+            let mut functions: bindings::device_attribute__bindgen_ty_2 = pin_init::zeroed();
+            functions.store = Some(device_store_callback);
+            functions
         },
     }
 }
@@ -253,8 +258,11 @@ const DEVICE_FILES: &[*const bindings::attribute] = &pointers!(Mdev::DEVICE_ATTR
 const EMPTY_GROUP: bindings::attribute_group = pin_init::zeroed();
 
 const TYPE_GROUP: &bindings::attribute_group = &bindings::attribute_group {
-    __bindgen_anon_1: bindings::attribute_group__bindgen_ty_1 {
-        is_visible: Some(type_is_visible_callback),
+    __bindgen_anon_1: {
+        // As above.
+        let mut functions: bindings::attribute_group__bindgen_ty_1 = pin_init::zeroed();
+        functions.is_visible = Some(type_is_visible_callback);
+        functions
     },
     __bindgen_anon_2: bindings::attribute_group__bindgen_ty_2 {
         attrs_const: TYPE_FILES.as_ptr(),

@@ -52,7 +52,7 @@ impl<D: Driver> Group<D> {
 
     const GROUP: &'static bindings::attribute_group = &bindings::attribute_group {
         name: D::ATTRIBUTE_GROUP.as_ptr().cast(),
-        __bindgen_anon_1: bindings::attribute_group__bindgen_ty_1 { is_visible: None },
+        __bindgen_anon_1: pin_init::zeroed(),
         is_bin_visible: None,
         bin_size: None,
         __bindgen_anon_2: bindings::attribute_group__bindgen_ty_2 {
@@ -79,10 +79,13 @@ const fn attribute<D: Driver, const N: usize>() -> bindings::device_attribute {
             // With lockdep there is more.
             ..pin_init::zeroed()
         },
-        __bindgen_anon_1: bindings::device_attribute__bindgen_ty_1 {
-            show: Some(Show::<D, N>::show_callback),
+        __bindgen_anon_1: {
+            // A union, but with CONFIG_CFI a structure: its other member is of another type.
+            let mut functions: bindings::device_attribute__bindgen_ty_1 = pin_init::zeroed();
+            functions.show = Some(Show::<D, N>::show_callback);
+            functions
         },
-        __bindgen_anon_2: bindings::device_attribute__bindgen_ty_2 { store: None },
+        __bindgen_anon_2: pin_init::zeroed(),
     }
 }
 
