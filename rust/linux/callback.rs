@@ -10,6 +10,7 @@
 //! What a trampoline passes on is borrowed from a [`Call`] on its stack, so a safe function can take
 //! `&'a Device` for every `'a`, and cannot take `&'static Device`: nothing that C lent for a call can be kept.
 
+use crate::bindings;
 use crate::object::Object;
 use core::ffi::c_void;
 use core::marker::PhantomData;
@@ -96,6 +97,11 @@ macro_rules! plain {
 }
 
 plain!(bool, u8, u16, u32, u64, usize, i32, i64, isize);
+plain!(
+    bindings::iommu_cap,
+    bindings::vfio_group_type,
+    bindings::mdev_domain_type
+);
 
 /// A pointer of which nothing is demanded: safe code does nothing with it but pass it on.
 impl<C> FromC<'_, *mut C> for *mut C {

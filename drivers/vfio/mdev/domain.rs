@@ -13,15 +13,15 @@ use linux::bindings;
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum DomainType {
-    NoIommu = bindings::mdev_domain_type_DOMAIN_TYPE_NO_IOMMU,
-    AttachParent = bindings::mdev_domain_type_DOMAIN_TYPE_ATTACH_PARENT,
+    NoIommu = bindings::mdev_domain_type_DOMAIN_TYPE_NO_IOMMU.0,
+    AttachParent = bindings::mdev_domain_type_DOMAIN_TYPE_ATTACH_PARENT.0,
 }
 
 impl DomainType {
     fn from_raw(raw: bindings::mdev_domain_type) -> Option<Self> {
         [Self::NoIommu, Self::AttachParent]
             .into_iter()
-            .find(|t| *t as bindings::mdev_domain_type == raw)
+            .find(|t| *t as u32 == raw.0)
     }
 
     /// As sysfs shows it.
@@ -55,7 +55,7 @@ impl DomainTypes for Mdev {
         kernel::error::from_result(|| {
             let mdev = dev.get().ok_or(ENODEV)?;
             let Some(ty) = DomainType::from_raw(ty) else {
-                dev_err!(mdev.dev(), "domain type {ty} is unknown\n");
+                dev_err!(mdev.dev(), "domain type {} is unknown\n", ty.0);
                 return Err(EINVAL);
             };
             // Those who may be using the device have seen its type: from creation on there is

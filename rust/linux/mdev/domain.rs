@@ -26,7 +26,7 @@ impl DomainType {
     }
 
     pub(crate) fn from_raw(raw: kernel::ffi::c_int) -> Self {
-        if raw == bindings::mdev_domain_type_DOMAIN_TYPE_ATTACH_PARENT as i32 {
+        if raw == bindings::mdev_domain_type_DOMAIN_TYPE_ATTACH_PARENT.0 as i32 {
             Self::AttachParent
         } else {
             Self::NoIommu

@@ -52,7 +52,7 @@ impl Mdev {
     fn attach_parent<'a>(&self, dev: &'a Device) -> Option<&'a Device> {
         // SAFETY: Any valid device.
         let ty = unsafe { self.domain_type.function()(dev.as_raw()) };
-        if ty != bindings::mdev_domain_type_DOMAIN_TYPE_ATTACH_PARENT as c_int {
+        if ty != bindings::mdev_domain_type_DOMAIN_TYPE_ATTACH_PARENT.0 as c_int {
             return None;
         }
         // SAFETY: Any valid device.

@@ -159,7 +159,7 @@ impl<T: Container> Calls<T> {
         unsafe fn attach_group_callback(
             data: *mut c_void => Handle<'_>,
             group: *mut bindings::iommu_group => NewGroup<'_>,
-            kind: bindings::vfio_group_type => u32,
+            kind: bindings::vfio_group_type => bindings::vfio_group_type,
         ) -> i32 = Self::attach_group;
 
         /// `vfio_iommu_driver_ops::detach_group`.
@@ -261,7 +261,11 @@ impl<T: Container> Calls<T> {
         }
     }
 
-    fn attach_group(handle: Handle<'_>, group: NewGroup<'_>, kind: u32) -> i32 {
+    fn attach_group(
+        handle: Handle<'_>,
+        group: NewGroup<'_>,
+        kind: bindings::vfio_group_type,
+    ) -> i32 {
         let kind = match kind {
             bindings::vfio_group_type_VFIO_IOMMU => GroupKind::Iommu,
             bindings::vfio_group_type_VFIO_EMULATED_IOMMU => GroupKind::Emulated,

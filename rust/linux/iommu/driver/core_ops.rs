@@ -312,8 +312,9 @@ impl<D: Driver> Core<D> {
         &self.inner.driver
     }
 
-    pub(super) fn ops(&self) -> *const bindings::iommu_ops {
-        self.inner.ops.get()
+    pub(super) fn ops(&self) -> *const kernel::bindings::iommu_ops {
+        // The same structure of C, but for the type of an enumeration.
+        self.inner.ops.get().cast()
     }
 
     /// The groups of attributes of a unit.
@@ -371,7 +372,7 @@ impl<D: Driver> Table<D> {
         /// As for `probe_finalize_callback`.
         unsafe fn capable_callback(
             dev: *mut bindings::device => DeviceOf<'_, D>,
-            capability: bindings::iommu_cap => u32,
+            capability: bindings::iommu_cap => bindings::iommu_cap,
         ) -> bool = Self::capable;
 
         /// `iommu_ops::get_resv_regions`.
@@ -503,7 +504,7 @@ impl<D: Driver> Table<D> {
         unsafe { bindings::pci_device_group(dev.0.as_raw()) }
     }
 
-    fn capable(dev: DeviceOf<'_, D>, capability: u32) -> bool {
+    fn capable(dev: DeviceOf<'_, D>, capability: bindings::iommu_cap) -> bool {
         let capability = match capability {
             bindings::iommu_cap_IOMMU_CAP_CACHE_COHERENCY => Capability::CacheCoherency,
             bindings::iommu_cap_IOMMU_CAP_NOEXEC => Capability::NoExec,
