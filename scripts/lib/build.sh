@@ -20,12 +20,15 @@ build_enter() {
 	basename "${TREE%/tree}" >"$BUILD/tree"
 }
 
-# Two makes in one directory break each other, and a guest must not take half-written modules. The lock file
-# is opened each time: suites that run side by side inherit what this shell has open, and a lock is no lock
-# between two holders of one open file.
-build_locked() {
+# Two makes in one directory break each other, and a guest must not take half-written modules. The program of
+# tools/harness takes the same lock while it builds, and while it puts a guest together.
+build_locked() { build_locked_by "$BUILD_LOCK" "$@"; }
+
+# build_locked_by LOCK COMMAND...: the same with another file, for what nothing else reads.
+build_locked_by() {
 	local lock
-	exec {lock}>>"$BUILD_LOCK"
+	exec {lock}>>"$1"
+	shift
 	flock -x "$lock"
 	"$@"
 	flock -u "$lock"
@@ -55,8 +58,8 @@ build_clippy() {
 		CLIPPY=1 KRUSTFLAGS=-Dwarnings -j"$(nproc)" modules
 }
 
-# in_cargo ARGS...: the root's cargo on the checkout, offline, with the vendored crates.
-in_cargo() {
+# Builds are offline, with the vendored crates.
+in_cargo_config() {
 	mkdir -p "$BUILD/cargo"
 	cat >"$BUILD/cargo/config.toml" <<-END
 		[source.crates-io]
@@ -66,6 +69,11 @@ in_cargo() {
 		[net]
 		offline = true
 	END
+}
+
+# in_cargo ARGS...: the root's cargo on the checkout.
+in_cargo() {
+	in_cargo_config
 	in_root -C "$SRC" -e CARGO_HOME="$BUILD/cargo" -e CARGO_TARGET_DIR="$BUILD/target" \
 		"${CARGO_ENV[@]}" cargo "$@"
 }
@@ -74,6 +82,13 @@ in_cargo() {
 build_programs() {
 	local CARGO_ENV=(-e "RUSTFLAGS=-Dwarnings -Ctarget-feature=+crt-static")
 	in_cargo build --locked --release --workspace --bins --target "$RUST_TARGET"
+}
+
+# The program behind scripts/test, bench, vm and demo. --workspace, because cargo would compile crates that
+# several packages share again if it had other features to unite.
+build_siov() {
+	local CARGO_ENV=(-e "RUSTFLAGS=-Dwarnings -Ctarget-feature=+crt-static")
+	in_cargo build --locked --release --workspace --bin siov --target "$RUST_TARGET"
 }
 
 # Packages that make a shared library: plugins of the root's QEMU, so linked against the root's libraries.

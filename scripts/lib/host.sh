@@ -17,15 +17,19 @@ host_check() {
 	host_check_namespace
 }
 
-# NS is the command prefix that gives a private mount and process namespace with root's rights in it.
+# Sets NS, the command prefix that gives a private mount and process namespace with root's rights in it.
 # Everything in it dies with the script that started it.
-host_check_namespace() {
+host_namespace() {
 	NS=(setpriv --pdeathsig KILL unshare)
 	if [ "$EUID" != 0 ]; then
 		NS+=(--user --map-auto --map-root-user)
 	fi
 	NS+=(--mount --pid --fork --kill-child)
+}
+
+host_check_namespace() {
 	local reason
+	host_namespace
 	reason=$("${NS[@]}" true 2>&1) && return
 	if [ "$EUID" = 0 ]; then
 		die "$E_TOOL" "root cannot create a mount namespace here: $reason" \

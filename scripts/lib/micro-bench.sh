@@ -83,9 +83,10 @@ micro_bench_rustfmt() {
 	adi_guest_rustfmt
 }
 
+# Wants the crates that build_micro_bench has made.
 micro_bench_clippy() {
 	local target out
-	build_micro_bench
+	micro_bench_dir
 	for target in "${MICRO_BENCH_TARGETS[@]}"; do
 		out=$MICRO_BENCH/$target
 		micro_bench_core "$target"

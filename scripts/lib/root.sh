@@ -15,18 +15,19 @@ expose() {
 	EXPOSED=$path
 }
 
-# in_root [-C DIR] [-e NAME=VALUE]... COMMAND...: runs COMMAND in the root, with the checkout, the cache and
-# /tmp at their own paths and nothing else of the host.
+# in_root [-C DIR] [-b DIR]... [-e NAME=VALUE]... COMMAND...: runs COMMAND in the root, with the checkout, the
+# cache, /tmp and each -b DIR at their own paths and nothing else of the host.
 in_root() {
-	local dir=/ env=()
+	local dir=/ env=() binds=("${BINDS[@]}")
 	while :; do
 		case $1 in
 		-C) dir=$2; shift 2 ;;
+		-b) binds+=("$2"); shift 2 ;;
 		-e) env+=("$2"); shift 2 ;;
 		*) break ;;
 		esac
 	done
-	ns_run "$BASH" "$SRC/scripts/lib/enter-root" "$ROOT" "$dir" "/tmp:$SRC:$CACHE$(printf ':%s' "${BINDS[@]}")" \
+	ns_run "$BASH" "$SRC/scripts/lib/enter-root" "$ROOT" "$dir" "/tmp:$SRC:$CACHE$(printf ':%s' "${binds[@]}")" \
 		env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
 		TERM="${TERM:-dumb}" "${env[@]}" "$@"
 }

@@ -13,6 +13,28 @@ setup_ensure() {
 	kvm_ensure
 }
 
+# What setup_ensure and build_enter find out, for scripts/lib/step to have it again.
+SETUP_VARIABLES=(CACHE KERNEL DEBUG ROOT TREE KREL MODDIR VMLINUZ VENDOR KVM_BASE BUILD)
+
+setup_export() {
+	local name
+	for name in "${SETUP_VARIABLES[@]}"; do export "SIOV_$name=${!name}"; done
+	export SIOV_SRC=$SRC SIOV_CC=$CC SIOV_TOOLS="${TOOLS[*]}" SIOV_KERNELS="${KERNELS[*]}"
+}
+
+setup_import() {
+	local name from
+	[ -n "${SIOV_BUILD:-}" ] || die "$E_FAIL" "nothing is set up" "this is for the program of tools/harness to call"
+	load_versions
+	for name in "${SETUP_VARIABLES[@]}"; do
+		from=SIOV_$name
+		printf -v "$name" %s "${!from}"
+	done
+	read -ra TOOLS <<<"$SIOV_TOOLS"
+	BUILD_LOCK=$CACHE/locks/${BUILD##*/}
+	host_namespace
+}
+
 # Removes what no kernel of the matrix needs with the current checkout.
 setup_prune() {
 	local keep=() kernel variant target

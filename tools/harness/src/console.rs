@@ -9,8 +9,8 @@ pub struct Finding {
     pub kind: &'static str,
     /// Number of the line in the log, from 1.
     pub line: usize,
-    /// The line and those that belong to it, without time stamps. A report between `cut here` and `end
-    /// trace` is one finding.
+    /// The line and those that belong to it, without time stamps. A report between `cut here` and
+    /// `end trace` is one finding.
     pub text: Vec<String>,
     /// Which line of `text` named the trouble.
     pub head: usize,

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The Kernel Test Anything Protocol, version 1 (the kernel's `Documentation/dev-tools/ktap.rst`), and
-//! the TAP 13 that kselftests print.
+//! The Kernel Test Anything Protocol, version 1 (the kernel's `Documentation/dev-tools/ktap.rst`),
+//! and the TAP 13 that kselftests print.
 //!
-//! Strict where a mistake hides a test that did not run: a plan must be there, must come once and must
-//! agree with the number of results, results are numbered from 1 without gaps, a result that has
-//! subtests must agree with them. Lines that are not KTAP are a program's own output and kept only to be
-//! shown beside a failure.
+//! Strict where a mistake hides a test that did not run: a plan must be there, must come once and
+//! must agree with the number of results, results are numbered from 1 without gaps, a result that
+//! has subtests must agree with them. Lines that are not KTAP are a program's own output and kept
+//! only to be shown beside a failure.
 
 /// What became of one test case.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

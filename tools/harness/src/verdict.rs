@@ -3,11 +3,11 @@
 //! The verdict on one guest run, from both of its logs.
 
 use crate::console::{self, Finding};
-use crate::guest::{self, Run};
 use crate::ktap::{self, Totals};
+use crate::session::{self, Run};
 use regex_lite::Regex;
 
-/// How the run of QEMU ended, as `scripts/vm` found it.
+/// How the run of QEMU ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum End {
     /// The guest ran all commands and powered off.
@@ -21,15 +21,14 @@ pub enum End {
 }
 
 impl End {
-    /// Reads the word that `scripts/vm` writes.
-    pub fn from_word(word: &str) -> Option<Self> {
-        Some(match word {
-            "finished" => End::Finished,
-            "timeout" => End::Timeout,
-            "panic" => End::Panic,
-            "lost" => End::Lost,
-            _ => return None,
-        })
+    /// The word for it in the file `end` of a guest's logs.
+    pub fn word(self) -> &'static str {
+        match self {
+            End::Finished => "finished",
+            End::Timeout => "timeout",
+            End::Panic => "panic",
+            End::Lost => "lost",
+        }
     }
 
     fn problem(self) -> Option<&'static str> {
@@ -81,7 +80,8 @@ struct Announced {
     lines: Vec<Regex>,
 }
 
-/// Exit status of a kselftest program that was skipped (`KSFT_SKIP` in tools/testing/selftests/kselftest.h).
+/// Exit status of a kselftest program that was skipped (`KSFT_SKIP` in
+/// tools/testing/selftests/kselftest.h).
 const KSFT_SKIP: i32 = 4;
 
 /// How many lines of a report are shown.
@@ -90,7 +90,7 @@ const SHOWN_LINES: usize = 30;
 /// Judges a run by the logs of both ports.
 pub fn judge(output: &str, console: &str, end: End, expected: &Expectations) -> Verdict {
     let mut verdict = Verdict::default();
-    let session = guest::parse(output);
+    let session = session::parse(output);
     let mut announced = Announced::default();
 
     for module in &session.failed_modules {
@@ -185,7 +185,8 @@ fn judge_run(run: &Run, verdict: &mut Verdict, announced: &mut Announced) {
     }
 }
 
-/// `# expect-fault N` permits N fault lines on the console, `# expect-console REGEX` a report that matches.
+/// `# expect-fault N` permits N fault lines on the console, `# expect-console REGEX` a report that
+/// matches.
 fn announce(line: &str, announced: &mut Announced) -> Result<(), String> {
     if let Some(count) = line.strip_prefix("# expect-fault ") {
         let count: usize = count
@@ -236,7 +237,8 @@ fn judge_console(
                 .extend(shown.map(|line| format!("    {line}")));
         }
     }
-    // Kernels limit the rate of fault lines, so there may be fewer than announced; none is a defect.
+    // Kernels limit the rate of fault lines, so there may be fewer than announced; none is a
+    // defect.
     if announced.faults > 0 && faults == 0 {
         verdict.problem(format!(
             "{} fault lines were announced, the console has none",
@@ -245,8 +247,8 @@ fn judge_console(
     }
 }
 
-/// A message of level error that is no part of a report is a failure in whatever words it comes: the shipped
-/// kernel boots without one.
+/// A message of level error that is no part of a report is a failure in whatever words it comes:
+/// the shipped kernel boots without one.
 fn judge_errors(
     errors: &[String],
     findings: &[Finding],

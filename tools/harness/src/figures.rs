@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Benchmark figures: a program prints `# bench VALUE UNIT NAME`, several guests run it, and the table puts
-//! them side by side. A program that measures several variants in one guest prints
+//! Benchmark figures: a program prints `# bench VALUE UNIT NAME`, several guests run it, and the
+//! table puts them side by side. A program that measures several variants in one guest prints
 //! `# bench[VARIANT] VALUE UNIT NAME`.
 
 use std::fmt::Write as _;
+use std::str::FromStr;
 
 /// One figure.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,8 +36,8 @@ fn words<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     }
 }
 
-/// Reads the figures of a variant out of a guest's output. A malformed line is an error: a figure must not
-/// get lost.
+/// Reads the figures of a variant out of a guest's output. A malformed line is an error: a figure
+/// must not get lost.
 pub fn parse(name: &str, log: &str) -> Result<Variant, String> {
     let mut rows: Vec<Row> = Vec::new();
     for line in log.lines() {
@@ -76,14 +77,31 @@ impl Variant {
     }
 }
 
-/// A ratio that is aimed at: rows whose name starts with `prefix` should be at most `ratio` of the first
-/// variant.
+/// A ratio that is aimed at: rows whose name starts with `prefix` should be at most `ratio` of the
+/// first variant.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Aim {
     /// Start of the rows' names; the longest that fits counts.
     pub prefix: String,
     /// The ratio.
     pub ratio: f64,
+}
+
+impl FromStr for Aim {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let error = || format!("{text:?} is not PREFIX=RATIO");
+        let (prefix, ratio) = text.rsplit_once('=').ok_or_else(error)?;
+        let ratio: f64 = ratio.trim().parse().map_err(|_| error())?;
+        if !(ratio.is_finite() && ratio > 0.0) {
+            return Err(error());
+        }
+        Ok(Aim {
+            prefix: prefix.to_owned(),
+            ratio,
+        })
+    }
 }
 
 /// A table with its verdict.

@@ -28,7 +28,8 @@ pub struct Session {
     pub failed_modules: Vec<String>,
     /// Kernel messages of level `KERN_ERR` or worse, without time stamps.
     pub errors: Vec<String>,
-    /// Status of the first command that failed, 0 if none did; none if the guest did not get that far.
+    /// Status of the first command that failed, 0 if none did; none if the guest did not get that
+    /// far.
     pub done: Option<i32>,
 }
 
