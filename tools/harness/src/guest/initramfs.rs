@@ -291,7 +291,9 @@ impl Maker<'_> {
             for name; do
                 program=$(command -v "$name") || { echo "no program $name in the root"; exit 1; }
                 cp -L --parents "$program" .
-                ldd "$program" | grep -o "/[^ ]*" | xargs -r cp -L --parents -t .
+                # ldd fails for one that is linked statically.
+                libraries=$(ldd "$program" 2>/dev/null | grep -o "/[^ ]*") || libraries=
+                echo "$libraries" | xargs -r cp -L --parents -t .
             done
             if [ -n "$image_to" ]; then
                 mkdir -p ".${image_to%/*}"

@@ -172,7 +172,7 @@ impl Prepared {
         let dir = place.dir;
         let console = dir.join("console.log");
         let mut ended = self.boot(context, guest, dir)?;
-        if matches!(ended, Ended::TimedOut) && stopped_before_init(&read_lossy(&console)?) {
+        if stopped_before_init(&ended, &read_lossy(&console).unwrap_or_default()) {
             fs::rename(&console, dir.join("console.first.log"))?;
             place
                 .log
@@ -203,9 +203,11 @@ impl Prepared {
 }
 
 /// On a machine with much else to do, a guest's kernel stops now and then while it sets its clocks
-/// and processors up. That is before anything of ours is loaded, and says nothing about it.
-fn stopped_before_init(console: &str) -> bool {
-    !console.contains("Run /init as init process")
+/// and processors up, or meets a breakpoint that another processor is patching. That is before
+/// anything of ours is loaded, and says nothing about it.
+fn stopped_before_init(ended: &Ended, console: &str) -> bool {
+    let stopped = matches!(ended, Ended::TimedOut) || console.contains(PANIC);
+    stopped && !console.contains("Run /init as init process")
 }
 
 /// Judges from the logs what QEMU's end means.
@@ -223,7 +225,7 @@ fn outcome(ended: Ended, output: &str, console: &str) -> Outcome {
             end: End::Finished,
             status,
         },
-        None if console.contains("Kernel panic - not syncing") => Outcome {
+        None if console.contains(PANIC) => Outcome {
             end: End::Panic,
             status,
         },
@@ -238,6 +240,8 @@ fn outcome(ended: Ended, output: &str, console: &str) -> Outcome {
         },
     }
 }
+
+const PANIC: &str = "Kernel panic - not syncing";
 
 /// What timeout(1) gives.
 const TIMED_OUT: i32 = 124;
@@ -276,9 +280,20 @@ mod tests {
     #[test]
     fn a_kernel_that_stops_before_init() {
         let console = include_str!("../../tests/data/boot-7.3.log");
-        assert!(!stopped_before_init(console));
         let early: Vec<_> = console.lines().take(50).collect();
-        assert!(stopped_before_init(&early.join("\n")));
+        let early = early.join("\n");
+        let panic = format!("[    2.2] {PANIC}: Fatal exception in interrupt");
+        let exited = Ended::Exited(ExitStatus::from_raw(0));
+        for (ended, console, stopped) in [
+            (&Ended::TimedOut, early.clone(), true),
+            (&Ended::TimedOut, console.to_owned(), false),
+            (&exited, format!("{early}\n{panic}\n"), true),
+            (&exited, format!("{console}\n{panic}\n"), false),
+            // QEMU did not start, or was killed.
+            (&exited, early.clone(), false),
+        ] {
+            assert_eq!(stopped_before_init(ended, &console), stopped);
+        }
     }
 
     #[test]
