@@ -17,10 +17,14 @@ kernel_rustfmt() {
 	in_root -C "$SRC" rustfmt --check --edition 2021 "${roots[@]}"
 }
 
-# The models of rust/ring, in a build of their own.
-ring_models() {
+# The models of concurrent code, in a build of their own: tests/loom.rs of each crate that has one.
+loom_models() {
+	local file packages=()
 	local CARGO_ENV=(-e "RUSTFLAGS=--cfg loom -Dwarnings")
-	in_cargo test --locked --release --target-dir "$BUILD/target/loom" -p siov-ring --test loom
+	for file in "$SRC"/rust/*/tests/loom.rs; do
+		packages+=(-p "$(sed -n 's/^name = "\(.*\)"/\1/p' "${file%/tests/loom.rs}/Cargo.toml")")
+	done
+	in_cargo test --locked --release --target-dir "$BUILD/target/loom" --test loom "${packages[@]}"
 }
 
 # All that has a shell's first line, or says in a comment for which shell it is.

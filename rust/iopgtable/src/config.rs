@@ -19,11 +19,7 @@ impl Levels {
     /// Number of low address bits that this many levels translate.
     #[inline]
     pub const fn address_bits(self) -> u8 {
-        match self {
-            Self::Three => 39,
-            Self::Four => 48,
-            Self::Five => 57,
-        }
+        self.top().address_bits()
     }
 
     pub(crate) const fn top(self) -> Level {

@@ -98,6 +98,14 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+/// The language's atomics, or those of a model (`--cfg loom`).
+#[cfg(not(loom))]
+pub mod atomic {
+    pub use core::sync::atomic::{AtomicU64, Ordering};
+}
+#[cfg(loom)]
+#[path = "../../loom/atomic.rs"]
+pub mod atomic;
 mod config;
 mod error;
 mod format;

@@ -2,13 +2,13 @@
 
 //! Entering translations.
 
+use crate::atomic::{AtomicU64, Ordering};
 use crate::error::Error;
 use crate::format::{is_leaf, size_bit, Format, Prot, ADDRESS, PAGE_SIZE_BIT};
 use crate::level::Level;
 use crate::memory::{Gather, PageMemory, Table, TableAddr, CHUNK, WHOLE_CHUNK};
 use crate::page_table::PageTable;
 use core::slice;
-use core::sync::atomic::{AtomicU64, Ordering};
 use siov_types::{Iova, PhysAddr, PAGE_SIZE};
 
 impl<F: Format, M: PageMemory> PageTable<F, M> {

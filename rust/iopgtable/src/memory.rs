@@ -2,53 +2,62 @@
 
 //! The memory of tables, as the caller provides it.
 
+use crate::atomic::AtomicU64;
 use crate::format::ADDRESS;
+use crate::level::ENTRIES;
 use core::fmt;
 use core::marker::PhantomData;
-use core::sync::atomic::AtomicU64;
-use siov_types::{PhysAddr, PAGE_SIZE};
+use siov_types::PhysAddr;
 use static_assertions::const_assert_eq;
 
 /// One table: 512 entries on 4 KiB of memory, the layout of the hardware (VT-d spec, 9.7 and 9.8).
 ///
 /// Entries are atomic because hardware sets accessed and dirty bits in them, and because other
 /// processors install tables beside ours.
-#[repr(C, align(4096))]
-pub struct Table([AtomicU64; 512]);
+#[cfg_attr(not(loom), repr(C, align(4096)))]
+pub struct Table([AtomicU64; ENTRIES]);
 
-const_assert_eq!(core::mem::size_of::<Table>() as u64, PAGE_SIZE);
+#[cfg(not(loom))]
+const_assert_eq!(core::mem::size_of::<Table>() as u64, siov_types::PAGE_SIZE);
 
 /// Entries of a run that are looked at, or written, at once.
-pub(crate) const CHUNK: usize = 8;
+pub(crate) const CHUNK: usize = if cfg!(loom) { 2 } else { 8 };
 
 /// The same for all entries of a table, of which this is a divisor.
-pub(crate) const WHOLE_CHUNK: usize = 32;
+pub(crate) const WHOLE_CHUNK: usize = if cfg!(loom) { 2 } else { 32 };
 
-const_assert_eq!(512 % WHOLE_CHUNK, 0);
+const_assert_eq!(ENTRIES % WHOLE_CHUNK, 0);
 
 impl Table {
     /// A table without entries, for memory that is not made of raw pages.
+    #[cfg(not(loom))]
     pub const fn new() -> Self {
-        Self([const { AtomicU64::new(0) }; 512])
+        Self([const { AtomicU64::new(0) }; ENTRIES])
+    }
+
+    /// As above; loom's atomics are not made at compile time.
+    #[cfg(loom)]
+    pub fn new() -> Self {
+        Self(core::array::from_fn(|_| AtomicU64::new(0)))
     }
 
     /// The entries, for those who have the table anyway: the memory that it lies in, and a model of
     /// hardware in a test.
     #[inline(always)]
-    pub fn entries(&self) -> &[AtomicU64; 512] {
+    pub fn entries(&self) -> &[AtomicU64; ENTRIES] {
         &self.0
     }
 
-    /// The entry in the low nine bits of `index`, which no index can exceed.
+    /// The entry `index`, of which as many low bits count as no index can exceed.
     #[inline(always)]
     pub(crate) fn entry(&self, index: usize) -> &AtomicU64 {
-        &self.0[index & 511]
+        &self.0[index & (ENTRIES - 1)]
     }
 
-    /// The entries from the one in the low nine bits of `index` on, at most `count`.
+    /// The entries from `index` on, taken as in [`Self::entry`], at most `count`.
     #[inline(always)]
     pub(crate) fn run(&self, index: usize, count: u64) -> &[AtomicU64] {
-        let from = self.0.get(index & 511..).unwrap_or_default();
+        let from = self.0.get(index & (ENTRIES - 1)..).unwrap_or_default();
         let count = count.min(from.len() as u64) as usize;
         from.get(..count).unwrap_or_default()
     }

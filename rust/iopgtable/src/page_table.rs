@@ -2,13 +2,13 @@
 
 //! The page table: its making, its end, and the way from the root to a table.
 
+use crate::atomic::{AtomicU64, Ordering};
 use crate::config::Config;
 use crate::error::Error;
 use crate::format::{is_leaf, Format};
 use crate::level::Level;
 use crate::memory::{PageMemory, Table, TableAddr};
 use core::marker::PhantomData;
-use core::sync::atomic::{AtomicU64, Ordering};
 use siov_types::{PhysAddr, PAGE_SHIFT};
 
 /// A page table of format `F` in memory `M`. See the crate's documentation for who may call what at

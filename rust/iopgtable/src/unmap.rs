@@ -2,13 +2,13 @@
 
 //! Removing translations.
 
+use crate::atomic::{AtomicU64, Ordering};
 use crate::error::Error;
 use crate::format::{is_leaf, leaf_address, size_bit, Format, ADDRESS, PAGE_SIZE_BIT};
 use crate::level::Level;
 use crate::memory::{Gather, PageMemory, Table, TableAddr, CHUNK, WHOLE_CHUNK};
 use crate::page_table::{load, PageTable};
 use core::slice;
-use core::sync::atomic::{AtomicU64, Ordering};
 use siov_types::{Iova, IovaRange, PAGE_SIZE};
 
 /// What [`PageTable::unmap`] did.

@@ -2,13 +2,13 @@
 
 //! Looking translations up.
 
+use crate::atomic::Ordering;
 use crate::config::LeafSize;
 use crate::format::{is_leaf, leaf_address, Format, Prot};
 use crate::level::Level;
 use crate::memory::{PageMemory, Table};
 use crate::page_table::{load, PageTable};
 use core::ops::ControlFlow;
-use core::sync::atomic::Ordering;
 use siov_types::{Iova, IovaRange, PhysAddr};
 
 /// One page of a page table.

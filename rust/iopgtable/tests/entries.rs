@@ -2,6 +2,8 @@
 
 //! Entries, bit by bit, against values written by hand from the VT-d specification, 9.7 and 9.8.
 
+#![forbid(unsafe_code)]
+
 mod common;
 
 use common::memory::Memory;

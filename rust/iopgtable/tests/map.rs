@@ -2,6 +2,8 @@
 
 //! Mapping: what is refused, which pages are chosen, what happens where something is in the way.
 
+#![forbid(unsafe_code)]
+
 mod common;
 
 use common::memory::Memory;

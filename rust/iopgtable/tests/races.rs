@@ -3,6 +3,8 @@
 //! Two users of disjoint ranges who need the same table, interleaved at each place where it matters:
 //! the second call runs whole, from a hook in the memory, inside of the first.
 
+#![forbid(unsafe_code)]
+
 mod common;
 
 use common::memory::{Event, Memory};

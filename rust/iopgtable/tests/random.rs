@@ -4,6 +4,8 @@
 //!
 //! The sequence is the same in each run; `PROPTEST_CASES` asks for more of it.
 
+#![forbid(unsafe_code)]
+
 mod common;
 
 use common::memory::{Held, Memory};

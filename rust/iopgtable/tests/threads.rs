@@ -3,6 +3,8 @@
 //! Threads that map and unmap disjoint ranges which share tables at every level. What each asserts
 //! holds whatever the schedule is.
 
+#![forbid(unsafe_code)]
+
 mod common;
 
 use common::walker::{Stage, Walker};

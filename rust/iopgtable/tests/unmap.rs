@@ -2,6 +2,8 @@
 
 //! Unmapping: where it stops, which tables go, how large pages are split.
 
+#![forbid(unsafe_code)]
+
 mod common;
 
 use common::memory::Memory;

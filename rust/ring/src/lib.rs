@@ -39,7 +39,7 @@ mod atomic {
     pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 }
 #[cfg(loom)]
-#[path = "model.rs"]
+#[path = "../../loom/atomic.rs"]
 mod atomic;
 mod count;
 mod ring;

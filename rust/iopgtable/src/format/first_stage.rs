@@ -41,8 +41,7 @@ impl Encoding for FirstStage {
             // FSPM of a PASID entry knows four and five levels only (VT-d spec, 9.6).
             Levels::Three => None,
             // The highest bit is the sign.
-            Levels::Four => Some(47),
-            Levels::Five => Some(56),
+            Levels::Four | Levels::Five => Some(levels.address_bits() - 1),
         }
     }
 
