@@ -22,8 +22,13 @@ pub fn wait_for(ms: u32, mut done: impl FnMut() -> bool) -> bool {
         if done() {
             return true;
         }
-        // SAFETY: May be called anywhere.
-        unsafe { bindings::siov_helper_udelay(10) };
+        delay(10);
     }
     done()
+}
+
+/// Waits `us` microseconds without sleeping, at most 1000.
+pub fn delay(us: u32) {
+    // SAFETY: May be called in any context.
+    unsafe { bindings::siov_helper_udelay(us.min(1_000) as usize) };
 }

@@ -127,9 +127,9 @@ fn counters(unit: &UnitRef, f: &mut Formatter<'_>) -> FmtResult {
         )?;
     }
     for (name, count) in [
-        ("refused", c.refused),
-        ("timed-out", c.timed_out),
-        ("unexpected-completions", c.unexpected),
+        ("refused", c.iqe),
+        ("timed-out", c.ite),
+        ("unexpected-completions", c.ice),
         ("faults", unit.faults().total()),
         ("fault-overflows", unit.faults().overflows()),
         ("domain-ids", unit.domains().into()),

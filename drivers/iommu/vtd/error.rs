@@ -6,7 +6,7 @@ use kernel::alloc::AllocError;
 use kernel::error::Error;
 use kernel::fmt;
 use kernel::prelude::*;
-use siov_types::Bdf;
+use siov_vtd::queue::{QueueErrors, Sources};
 use siov_vtd::regs::{GlobalCommand, GlobalStatus};
 
 /// Why a unit cannot be used, or an operation on it failed.
@@ -27,11 +27,11 @@ pub(crate) enum Failure {
     /// No scalable mode, or a part of it is missing that this driver needs.
     Lacks(&'static str),
     /// The invalidation queue refused a descriptor.
-    Refused,
+    Iqe,
     /// A device did not answer an invalidation in time.
-    TimedOut(Option<Bdf>),
+    Ite(Sources),
     /// The invalidation queue does not move.
-    Stalled,
+    QueueStalled,
     /// A kernel function failed.
     Kernel(Error),
 }
@@ -48,6 +48,19 @@ impl From<AllocError> for Failure {
     }
 }
 
+/// The gravest of what was found.
+impl From<QueueErrors> for Failure {
+    fn from(errors: QueueErrors) -> Self {
+        if errors.stalled() {
+            Self::QueueStalled
+        } else if errors.iqe() {
+            Self::Iqe
+        } else {
+            Self::Ite(*errors.ite())
+        }
+    }
+}
+
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         match failure {
@@ -56,9 +69,9 @@ impl From<Failure> for Error {
             Failure::Unmapped => ENOMEM,
             Failure::Command(_)
             | Failure::ProtectedMemory
-            | Failure::Refused
-            | Failure::TimedOut(_)
-            | Failure::Stalled => EIO,
+            | Failure::Iqe
+            | Failure::Ite(_)
+            | Failure::QueueStalled => EIO,
             Failure::Kernel(error) => error,
         }
     }
@@ -95,10 +108,11 @@ impl fmt::Display for Failure {
                 f,
                 "no {what}: this driver needs it, the kernel's own does not (intel_iommu=on)"
             ),
-            Self::Refused => f.write_str("the invalidation queue refuses descriptors"),
-            Self::TimedOut(Some(source)) => write!(f, "{source} does not answer invalidations"),
-            Self::TimedOut(None) => f.write_str("a device does not answer invalidations"),
-            Self::Stalled => f.write_str("the invalidation queue does not move"),
+            Self::Iqe => f.write_str("invalidation queue error (IQE)"),
+            Self::Ite(sources) => {
+                write!(f, "device-TLB invalidation timed out (ITE): {sources}")
+            }
+            Self::QueueStalled => f.write_str("invalidation queue stalled"),
             Self::Kernel(error) => write!(f, "error {}", error.to_errno()),
         }
     }

@@ -25,6 +25,7 @@ use linux::{mmio, numa, Show};
 use siov_types::{Bdf, DomainId, Pasid, PAGE_SIZE};
 use siov_vtd::capability::register_span;
 use siov_vtd::invalidate::{Descriptor, Drain};
+use siov_vtd::queue::{QueueErrors, Sources};
 use siov_vtd::regs::{GlobalCommand, GlobalStatus, Reg32, Reg64, RootTableAddress};
 use siov_vtd::{AddressWidth, Capability, ExtendedCapability, PasidEntry};
 
@@ -441,37 +442,39 @@ impl Unit {
     /// to errors, everything is invalidated instead.
     #[inline]
     pub(crate) fn submit(&self, fill: impl FnMut(&mut Submission<'_>)) {
-        if let Err(failure) = self.queue.submit(fill) {
-            self.handle_queue_error(failure);
+        if let Err(errors) = self
+            .queue
+            .submit(fill, |sources| self.block_device_tlbs(sources))
+        {
+            self.handle_queue_error(errors);
         }
     }
 
+    /// Also when the invalidations were carried out in the end: context entries of functions that
+    /// timed out have changed, and what a stalled queue lost before is not known here.
     #[cold]
-    fn handle_queue_error(&self, failure: Failure) {
-        if self.broken.load(Ordering::Relaxed) {
-            return;
+    fn handle_queue_error(&self, errors: QueueErrors) {
+        if !self.broken.load(Ordering::Relaxed) {
+            pr_err!(
+                "{}: {}; falling back to global invalidation\n",
+                &*self.name,
+                Show(errors)
+            );
         }
-        pr_err!(
-            "{}: {}; falling back to global invalidation\n",
-            &*self.name,
-            failure
-        );
-        if let Failure::TimedOut(source) = failure {
-            self.block_device_tlbs(source);
-        }
-        if let Err(failure) = self.invalidate_all() {
-            self.fail(failure);
+        match self.invalidate_all() {
+            Ok(()) => self.broken.store(false, Ordering::Relaxed),
+            Err(failure) => self.fail(failure),
         }
     }
 
-    /// A device may still hold translations whose invalidation timed out: from now on, its translated requests
-    /// are blocked. All devices with ATS when the unit does not say which it was.
-    fn block_device_tlbs(&self, source: Option<Bdf>) {
+    /// Devices may still hold translations whose invalidation timed out: from now on, their
+    /// translated requests are blocked. All devices with ATS when the unit does not say which.
+    fn block_device_tlbs(&self, sources: &Sources) {
         const MOST_LINES: usize = 8;
         let mut blocked: [Option<Bdf>; MOST_LINES] = [None; MOST_LINES];
         let mut count = 0;
         self.devices.for_each_locked(|device| {
-            if source.is_none_or(|s| s == device.bdf()) && device.block_tlb() {
+            if sources.may_contain(device.bdf()) && device.block_tlb() {
                 for alias in device.aliases() {
                     self.root.set(*alias, device.context_entry());
                 }
@@ -500,13 +503,20 @@ impl Unit {
 
     /// Invalidates all that the unit has cached.
     fn invalidate_all(&self) -> Result<(), Failure> {
-        self.queue.submit(|queue| {
+        let fill = |queue: &mut Submission<'_>| {
             queue.push(Descriptor::context_cache_global());
             queue.fence();
             queue.push(Descriptor::pasid_cache_global());
             queue.fence();
             queue.push(Descriptor::iotlb_global(self.drain()));
-        })
+        };
+        match self
+            .queue
+            .submit(fill, |sources| self.block_device_tlbs(sources))
+        {
+            Err(errors) if !errors.is_complete() => Err(errors.into()),
+            _ => Ok(()),
+        }
     }
 
     /// The unit does not carry out commands or invalidations any more.
@@ -514,7 +524,7 @@ impl Unit {
     fn fail(&self, failure: Failure) {
         if !self.broken.swap(true, Ordering::Relaxed) {
             pr_emerg!(
-                "{}: {}: invalidation queue is dead, IOTLB may be stale: reboot\n",
+                "{}: {}: IOTLB may be stale until the queue resumes: reboot if it does not\n",
                 &*self.name,
                 failure
             );

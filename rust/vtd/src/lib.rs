@@ -21,6 +21,14 @@
 #[cfg(test)]
 extern crate std;
 
+/// The language's atomics, or those of a model (`--cfg loom`).
+#[cfg(not(loom))]
+pub mod atomic {
+    pub use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+}
+#[cfg(loom)]
+#[path = "../../loom/atomic.rs"]
+pub mod atomic;
 mod bits;
 pub mod capability;
 pub mod context;

@@ -21,7 +21,7 @@ fuzz_target!(|raw: [u64; 4]| {
     let status = FaultStatus::from_bits_retain(status as u32);
     for order in 0..=7 {
         let size = QueueSize::from_order(order).unwrap();
-        if let Some(Stop::Refused { slot } | Stop::TimedOut { last: slot }) =
+        if let Some(Stop::Iqe { slot } | Stop::Ite { last: slot }) =
             Stop::new(size, status, queue)
         {
             assert!(slot.index() < usize::from(size.slots()));

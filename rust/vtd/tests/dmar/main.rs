@@ -2,6 +2,8 @@
 
 //! DMAR tables made by hand and at random.
 
+#![forbid(unsafe_code)]
+
 mod build;
 mod check;
 mod matching;

@@ -76,7 +76,7 @@ fn a_refused_descriptor_is_named(_: &mut Context) -> Result {
             faults::counter("refused")? > before,
             "{descriptor:?} was not refused"
         );
-        log.wait_for(&["invalidation queue refused", words])?;
+        log.wait_for(&["invalidation queue error (IQE) at descriptor", words])?;
     }
     Ok(())
 }

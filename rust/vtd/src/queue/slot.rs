@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Positions in the invalidation queue: a ring of 256-bit descriptors between a head that hardware
+//! Slots of the invalidation queue: a ring of 256-bit descriptors between a head that hardware
 //! moves and a tail that software moves (VT-d spec, 6.5.2 and 11.4.9).
 
-use core::fmt;
-
-use siov_types::{Bdf, PhysAddr, PAGE_SHIFT};
+use siov_types::{PhysAddr, PAGE_SHIFT};
 
 use crate::bits::{Field, PAGE_ADDRESS};
 use crate::invalidate::Descriptor;
-use crate::regs::FaultStatus;
 
 /// log2 of a descriptor's size in bytes, which is where the slot number starts in IQH and IQT.
 const SLOT_SHIFT: u32 = size_of::<Descriptor>().trailing_zeros();
@@ -67,6 +64,14 @@ impl QueueSize {
             })
         } else {
             None
+        }
+    }
+
+    /// 2^`shift` descriptors, at most 128: for models of the algorithm, no hardware has less.
+    pub const fn of_model(shift: u32) -> Self {
+        assert!(shift <= SLOTS_PER_PAGE_SHIFT);
+        Self {
+            last: (1 << shift) - 1,
         }
     }
 
@@ -137,117 +142,10 @@ impl QueueSize {
     }
 }
 
-/// Where the queue has stopped, by the flag that FSTS shows (VT-d spec, 6.5.2.10).
-///
-/// After an invalidation queue error (IQE), the head stays at the descriptor that was refused. After
-/// a time-out (ITE), the head has moved past what was fetched: the descriptors from the oldest one
-/// that is still unfinished up to the head are lost, waits included, and have to be queued again.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Stop {
-    /// IQE.
-    Refused {
-        /// The descriptor.
-        slot: Slot,
-    },
-    /// ITE.
-    TimedOut {
-        /// The last descriptor that was fetched.
-        last: Slot,
-    },
-}
-
-impl Stop {
-    /// Reads FSTS and IQH; `None` when the queue has not stopped, or when IQH points outside it.
-    pub const fn new(size: QueueSize, status: FaultStatus, head_register: u64) -> Option<Self> {
-        let Some(head) = size.slot(head_register) else {
-            return None;
-        };
-        if status.contains(FaultStatus::IQE) {
-            Some(Self::Refused { slot: head })
-        } else if status.contains(FaultStatus::ITE) {
-            Some(Self::TimedOut {
-                last: size.before(head),
-            })
-        } else {
-            None
-        }
-    }
-}
-
-/// Invalidation queue error record register (VT-d spec, 11.4.9.9): details of what FSTS reports.
-/// Units older than version 4 of the specification leave it 0.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(transparent)]
-pub struct QueueErrorRecord(u64);
-
-impl QueueErrorRecord {
-    const IQEI: Field = Field::new(3, 0);
-    const ITESID: Field = Field::new(47, 32);
-    const ICESID: Field = Field::new(63, 48);
-
-    /// Wraps what the register reads as.
-    #[inline]
-    pub const fn from_raw(raw: u64) -> Self {
-        Self(raw)
-    }
-
-    /// IQEI: why a descriptor was refused. Valid while FSTS shows IQE.
-    pub const fn reason(self) -> QueueErrorReason {
-        QueueErrorReason(Self::IQEI.get(self.0) as u8)
-    }
-
-    /// ITESID: the function that did not answer. Valid while FSTS shows ITE; `None` where the unit
-    /// does not say.
-    pub const fn timed_out(self) -> Option<Bdf> {
-        Self::source(Self::ITESID.get(self.0))
-    }
-
-    /// ICESID: the function that sent an unexpected completion. Valid while FSTS shows ICE; `None`
-    /// where the unit does not say.
-    pub const fn unexpected_completion(self) -> Option<Bdf> {
-        Self::source(Self::ICESID.get(self.0))
-    }
-
-    const fn source(raw: u64) -> Option<Bdf> {
-        match raw {
-            0 => None,
-            _ => Some(Bdf::from_raw(raw as u16)),
-        }
-    }
-}
-
-/// IQEI: why the queue refused a descriptor.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct QueueErrorReason(u8);
-
-impl QueueErrorReason {
-    /// The encoding.
-    pub const fn raw(self) -> u8 {
-        self.0
-    }
-}
-
-impl fmt::Display for QueueErrorReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
-            0 => "no details available",
-            1 => "the tail lies outside the queue",
-            2 => "the descriptor could not be read",
-            3 => "unknown descriptor type or granularity",
-            4 => "reserved bits set in the descriptor",
-            5 => "descriptor width does not fit the translation mode",
-            6 => "the tail is not aligned to the descriptor width",
-            7 => "the root table has an invalid translation table mode",
-            other => return write!(f, "unknown reason {other:#x}"),
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::format;
     use std::vec::Vec;
 
     #[test]
@@ -283,31 +181,6 @@ mod tests {
         );
         assert_eq!(size.free(Slot(5), Slot(5)), 127);
         assert_eq!(size.free(Slot(5), Slot(4)), 0);
-    }
-
-    #[test]
-    fn stops() {
-        let size = QueueSize::MIN;
-        let stop = |status, head| Stop::new(size, FaultStatus::from_bits_retain(status), head);
-        assert_eq!(stop(0x10, 0x60), Some(Stop::Refused { slot: Slot(3) }));
-        assert_eq!(stop(0x40, 0x60), Some(Stop::TimedOut { last: Slot(2) }));
-        assert_eq!(stop(0x40, 0), Some(Stop::TimedOut { last: Slot(127) }));
-        assert_eq!(stop(0x20, 0x60), None);
-        assert_eq!(stop(0x10, 0x7_ffff), None);
-    }
-
-    #[test]
-    fn error_records() {
-        let r = QueueErrorRecord::from_raw(0x1234_3a1d_0000_0004);
-        assert_eq!(
-            format!("{}", r.reason()),
-            "reserved bits set in the descriptor"
-        );
-        assert_eq!(r.timed_out(), Some(Bdf::from_raw(0x3a1d)));
-        assert_eq!(r.unexpected_completion(), Some(Bdf::from_raw(0x1234)));
-        let r = QueueErrorRecord::from_raw(0x9);
-        assert_eq!((r.timed_out(), r.unexpected_completion()), (None, None));
-        assert_eq!(format!("{}", r.reason()), "unknown reason 0x9");
     }
 
     proptest! {
