@@ -73,6 +73,7 @@ pub const CHECKS: &[Check] = &[
         "--", "-D", "warnings"]).versioned(),
     check("cargo test", &["cargo", "test", "--locked", "--workspace"])
         .versioned().counts(Counts::CargoTest),
+    check("AddressSanitizer", &["asan"]).counts(Counts::CargoTest),
     check("loom", &["loom"]).counts(Counts::CargoTest),
     check("cargo doc", &["cargo-doc"]),
     check("the book", &["book"]),
