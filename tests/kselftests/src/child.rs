@@ -20,12 +20,15 @@ const FAILED: &str = "failed: ";
 pub fn spawn(work: impl FnOnce() -> i32) -> Result<Pid> {
     let threads = fs::read_dir("/proc/self/task")?.count();
     ensure!(threads == 1, "{threads} threads, of which a child has one");
-    // SAFETY: There is one thread, as was just counted, and the child ends without the parent's destructors.
-    unsafe {
-        match fork()? {
-            ForkResult::Child => libc::_exit(work()),
-            ForkResult::Parent { child } => Ok(child),
+    // SAFETY: There is one thread, as was just counted, so no lock is held by another one in the
+    // child.
+    match unsafe { fork() }? {
+        ForkResult::Child => {
+            let code = work();
+            // SAFETY: May always be called. It ends the child without the parent's destructors.
+            unsafe { libc::_exit(code) }
         }
+        ForkResult::Parent { child } => Ok(child),
     }
 }
 

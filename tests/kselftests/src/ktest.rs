@@ -3,6 +3,7 @@
 //! The test module `iommu_ktest`: the kernel's IOMMU API and DMA API (`tests/modules/iommu_ktest.h`).
 
 mod aux;
+mod request;
 
 pub use aux::{AuxFault, Misuse};
 
@@ -13,9 +14,9 @@ use crate::pci::Function;
 use crate::{poll, sysfs, PAGE};
 use anyhow::Context;
 use nix::errno::Errno;
+use request::{Device, Request};
 use std::fs::File;
 use std::mem::size_of;
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 #[repr(C)]
@@ -80,45 +81,40 @@ struct DmaArg {
     address: u64,
 }
 
-/// The module's device, which alone is asked the requests of this module.
-#[derive(Debug)]
-struct Device(File);
-
-/// Lists requests: methods of [`Device`] that take their argument and what to say of an error. The size is
-/// part of a request's number, so the module refuses one whose layout differs in size.
-///
-/// Whoever lists one says by `unsafe` that the module reads and writes an argument of this type, and nothing
-/// else of this process.
-macro_rules! requests {
-    (unsafe { $(fn $name:ident($argument:ty) = $code:ident($number:literal);)* }) => {
-        impl Device {$(
-            fn $name(&self, argument: &mut $argument, what: impl FnOnce() -> String) -> Result {
-                let request = nix::$code!(0xb7, $number, std::mem::size_of::<$argument>());
-                let argument = std::ptr::from_mut(argument);
-                // SAFETY: As whoever lists the request says.
-                let ret = unsafe { libc::ioctl(self.0.as_raw_fd(), request as _, argument) };
-                nix::errno::Errno::result(ret).map(drop).with_context(what)
-            }
-        )*}
-    };
-}
-use requests;
-
-// SAFETY: As tests/modules/iommu_ktest.h has them.
-requests!(unsafe {
-    fn domain_alloc(DomainArg) = request_code_readwrite(0);
-    fn domain_free(u32) = request_code_write(1);
-    fn attach(AttachArg) = request_code_write(2);
-    fn replace(AttachArg) = request_code_write(3);
-    fn detach(AttachArg) = request_code_write(4);
-    fn map(MapArg) = request_code_write(5);
-    fn unmap(UnmapArg) = request_code_readwrite(6);
-    fn iova_to_phys(PhysArg) = request_code_readwrite(7);
-    fn buffer_alloc(BufferArg) = request_code_readwrite(8);
-    fn buffer_free(u32) = request_code_write(9);
-    fn dma_map(DmaArg) = request_code_readwrite(10);
-    fn dma_unmap(DmaArg) = request_code_write(11);
-});
+// SAFETY: `IOMMU_KTEST_DOMAIN_ALLOC` takes a `struct iommu_ktest_domain`, which holds no addresses
+// of this process.
+const DOMAIN_ALLOC: Request<DomainArg> = unsafe { Request::read_write(0) };
+// SAFETY: `IOMMU_KTEST_DOMAIN_FREE` takes a number, `__u32`.
+const DOMAIN_FREE: Request<u32> = unsafe { Request::write(1) };
+// SAFETY: `IOMMU_KTEST_ATTACH` takes a `struct iommu_ktest_attach`, which holds no addresses of
+// this process.
+const ATTACH: Request<AttachArg> = unsafe { Request::write(2) };
+// SAFETY: `IOMMU_KTEST_REPLACE` takes a `struct iommu_ktest_attach`, which holds no addresses of
+// this process.
+const REPLACE: Request<AttachArg> = unsafe { Request::write(3) };
+// SAFETY: `IOMMU_KTEST_DETACH` takes a `struct iommu_ktest_attach`, which holds no addresses of
+// this process.
+const DETACH: Request<AttachArg> = unsafe { Request::write(4) };
+// SAFETY: `IOMMU_KTEST_MAP` takes a `struct iommu_ktest_map`, which holds no addresses of this
+// process.
+const MAP: Request<MapArg> = unsafe { Request::write(5) };
+// SAFETY: `IOMMU_KTEST_UNMAP` takes a `struct iommu_ktest_unmap`, which holds no addresses of this
+// process.
+const UNMAP: Request<UnmapArg> = unsafe { Request::read_write(6) };
+// SAFETY: `IOMMU_KTEST_IOVA_TO_PHYS` takes a `struct iommu_ktest_phys`, which holds no addresses of
+// this process.
+const IOVA_TO_PHYS: Request<PhysArg> = unsafe { Request::read_write(7) };
+// SAFETY: `IOMMU_KTEST_BUFFER_ALLOC` takes a `struct iommu_ktest_buffer`, which holds no addresses
+// of this process.
+const BUFFER_ALLOC: Request<BufferArg> = unsafe { Request::read_write(8) };
+// SAFETY: `IOMMU_KTEST_BUFFER_FREE` takes a number, `__u32`.
+const BUFFER_FREE: Request<u32> = unsafe { Request::write(9) };
+// SAFETY: `IOMMU_KTEST_DMA_MAP` takes a `struct iommu_ktest_dma`, which holds no addresses of this
+// process.
+const DMA_MAP: Request<DmaArg> = unsafe { Request::read_write(10) };
+// SAFETY: `IOMMU_KTEST_DMA_UNMAP` takes a `struct iommu_ktest_dma`, which holds no addresses of
+// this process.
+const DMA_UNMAP: Request<DmaArg> = unsafe { Request::write(11) };
 
 const _: () = {
     assert!(size_of::<DomainArg>() == 32);
@@ -172,7 +168,7 @@ impl Ktest {
             .open(path)
             .context(path)?;
         Ok(Self {
-            device: Arc::new(Device(file)),
+            device: Arc::new(Device::new(file)),
         })
     }
 
@@ -216,7 +212,7 @@ impl Ktest {
             last: 0,
         };
         self.device
-            .domain_alloc(&mut arg, || format!("domain for {function}"))?;
+            .call(DOMAIN_ALLOC, &mut arg, || format!("domain for {function}"))?;
         Ok(Domain {
             device: self.device.clone(),
             number: arg.domain,
@@ -238,11 +234,12 @@ impl Ktest {
             phys: 0,
             offset: 0,
         };
-        self.device
-            .buffer_alloc(&mut arg, || format!("buffer of order {order}"))?;
-        let memory = Mapping::of_file(&self.device.0, arg.offset, PAGE << order);
+        self.device.call(BUFFER_ALLOC, &mut arg, || {
+            format!("buffer of order {order}")
+        })?;
+        let memory = Mapping::of_file(self.device.file(), arg.offset, PAGE << order);
         if memory.is_err() {
-            let _ = self.device.buffer_free(&mut arg.buffer, String::new);
+            let _ = self.device.call(BUFFER_FREE, &mut arg.buffer, String::new);
         }
         Ok(Buffer {
             device: self.device.clone(),
@@ -269,7 +266,9 @@ fn iova_to_phys(handle: &Device, device: u32, domain: u32, iova: u64) -> Result<
         iova,
         phys: 0,
     };
-    handle.iova_to_phys(&mut arg, || format!("iova_to_phys of {iova:#x}"))?;
+    handle.call(IOVA_TO_PHYS, &mut arg, || {
+        format!("iova_to_phys of {iova:#x}")
+    })?;
     Ok((arg.phys != 0).then_some(arg.phys))
 }
 
@@ -307,8 +306,9 @@ impl Domain {
     /// function without any.
     pub fn attach(&self, function: &Function, pasid: u32) -> Result {
         let mut arg = self.attachment(function, pasid);
-        self.device
-            .attach(&mut arg, || format!("attach PASID {pasid} of {function}"))
+        self.device.call(ATTACH, &mut arg, || {
+            format!("attach PASID {pasid} of {function}")
+        })
     }
 
     /// Takes the place of the domain that `pasid` of `function` is attached to.
@@ -318,8 +318,9 @@ impl Domain {
     /// Those of iommu_replace_group_handle() and iommu_replace_device_pasid().
     pub fn replace(&self, function: &Function, pasid: u32) -> Result {
         let mut arg = self.attachment(function, pasid);
-        self.device
-            .replace(&mut arg, || format!("replace PASID {pasid} of {function}"))
+        self.device.call(REPLACE, &mut arg, || {
+            format!("replace PASID {pasid} of {function}")
+        })
     }
 
     /// Ends the attachment.
@@ -329,8 +330,9 @@ impl Domain {
     /// `ENOENT` when there is none.
     pub fn detach(&self, function: &Function, pasid: u32) -> Result {
         let mut arg = self.attachment(function, pasid);
-        self.device
-            .detach(&mut arg, || format!("detach PASID {pasid} of {function}"))
+        self.device.call(DETACH, &mut arg, || {
+            format!("detach PASID {pasid} of {function}")
+        })
     }
 
     /// iommu_map().
@@ -346,7 +348,7 @@ impl Domain {
             phys,
             size: len as u64,
         };
-        self.device.map(&mut arg, || {
+        self.device.call(MAP, &mut arg, || {
             format!("map {len:#x} bytes at {iova:#x} to {phys:#x}")
         })
     }
@@ -364,8 +366,9 @@ impl Domain {
             size: len as u64,
             unmapped: 0,
         };
-        self.device
-            .unmap(&mut arg, || format!("unmap {len:#x} bytes at {iova:#x}"))?;
+        self.device.call(UNMAP, &mut arg, || {
+            format!("unmap {len:#x} bytes at {iova:#x}")
+        })?;
         Ok(usize::try_from(arg.unmapped)?)
     }
 
@@ -381,7 +384,7 @@ impl Domain {
 
 impl Drop for Domain {
     fn drop(&mut self) {
-        let result = self.device.domain_free(&mut self.number, String::new);
+        let result = self.device.call(DOMAIN_FREE, &mut self.number, String::new);
         debug_assert!(result.is_ok(), "domain not freed: {result:?}");
     }
 }
@@ -432,7 +435,7 @@ impl Buffer {
             address: 0,
         };
         self.device
-            .dma_map(&mut arg, || format!("dma_map_page for {function}"))?;
+            .call(DMA_MAP, &mut arg, || format!("dma_map_page for {function}"))?;
         Ok(arg.address)
     }
 
@@ -451,7 +454,7 @@ impl Buffer {
             mask_bits: 0,
             address,
         };
-        self.device.dma_unmap(&mut arg, || {
+        self.device.call(DMA_UNMAP, &mut arg, || {
             format!("dma_unmap_page of {address:#x} for {function}")
         })
     }
@@ -459,7 +462,7 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let result = self.device.buffer_free(&mut self.number, String::new);
+        let result = self.device.call(BUFFER_FREE, &mut self.number, String::new);
         debug_assert!(result.is_ok(), "buffer not freed: {result:?}");
     }
 }

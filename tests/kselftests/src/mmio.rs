@@ -20,16 +20,6 @@ pub struct Mapping {
     len: usize,
 }
 
-/// A system call whose first arguments are a range.
-#[derive(Clone, Copy, Debug)]
-#[repr(i64)]
-enum Call {
-    Map = libc::SYS_mmap,
-    Unmap = libc::SYS_munmap,
-    Protect = libc::SYS_mprotect,
-    Advise = libc::SYS_madvise,
-}
-
 /// Readable and writable.
 const READ_WRITE: i32 = libc::PROT_READ | libc::PROT_WRITE;
 
@@ -67,13 +57,12 @@ impl Mapping {
         Ok(Self { base, len })
     }
 
-    /// Has the kernel do something to `len` bytes from `offset` on.
-    fn call(&self, call: Call, offset: usize, len: usize, arguments: [i32; 3]) -> Result {
-        let [a, b, c] = arguments.map(i64::from);
-        // SAFETY: `at` has checked the range, where nobody's references are; a mapping that takes its place
-        // lies there as well, because it is told to.
-        let ret = unsafe { libc::syscall(call as i64, self.at(offset, len), len, a, b, c, 0) };
-        Errno::result(ret).with_context(|| format!("{call:?} {len:#x} bytes"))?;
+    /// Says how the kernel backs all of it: `MADV_HUGEPAGE` or `MADV_NOHUGEPAGE`.
+    fn advise(&self, advice: i32) -> Result {
+        let range = self.at(0, self.len).cast();
+        // SAFETY: The whole mapping. Neither advice changes what is in it.
+        let ret = unsafe { libc::madvise(range, self.len, advice) };
+        Errno::result(ret).context("madvise")?;
         Ok(())
     }
 
@@ -92,7 +81,12 @@ impl Mapping {
     ///
     /// Those of mprotect(2).
     pub fn protect(&self, offset: usize, len: usize, protection: i32) -> Result {
-        self.call(Call::Protect, offset, len, [protection, 0, 0])
+        let range = self.at(offset, len).cast();
+        // SAFETY: `at` has checked the range, into which there are no references. An access that is
+        // not permitted any more ends the program.
+        let ret = unsafe { libc::mprotect(range, len, protection) };
+        Errno::result(ret).with_context(|| format!("mprotect of {len:#x} bytes"))?;
+        Ok(())
     }
 
     /// Unmaps `len` bytes at `offset`, until [`Self::fill`] maps memory there again.
@@ -100,8 +94,17 @@ impl Mapping {
     /// # Errors
     ///
     /// Those of munmap(2).
-    pub fn punch(&self, offset: usize, len: usize) -> Result {
-        self.call(Call::Unmap, offset, len, [0; 3])
+    ///
+    /// # Safety
+    ///
+    /// Until `fill`, the range is not accessed, the mapping is not dropped, and nothing maps memory
+    /// in this process without saying where: it could come to lie there.
+    pub unsafe fn punch(&self, offset: usize, len: usize) -> Result {
+        let range = self.at(offset, len).cast();
+        // SAFETY: `at` has checked the range, into which there are no references.
+        let ret = unsafe { libc::munmap(range, len) };
+        Errno::result(ret).with_context(|| format!("munmap of {len:#x} bytes"))?;
+        Ok(())
     }
 
     /// Maps zeroed memory where [`Self::punch`] has made a hole.
@@ -111,7 +114,13 @@ impl Mapping {
     /// Those of mmap(2).
     pub fn fill(&self, offset: usize, len: usize) -> Result {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
-        self.call(Call::Map, offset, len, [READ_WRITE, flags, -1])?;
+        let range = self.at(offset, len).cast();
+        // SAFETY: `at` has checked the range, which is this mapping's, a hole in it included; what
+        // takes its place lies there as well.
+        let base = unsafe { libc::mmap(range, len, READ_WRITE, flags, -1, 0) };
+        if base == libc::MAP_FAILED {
+            return Err(Errno::last()).context("mmap of a hole");
+        }
         self.write(offset, &[1]);
         Ok(())
     }
@@ -124,7 +133,7 @@ impl Mapping {
     pub fn memory(len: usize) -> Result<Self> {
         let mapping = Self::anonymous(len, 0)?;
         // Without this, a large one could get huge pages.
-        mapping.call(Call::Advise, 0, len, [libc::MADV_NOHUGEPAGE, 0, 0])?;
+        mapping.advise(libc::MADV_NOHUGEPAGE)?;
         mapping.zero();
         Ok(mapping)
     }
@@ -148,7 +157,7 @@ impl Mapping {
     /// Those of mmap(2) and madvise(2).
     pub fn transparent_huge_pages(len: usize) -> Result<Self> {
         let mapping = Self::anonymous(len, 0)?;
-        mapping.call(Call::Advise, 0, len, [libc::MADV_HUGEPAGE, 0, 0])?;
+        mapping.advise(libc::MADV_HUGEPAGE)?;
         mapping.zero();
         Ok(mapping)
     }
@@ -234,12 +243,12 @@ impl Mapping {
         let range = self.at(offset, len).cast();
         let position = libc::off_t::try_from(at)?;
         let fd = file.as_fd().as_raw_fd();
-        // SAFETY: `at` has checked the range.
-        let ret = unsafe {
-            match out {
-                true => libc::pwrite64(fd, range, len, position),
-                false => libc::pread64(fd, range, len, position),
-            }
+        let ret = if out {
+            // SAFETY: `at` has checked the range, which is read.
+            unsafe { libc::pwrite64(fd, range, len, position) }
+        } else {
+            // SAFETY: `at` has checked the range, which is written.
+            unsafe { libc::pread64(fd, range, len, position) }
         };
         let what = if out { "written to" } else { "read from" };
         let done = Errno::result(ret).with_context(|| format!("{len:#x} bytes {what} {at:#x}"))?;
@@ -251,37 +260,44 @@ impl Mapping {
     }
 }
 
-/// Methods that read and write a register.
-macro_rules! registers {
-    ($($read:ident $write:ident $ty:ty;)*) => {
-        impl Mapping {$(
-            /// Reads a register of this size.
-            pub fn $read(&self, offset: usize) -> $ty {
-                assert!(offset % size_of::<$ty>() == 0);
-                let register = self.at(offset, size_of::<$ty>()).cast::<$ty>();
-                // SAFETY: `at` has checked the range; aligned because the mapping is page-aligned.
-                unsafe { register.read_volatile() }
-            }
+/// Registers, each at a multiple of its size.
+impl Mapping {
+    /// Reads a register of 32 bits.
+    pub fn read32(&self, offset: usize) -> u32 {
+        // SAFETY: A place of the mapping, aligned, of which volatile reads are harmless.
+        unsafe { self.register::<u32>(offset).read_volatile() }
+    }
 
-            /// Writes a register of this size.
-            pub fn $write(&self, offset: usize, value: $ty) {
-                assert!(offset % size_of::<$ty>() == 0);
-                let register = self.at(offset, size_of::<$ty>()).cast::<$ty>();
-                // SAFETY: `at` has checked the range; aligned because the mapping is page-aligned.
-                unsafe { register.write_volatile(value) };
-            }
-        )*}
-    };
-}
+    /// Writes a register of 32 bits.
+    pub fn write32(&self, offset: usize, value: u32) {
+        // SAFETY: A place of the mapping, aligned, to which nobody has a reference.
+        unsafe { self.register::<u32>(offset).write_volatile(value) };
+    }
 
-registers! {
-    read32 write32 u32;
-    read64 write64 u64;
+    /// Reads a register of 64 bits.
+    pub fn read64(&self, offset: usize) -> u64 {
+        // SAFETY: A place of the mapping, aligned, of which volatile reads are harmless.
+        unsafe { self.register::<u64>(offset).read_volatile() }
+    }
+
+    /// Writes a register of 64 bits.
+    pub fn write64(&self, offset: usize, value: u64) {
+        // SAFETY: A place of the mapping, aligned, to which nobody has a reference.
+        unsafe { self.register::<u64>(offset).write_volatile(value) };
+    }
+
+    /// Pointer to the register of this type at `offset`.
+    fn register<T>(&self, offset: usize) -> *mut T {
+        assert!(offset % size_of::<T>() == 0);
+        // Aligned, because the mapping starts with a page.
+        self.at(offset, size_of::<T>()).cast()
+    }
 }
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        let result = self.call(Call::Unmap, 0, self.len, [0; 3]);
-        debug_assert!(result.is_ok(), "{result:?}");
+        // SAFETY: The whole mapping, which is not used any more.
+        let ret = unsafe { libc::munmap(self.at(0, self.len).cast(), self.len) };
+        debug_assert_eq!(ret, 0, "{}", Errno::last());
     }
 }

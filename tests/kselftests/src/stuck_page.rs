@@ -49,11 +49,12 @@ impl StuckPage {
     ///
     /// Those of userfaultfd(2) and mmap(2).
     pub fn new() -> Result<(Self, &'static mut [u8])> {
-        // SAFETY: Makes a new descriptor, which is nobody else's.
-        let faults = unsafe {
-            let fd = libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC | libc::O_NONBLOCK);
-            File::from_raw_fd(Errno::result(fd).context("userfaultfd")? as i32)
-        };
+        let flags = libc::O_CLOEXEC | libc::O_NONBLOCK;
+        // SAFETY: userfaultfd(2) takes flags alone.
+        let fd = unsafe { libc::syscall(libc::SYS_userfaultfd, flags) };
+        let fd = i32::try_from(Errno::result(fd).context("userfaultfd")?)?;
+        // SAFETY: A descriptor that was just made for us.
+        let faults = unsafe { File::from_raw_fd(fd) };
         // SAFETY: New memory.
         let start = unsafe {
             libc::mmap(
@@ -77,12 +78,13 @@ impl StuckPage {
             mode: c::UFFDIO_REGISTER_MODE_MISSING,
             ioctls: 0,
         };
-        // SAFETY: The structures are those of the kernel, and the page is ours, for ever.
-        let page = unsafe {
-            c::uffdio_api(faults.as_raw_fd(), &mut api).context("UFFDIO_API")?;
-            c::uffdio_register(faults.as_raw_fd(), &mut register).context("UFFDIO_REGISTER")?;
-            std::slice::from_raw_parts_mut(start.cast(), PAGE)
-        };
+        // SAFETY: The structure is that of the kernel.
+        unsafe { c::uffdio_api(faults.as_raw_fd(), &mut api) }.context("UFFDIO_API")?;
+        // SAFETY: The structure is that of the kernel, and the page in it was just mapped.
+        unsafe { c::uffdio_register(faults.as_raw_fd(), &mut register) }
+            .context("UFFDIO_REGISTER")?;
+        // SAFETY: The page is ours, and stays for ever.
+        let page = unsafe { std::slice::from_raw_parts_mut(start.cast(), PAGE) };
         Ok((Self(faults), page))
     }
 

@@ -2,12 +2,10 @@
 
 //! Auxiliary domains: the functions of `include/linux/iommu-aux.h`.
 
-use super::{requests, Device, Domain, Ktest};
+use super::{Domain, Ktest, Request};
 use crate::ktap::Result;
 use crate::pci::Function;
-use anyhow::Context;
 use std::mem::size_of;
-use std::os::fd::AsRawFd;
 
 #[repr(C)]
 struct AuxArg {
@@ -46,20 +44,36 @@ struct MisuseArg {
     errno_pointer: u32,
 }
 
-// SAFETY: As tests/modules/iommu_ktest.h has them.
-requests!(unsafe {
-    fn aux_capable(QueryArg) = request_code_readwrite(12);
-    fn aux_enable(u32) = request_code_write(13);
-    fn aux_disable(u32) = request_code_write(14);
-    fn aux_attach(AuxArg) = request_code_write(15);
-    fn aux_detach(AuxArg) = request_code_write(16);
-    fn aux_id(QueryArg) = request_code_readwrite(17);
-    fn aux_listen(AuxArg) = request_code_write(18);
-    fn aux_unlisten(AuxArg) = request_code_write(19);
-    fn aux_faults(FaultsArg) = request_code_readwrite(20);
-    fn aux_misuse(MisuseArg) = request_code_readwrite(21);
-    fn aux_leave(u32) = request_code_write(22);
-});
+// SAFETY: `IOMMU_KTEST_AUX_CAPABLE` takes a `struct iommu_ktest_aux_query`, which holds no
+// addresses of this process.
+const AUX_CAPABLE: Request<QueryArg> = unsafe { Request::read_write(12) };
+// SAFETY: `IOMMU_KTEST_AUX_ENABLE` takes a number, `iommu_ktest_bdf`.
+const AUX_ENABLE: Request<u32> = unsafe { Request::write(13) };
+// SAFETY: `IOMMU_KTEST_AUX_DISABLE` takes a number, `iommu_ktest_bdf`.
+const AUX_DISABLE: Request<u32> = unsafe { Request::write(14) };
+// SAFETY: `IOMMU_KTEST_AUX_ATTACH` takes a `struct iommu_ktest_aux`, which holds no addresses of
+// this process.
+const AUX_ATTACH: Request<AuxArg> = unsafe { Request::write(15) };
+// SAFETY: `IOMMU_KTEST_AUX_DETACH` takes a `struct iommu_ktest_aux`, which holds no addresses of
+// this process.
+const AUX_DETACH: Request<AuxArg> = unsafe { Request::write(16) };
+// SAFETY: `IOMMU_KTEST_AUX_ID` takes a `struct iommu_ktest_aux_query`, which holds no addresses of
+// this process.
+const AUX_ID: Request<QueryArg> = unsafe { Request::read_write(17) };
+// SAFETY: `IOMMU_KTEST_AUX_LISTEN` takes a `struct iommu_ktest_aux`, which holds no addresses of
+// this process.
+const AUX_LISTEN: Request<AuxArg> = unsafe { Request::write(18) };
+// SAFETY: `IOMMU_KTEST_AUX_UNLISTEN` takes a `struct iommu_ktest_aux`, which holds no addresses of
+// this process.
+const AUX_UNLISTEN: Request<AuxArg> = unsafe { Request::write(19) };
+// SAFETY: `IOMMU_KTEST_AUX_FAULTS` takes a `struct iommu_ktest_aux_faults`, which holds no
+// addresses of this process.
+const AUX_FAULTS: Request<FaultsArg> = unsafe { Request::read_write(20) };
+// SAFETY: `IOMMU_KTEST_AUX_MISUSE` takes a `struct iommu_ktest_aux_misuse`, which holds no
+// addresses of this process.
+const AUX_MISUSE: Request<MisuseArg> = unsafe { Request::read_write(21) };
+// SAFETY: `IOMMU_KTEST_AUX_LEAVE` takes a number, `iommu_ktest_bdf`.
+const AUX_LEAVE: Request<u32> = unsafe { Request::write(22) };
 
 const _: () = {
     assert!(size_of::<AuxArg>() == 8);
@@ -120,8 +134,9 @@ impl Ktest {
             device: function.id(),
             ..QueryArg::default()
         };
-        self.device
-            .aux_capable(&mut arg, || format!("iommu_aux_capable of {function}"))?;
+        self.device.call(AUX_CAPABLE, &mut arg, || {
+            format!("iommu_aux_capable of {function}")
+        })?;
         Ok(arg.value != 0)
     }
 
@@ -131,8 +146,9 @@ impl Ktest {
     ///
     /// Those of the function.
     pub fn aux_enable(&self, function: &Function) -> Result {
-        self.device
-            .aux_enable(&mut function.id(), || format!("enable {function}"))
+        self.device.call(AUX_ENABLE, &mut function.id(), || {
+            format!("enable {function}")
+        })
     }
 
     /// iommu_disable_aux_domain().
@@ -141,8 +157,9 @@ impl Ktest {
     ///
     /// Those of the function.
     pub fn aux_disable(&self, function: &Function) -> Result {
-        self.device
-            .aux_disable(&mut function.id(), || format!("disable {function}"))
+        self.device.call(AUX_DISABLE, &mut function.id(), || {
+            format!("disable {function}")
+        })
     }
 
     /// Leaves the function's auxiliary domains attached when its driver is unbound.
@@ -151,8 +168,9 @@ impl Ktest {
     ///
     /// Those of the request.
     pub fn aux_leave(&self, function: &Function) -> Result {
-        self.device
-            .aux_leave(&mut function.id(), || format!("leave {function}"))
+        self.device.call(AUX_LEAVE, &mut function.id(), || {
+            format!("leave {function}")
+        })
     }
 }
 
@@ -171,7 +189,7 @@ impl Domain {
     /// Those of the function.
     pub fn aux_attach(&self, function: &Function) -> Result {
         let mut arg = self.aux(function);
-        self.device.aux_attach(&mut arg, || {
+        self.device.call(AUX_ATTACH, &mut arg, || {
             format!("attach in auxiliary mode to {function}")
         })
     }
@@ -183,7 +201,7 @@ impl Domain {
     /// Those of the request.
     pub fn aux_detach(&self, function: &Function) -> Result {
         let mut arg = self.aux(function);
-        self.device.aux_detach(&mut arg, || {
+        self.device.call(AUX_DETACH, &mut arg, || {
             format!("detach in auxiliary mode from {function}")
         })
     }
@@ -199,7 +217,7 @@ impl Domain {
             ..QueryArg::default()
         };
         self.device
-            .aux_id(&mut arg, || "iommu_auxiliary_id".to_owned())?;
+            .call(AUX_ID, &mut arg, || "iommu_auxiliary_id".to_owned())?;
         Ok(arg.value)
     }
 
@@ -210,8 +228,9 @@ impl Domain {
     /// Those of the function.
     pub fn aux_listen(&self, function: &Function) -> Result {
         let mut arg = self.aux(function);
-        self.device
-            .aux_listen(&mut arg, || format!("fault handler for {function}"))
+        self.device.call(AUX_LISTEN, &mut arg, || {
+            format!("fault handler for {function}")
+        })
     }
 
     /// iommu_aux_unregister_fault_handler().
@@ -221,8 +240,9 @@ impl Domain {
     /// `ENOENT` when there is none.
     pub fn aux_unlisten(&self, function: &Function) -> Result {
         let mut arg = self.aux(function);
-        self.device
-            .aux_unlisten(&mut arg, || format!("no fault handler for {function}"))
+        self.device.call(AUX_UNLISTEN, &mut arg, || {
+            format!("no fault handler for {function}")
+        })
     }
 
     /// What the handler was told since it was registered.
@@ -237,7 +257,7 @@ impl Domain {
             ..FaultsArg::default()
         };
         self.device
-            .aux_faults(&mut arg, || format!("faults of {function}"))?;
+            .call(AUX_FAULTS, &mut arg, || format!("faults of {function}"))?;
         Ok(AuxFault {
             count: arg.count,
             source: arg.source,
@@ -260,6 +280,7 @@ impl Domain {
             what: what as u32,
             errno_pointer: errno_pointer.into(),
         };
-        self.device.aux_misuse(&mut arg, || format!("{what:?}"))
+        self.device
+            .call(AUX_MISUSE, &mut arg, || format!("{what:?}"))
     }
 }

@@ -23,7 +23,10 @@ impl Session {
     fn ask(&self, device: usize, request: u32, argument: &Request) -> Answer {
         let file = self.opened.get(device).and_then(|o| o.device.as_ref());
         let file = file.ok_or(nix::errno::Errno::ENODEV)?;
-        ioctl(file, number(request), std::ptr::from_ref(argument) as u64)
+        let argument = std::ptr::from_ref(argument) as u64;
+        // SAFETY: Each request reads the structure. Where it uses the buffer in it, the callers
+        // below have made one of the size that they ask for.
+        unsafe { ioctl(file, number(request), argument) }
     }
 
     /// Pins pages, and writes down the first word of each.

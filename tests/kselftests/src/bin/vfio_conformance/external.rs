@@ -261,7 +261,9 @@ pub fn refused(devices: &Devices) -> Result<Vec<String>> {
     let memory = numbered(64)?;
     let base = memory.address();
     const HOLE: u64 = 44;
-    memory.punch(HOLE as usize * PAGE as usize, PAGE as usize)?;
+    // SAFETY: Filled below. What is allocated meanwhile is small, so it is on the heap, which grows
+    // in its own place.
+    unsafe { memory.punch(HOLE as usize * PAGE as usize, PAGE as usize) }?;
     let mut lines = Vec::new();
     // First page of the memory, address, pages.
     for (first, iova, pages) in [
@@ -301,6 +303,7 @@ pub fn refused(devices: &Devices) -> Result<Vec<String>> {
         }
         Ok(s.lines)
     })?);
+    memory.fill(HOLE as usize * PAGE as usize, PAGE as usize)?;
     Ok(lines)
 }
 

@@ -41,11 +41,19 @@ pub const TYPE1V2: u64 = uapi::VFIO_TYPE1v2_IOMMU as u64;
 /// What a request returned: a number, or the name of an error.
 pub type Answer = std::result::Result<i32, Errno>;
 
-pub fn ioctl(file: &File, request: u32, argument: u64) -> Answer {
-    // SAFETY: The argument is a number, or the address of memory that callers keep until then; a wrong
-    // address is the kernel's to refuse.
+/// Makes a request.
+///
+/// # Safety
+///
+/// The kernel may do with `argument` what the request says: it is a number for it, or the address
+/// of memory that it may read and write as far as it does, or an address where nothing is mapped.
+pub unsafe fn ioctl(file: &File, request: u32, argument: u64) -> Answer {
+    // SAFETY: As required of the caller.
     Errno::result(unsafe { libc::ioctl(file.as_raw_fd(), request as _, argument) })
 }
+
+/// Addresses that programs get wrong: nothing is ever mapped there.
+pub const BAD_POINTERS: [u64; 4] = [0, 1, 0x7fff_ffff_f000, u64::MAX - 7];
 
 pub fn show(answer: Answer) -> String {
     match answer {
@@ -110,11 +118,9 @@ impl Opened {
 
     pub fn join(&self, container: &File) -> Answer {
         let fd = container.as_raw_fd();
-        ioctl(
-            &self.group,
-            GROUP_SET_CONTAINER,
-            std::ptr::from_ref(&fd) as u64,
-        )
+        let argument = std::ptr::from_ref(&fd) as u64;
+        // SAFETY: The request reads the number of a descriptor.
+        unsafe { ioctl(&self.group, GROUP_SET_CONTAINER, argument) }
     }
 
     pub fn group(&self) -> &File {
@@ -123,12 +129,14 @@ impl Opened {
 
     pub fn leave(&mut self) -> Answer {
         self.device = None;
-        ioctl(&self.group, GROUP_UNSET_CONTAINER, 0)
+        // SAFETY: The request takes no argument.
+        unsafe { ioctl(&self.group, GROUP_UNSET_CONTAINER, 0) }
     }
 
     pub fn open_device(&mut self) -> Answer {
         let name = CString::new(self.name.as_str()).expect("no NUL");
-        let fd = ioctl(&self.group, GROUP_GET_DEVICE_FD, name.as_ptr() as u64)?;
+        // SAFETY: The request reads a C string.
+        let fd = unsafe { ioctl(&self.group, GROUP_GET_DEVICE_FD, name.as_ptr() as u64) }?;
         // SAFETY: A descriptor that was just made for us.
         self.device = Some(unsafe { File::from_raw_fd(fd) });
         Ok(0)
@@ -176,15 +184,23 @@ impl Session {
             );
             session.opened.push(opened);
         }
-        ensure!(session.ioctl(SET_IOMMU, kind).is_ok(), "VFIO_SET_IOMMU");
+        ensure!(session.set_iommu(kind).is_ok(), "VFIO_SET_IOMMU");
         for opened in &mut session.opened {
             ensure!(opened.open_device().is_ok(), "{} opens", opened.name);
         }
         Ok(session)
     }
 
-    pub fn ioctl(&self, request: u32, argument: u64) -> Answer {
-        ioctl(&self.container, request, argument)
+    pub fn set_iommu(&self, kind: u64) -> Answer {
+        // SAFETY: The argument is a number.
+        unsafe { ioctl(&self.container, SET_IOMMU, kind) }
+    }
+
+    /// Makes a request with one of [`BAD_POINTERS`].
+    pub fn with_bad_pointer(&self, request: u32, pointer: u64) -> Answer {
+        assert!(BAD_POINTERS.contains(&pointer));
+        // SAFETY: Nothing is mapped there.
+        unsafe { ioctl(&self.container, request, pointer) }
     }
 
     pub fn note(&mut self, line: String) {
@@ -206,7 +222,8 @@ impl Session {
             iova,
             size,
         };
-        self.ioctl(MAP_DMA, std::ptr::from_ref(&map) as u64)
+        // SAFETY: The request reads the structure.
+        unsafe { ioctl(&self.container, MAP_DMA, std::ptr::from_ref(&map) as u64) }
     }
 
     /// Maps, and writes it down; `base` is subtracted from the address in the transcript, which must not
@@ -224,18 +241,29 @@ impl Session {
         self.note(line);
     }
 
-    /// Unmaps, with a bitmap where one is given; returns what the kernel wrote to `size`.
-    pub fn unmap_raw(
+    /// Unmaps; returns what the kernel wrote to `size`.
+    pub fn unmap_raw(&mut self, argsz: u32, flags: u32, iova: u64, size: u64) -> (Answer, u64) {
+        let mut scratch = [0u64; 2];
+        let bitmap = (PAGE, 8, scratch.as_mut_ptr() as u64);
+        // SAFETY: There is room for the eight bytes.
+        unsafe { self.unmap_with_bitmap(argsz, flags, iova, size, bitmap) }
+    }
+
+    /// Unmaps, with a bitmap behind what every request has, whatever `argsz` says: its page size,
+    /// its bytes and its address. Returns what the kernel wrote to `size`.
+    ///
+    /// # Safety
+    ///
+    /// At the address are as many bytes for the kernel to write, if it takes so many for `size`; or
+    /// nothing is mapped there.
+    pub unsafe fn unmap_with_bitmap(
         &mut self,
         argsz: u32,
         flags: u32,
         iova: u64,
         size: u64,
-        bitmap: Option<(u64, u64, u64)>,
+        (pgsize, bytes, data): (u64, u64, u64),
     ) -> (Answer, u64) {
-        // Followed by a bitmap, whatever `argsz` says.
-        let mut scratch = [0u64; 2];
-        let (pgsize, bytes, data) = bitmap.unwrap_or((PAGE, 8, scratch.as_mut_ptr() as u64));
         let mut words = [
             u64::from(argsz) | (u64::from(flags) << 32),
             iova,
@@ -244,13 +272,15 @@ impl Session {
             bytes,
             data,
         ];
-        let answer = self.ioctl(UNMAP_DMA, words.as_mut_ptr() as u64);
+        // SAFETY: The request reads and writes the first three words, and reads the others; the
+        // bitmap goes to `data`, as required of the caller.
+        let answer = unsafe { ioctl(&self.container, UNMAP_DMA, words.as_mut_ptr() as u64) };
         // The kernel has written to what has been exposed as a number.
         (answer, words[2])
     }
 
     pub fn unmap(&mut self, flags: u32, iova: u64, size: u64) {
-        let (answer, done) = self.unmap_raw(24, flags, iova, size, None);
+        let (answer, done) = self.unmap_raw(24, flags, iova, size);
         if answer.is_ok() && flags & UNMAP_VADDR == 0 {
             let size = if flags & UNMAP_ALL != 0 {
                 u64::MAX
@@ -294,10 +324,12 @@ impl Session {
         let bytes = words as u64 * 8;
         let pages = self.mapped_pages(iova, size, words + 2);
         let answer = if unmap {
-            let bitmap = Some((PAGE, bytes, data));
-            self.unmap_raw(48, UNMAP_DIRTY, iova, size, bitmap).0
+            let bitmap = (PAGE, bytes, data);
+            // SAFETY: There are so many bytes.
+            unsafe { self.unmap_with_bitmap(48, UNMAP_DIRTY, iova, size, bitmap) }.0
         } else {
-            self.get_bitmap_raw(48, iova, size, PAGE, bytes, data)
+            // SAFETY: There are so many bytes.
+            unsafe { self.get_bitmap_raw(48, iova, size, (PAGE, bytes, data)) }
         };
         let seen: Vec<u64> = bits
             .iter()
@@ -317,14 +349,17 @@ impl Session {
         self.note(line);
     }
 
-    pub fn get_bitmap_raw(
-        &self,
+    /// Asks for the dirty pages of a range, for a bitmap of this page size, bytes and address.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::unmap_with_bitmap`].
+    pub unsafe fn get_bitmap_raw(
+        &mut self,
         argsz: u32,
         iova: u64,
         size: u64,
-        pgsize: u64,
-        bytes: u64,
-        data: u64,
+        (pgsize, bytes, data): (u64, u64, u64),
     ) -> Answer {
         let flags = uapi::VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP;
         let words = [
@@ -335,12 +370,15 @@ impl Session {
             bytes,
             data,
         ];
-        self.ioctl(DIRTY_PAGES, words.as_ptr() as u64)
+        // SAFETY: The request reads the words; the bitmap goes to `data`, as required of the
+        // caller.
+        unsafe { ioctl(&self.container, DIRTY_PAGES, words.as_ptr() as u64) }
     }
 
     pub fn dirty(&mut self, argsz: u32, flags: u32) {
         let words = [u64::from(argsz) | (u64::from(flags) << 32)];
-        let answer = self.ioctl(DIRTY_PAGES, words.as_ptr() as u64);
+        // SAFETY: The request reads the word.
+        let answer = unsafe { ioctl(&self.container, DIRTY_PAGES, words.as_ptr() as u64) };
         if flags == uapi::VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP && answer.is_ok() {
             self.handed_out = false;
         }
@@ -354,7 +392,8 @@ impl Session {
     pub fn info(&mut self, argsz: u32) {
         let mut bytes = vec![0xa5u8; 1024];
         bytes[..4].copy_from_slice(&argsz.to_ne_bytes());
-        let answer = self.ioctl(GET_INFO, bytes.as_mut_ptr() as u64);
+        // SAFETY: The request writes to the bytes, of which there are more than it ever has to say.
+        let answer = unsafe { ioctl(&self.container, GET_INFO, bytes.as_mut_ptr() as u64) };
         let seen = std::hint::black_box(bytes);
         let used = seen
             .iter()
@@ -368,7 +407,8 @@ impl Session {
     }
 
     pub fn extension(&mut self, extension: u64) {
-        let answer = self.ioctl(CHECK_EXTENSION, extension);
+        // SAFETY: The argument is a number.
+        let answer = unsafe { ioctl(&self.container, CHECK_EXTENSION, extension) };
         self.note(format!("extension {extension}: {}", show(answer)));
     }
 }

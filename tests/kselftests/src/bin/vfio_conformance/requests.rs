@@ -12,16 +12,13 @@ use std::fs::File;
 const RW: u32 = MAP_READ | MAP_WRITE;
 const SIZES: [u32; 12] = [0, 1, 8, 15, 16, 23, 24, 31, 32, 47, 48, u32::MAX];
 
-/// Addresses that programs get wrong.
-const BAD_POINTERS: [u64; 4] = [0, 1, 0x7fff_ffff_f000, u64::MAX - 7];
-
 pub fn before_attaching(_devices: &Devices) -> Result<Vec<String>> {
     let mut s = Session::empty()?;
     for extension in (0..16).chain([u64::MAX, 1 << 32, (1 << 32) | 1]) {
         s.extension(extension);
     }
     for kind in [TYPE1, TYPE1V2, 0, 6, 8] {
-        let answer = s.ioctl(SET_IOMMU, kind);
+        let answer = s.set_iommu(kind);
         s.note(format!("set iommu {kind} without groups: {}", show(answer)));
     }
     s.info(24);
@@ -51,9 +48,9 @@ pub fn kinds(devices: &Devices) -> Result<Vec<String>> {
         let group = Opened::new(&devices.functions[0])?;
         let joined = group.join(&s.container);
         s.note(format!("join: {}", show(joined)));
-        let answer = s.ioctl(SET_IOMMU, kind);
+        let answer = s.set_iommu(kind);
         s.note(format!("set iommu {kind:#x}: {}", show(answer)));
-        let answer = s.ioctl(SET_IOMMU, kind);
+        let answer = s.set_iommu(kind);
         s.note(format!("set iommu {kind:#x} again: {}", show(answer)));
         for extension in (0..16).chain([u64::MAX, (1 << 32) | 1]) {
             s.extension(extension);
@@ -72,7 +69,7 @@ pub fn info(devices: &Devices) -> Result<Vec<String>> {
         s.info(argsz);
     }
     for pointer in BAD_POINTERS {
-        let answer = s.ioctl(GET_INFO, pointer);
+        let answer = s.with_bad_pointer(GET_INFO, pointer);
         s.note(format!("info at {pointer:#x}: {}", show(answer)));
     }
     for request in (0..24).map(|n| CHECK_EXTENSION - 1 + n) {
@@ -86,7 +83,7 @@ pub fn info(devices: &Devices) -> Result<Vec<String>> {
         ]
         .contains(&request)
         {
-            let answer = s.ioctl(request, 0);
+            let answer = s.with_bad_pointer(request, 0);
             s.note(format!("request {request:#x}: {}", show(answer)));
         }
     }
@@ -112,7 +109,7 @@ pub fn map(devices: &Devices) -> Result<Vec<String>> {
             s.unmap(0, 0x10_0000, PAGE);
         }
         for pointer in BAD_POINTERS {
-            let answer = s.ioctl(MAP_DMA, pointer);
+            let answer = s.with_bad_pointer(MAP_DMA, pointer);
             s.note(format!("map at {pointer:#x}: {}", show(answer)));
         }
         for flags in (0..16).chain([1 << 31, u32::MAX]) {
@@ -206,14 +203,14 @@ pub fn unmap(devices: &Devices) -> Result<Vec<String>> {
         let at = 0x10_0000;
         for argsz in SIZES {
             s.map(RW, base, base, at, PAGE);
-            let (answer, done) = s.unmap_raw(argsz, 0, at, PAGE, None);
+            let (answer, done) = s.unmap_raw(argsz, 0, at, PAGE);
             s.note(format!("unmap argsz {argsz}: {}, {done:#x}", show(answer)));
         }
         for flags in (0..16).chain([1 << 31, u32::MAX]) {
             for argsz in [24, 47, 48] {
                 for (iova, size) in [(at, PAGE), (0, 0), (at, 0), (0, PAGE)] {
                     s.map(RW, base, base, at, PAGE);
-                    let (answer, done) = s.unmap_raw(argsz, flags, iova, size, None);
+                    let (answer, done) = s.unmap_raw(argsz, flags, iova, size);
                     s.note(format!(
                         "unmap argsz {argsz} flags {flags:#x} iova {iova:#x} size {size:#x}: {}, {done:#x}",
                         show(answer)
@@ -223,7 +220,7 @@ pub fn unmap(devices: &Devices) -> Result<Vec<String>> {
             }
         }
         for pointer in BAD_POINTERS {
-            let answer = s.ioctl(UNMAP_DMA, pointer);
+            let answer = s.with_bad_pointer(UNMAP_DMA, pointer);
             s.note(format!("unmap at {pointer:#x}: {}", show(answer)));
         }
         s.unmap(UNMAP_ALL, 0, 0);
@@ -357,13 +354,17 @@ pub fn dirty(devices: &Devices) -> Result<Vec<String>> {
             (48, at, 3 * PAGE, PAGE, 8, 0xffff_8000_0000_0000),
             (48, at, 3 * PAGE, PAGE, 8, data + 1),
         ] {
-            let answer = s.get_bitmap_raw(argsz, iova, size, pgsize, bytes, data);
+            let bitmap = (pgsize, bytes, data);
+            // SAFETY: Half of the mapping is behind `data`, more than what is mapped has bits;
+            // nothing is mapped at the other addresses.
+            let answer = unsafe { s.get_bitmap_raw(argsz, iova, size, bitmap) };
             s.note(format!(
                 "bitmap argsz {argsz} iova {iova:#x} size {size:#x} pgsize {pgsize:#x} bytes {bytes:#x}: {}",
                 show(answer)
             ));
-            let bitmap = Some((pgsize, bytes, data));
-            let (answer, done) = s.unmap_raw(argsz, UNMAP_DIRTY, iova, size, bitmap);
+            // SAFETY: As above.
+            let (answer, done) =
+                unsafe { s.unmap_with_bitmap(argsz, UNMAP_DIRTY, iova, size, bitmap) };
             s.note(format!("same, unmapping: {}, {done:#x}", show(answer)));
             s.map(RW, base, base, at, 3 * PAGE);
         }
@@ -408,7 +409,9 @@ pub fn memory(devices: &Devices) -> Result<Vec<String>> {
     }
     let memory = Mapping::memory(1024 * PAGE as usize)?;
     for hole in [0, 1, 511, 512, 513, 1000, 1023] {
-        memory.punch(hole * PAGE as usize, PAGE as usize)?;
+        // SAFETY: Filled below. What is allocated meanwhile is small, so it is on the heap, which
+        // grows in its own place, or given an address.
+        unsafe { memory.punch(hole * PAGE as usize, PAGE as usize) }?;
         s.map(RW, memory.address(), memory.address(), at, 1024 * PAGE);
         s.account()?;
         s.unmap(0, at, 1024 * PAGE);
