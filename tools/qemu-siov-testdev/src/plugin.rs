@@ -18,25 +18,32 @@ use crate::device::SiovTestdev;
 #[no_mangle]
 pub static qemu_plugin_version: c_int = 7;
 
-/// `qemu_info_t` (include/plugins/qemu-plugin.h). Only QEMU has one.
+/// `qemu_info_t` (include/plugins/qemu-plugin.h).
 #[repr(C)]
 struct Info([u8; 0]);
 
-/// QEMU's plugin entry (include/plugins/qemu-plugin.h), called with `argc` strings at `argv`. A result that
-/// is not 0 ends QEMU with an error.
+/// QEMU's plugin entry (include/plugins/qemu-plugin.h). A result that is not 0 ends QEMU with an
+/// error.
+///
+/// # Safety
+///
+/// For QEMU, which loads plugins by the thread that sets it up, between options and devices, and
+/// passes `argc` strings at `argv`.
 #[no_mangle]
-extern "C" fn qemu_plugin_install(
+unsafe extern "C" fn qemu_plugin_install(
     _id: u64,
-    _info: &Info,
+    _info: *const Info,
     argc: c_int,
-    argv: *const *const c_char,
+    argv: *mut *mut c_char,
 ) -> c_int {
-    // SAFETY: as QEMU promises. Plugins are loaded by the thread that sets QEMU up, between options and
-    // devices.
-    let (argument, setup) = unsafe {
-        let argument = (argc > 0).then(|| CStr::from_ptr(*argv));
-        (argument, Setup::new())
-    };
+    // SAFETY: this is that thread, and that time.
+    let setup = unsafe { Setup::new() };
+    let argument = (argc > 0).then(|| {
+        // SAFETY: there is a first one.
+        let first = unsafe { *argv };
+        // SAFETY: it is a string.
+        unsafe { CStr::from_ptr(first) }
+    });
     if let Some(argument) = argument {
         let argument = argument.to_string_lossy();
         complain(&format!("unknown plugin argument '{argument}'"));

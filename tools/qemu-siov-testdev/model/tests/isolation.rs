@@ -2,6 +2,8 @@
 
 //! Whose memory an ADI reaches, and what happens when it asks for somebody else's.
 
+#![forbid(unsafe_code)]
+
 mod common;
 
 use common::{copy, noise, pasid, recorded, Rig, CONFIG, PAGE};

@@ -2,6 +2,8 @@
 
 //! What each operation does to memory, and what it says about it.
 
+#![forbid(unsafe_code)]
+
 mod common;
 
 use common::{copy, noise, pasid, recorded, Rig, PAGE};

@@ -2,6 +2,8 @@
 
 //! Drain, abort, reset and disable while work is in flight; the order of steps in time.
 
+#![forbid(unsafe_code)]
+
 mod common;
 
 use common::{copy, pasid, recorded, Rig, CONFIG, PAGE};

@@ -8,8 +8,9 @@ use std::rc::Rc;
 
 use siov_types::{Iova, IovaRange, Pasid, PhysAddr, PAGE_SIZE};
 
+use crate::call::Call;
 use crate::dma::{touches_interrupt_range, DmaError};
-use crate::ffi::{PciDevice, Storage, TlbEntry, NO_PASID};
+use crate::ffi::{IommuNotifier, PciDevice, Storage, TlbEntry, NO_PASID};
 use crate::object_ref::ObjectRef;
 use crate::qemu::Qemu;
 use crate::unit::Unit;
@@ -38,6 +39,13 @@ pub(crate) struct Notifier {
     _storage: Storage,
     pasid: Option<Pasid>,
     heard: Rc<RefCell<VecDeque<Invalidation>>>,
+}
+
+impl Notifier {
+    /// For QEMU.
+    fn place(self: &Rc<Self>) -> *mut IommuNotifier {
+        Rc::as_ptr(self).cast_mut().cast()
+    }
 }
 
 /// The device's side of ATS.
@@ -71,9 +79,8 @@ impl Ats {
     /// has no device TLB support would end QEMU.
     pub(crate) fn is_enabled(&self) -> bool {
         let symbols = &self.qemu.symbols;
-        let enabled = symbols.pcie_ats_enabled;
         symbols.pci_ats_request_translation.is_some()
-            && enabled.is_some_and(|enabled| enabled(&self.device))
+            && symbols.is_ats_enabled(&self.device)
             && Unit::find(self.qemu, &self.device).is_some_and(|unit| unit.has_device_tlb())
     }
 
@@ -96,10 +103,11 @@ impl Ats {
         let length = PAGE_SIZE as usize;
         let mut entry = TlbEntry::NONE;
         let mut errors = 0;
-        // SAFETY: there is room for the one result that is asked for.
+        // SAFETY: a PCI device; there is room for the one result that is asked for, and for the
+        // number.
         let found = unsafe {
             request(
-                &self.device,
+                self.device.as_ptr(),
                 number,
                 false,
                 false,
@@ -157,12 +165,15 @@ impl Ats {
             pasid,
             heard: self.invalidations.clone(),
         });
-        // SAFETY: the notifier, a few words, stays where it is until it is unregistered.
-        let failed = unsafe {
-            init(&self.device, &notifier, notify, std::ptr::null_mut()) != 0
-                || register(&self.device, number, &notifier) != 0
-        };
-        if failed {
+        let (device, place) = (self.device.as_ptr(), notifier.place());
+        // SAFETY: a PCI device; the notifier is a few words, for which there is room. QEMU calls
+        // the function with it.
+        if unsafe { init(device, place, notify_callback, std::ptr::null_mut()) } != 0 {
+            return Err(DmaError::Blocked);
+        }
+        // SAFETY: a PCI device; the notifier is initialized, and stays where it is until it is
+        // unregistered.
+        if unsafe { register(device, number, place) } != 0 {
             return Err(DmaError::Blocked);
         }
         notifiers.insert(number, notifier);
@@ -184,8 +195,8 @@ impl Drop for Ats {
             .pasid_control
             .map(|at| PasidEnabled::set(self.qemu, self.device.clone(), at));
         for (pasid, notifier) in std::mem::take(self.notifiers.get_mut()) {
-            // SAFETY: it was registered.
-            if unsafe { unregister(&self.device, pasid, &notifier) } != 0 {
+            // SAFETY: it was registered for this device and this PASID.
+            if unsafe { unregister(self.device.as_ptr(), pasid, notifier.place()) } != 0 {
                 // QEMU goes on using it.
                 self.qemu.warn("IOMMUNotifier: it cannot be unregistered");
                 std::mem::forget(notifier);
@@ -230,7 +241,7 @@ impl Drop for PasidEnabled {
     }
 }
 
-extern "C" fn notify(notifier: &Notifier, entry: &TlbEntry) {
+fn notify(notifier: &Notifier, entry: &TlbEntry) {
     let first = Iova::new(entry.iova & !entry.mask);
     let last = Iova::new(entry.iova | entry.mask);
     let Some(range) = IovaRange::new(first, last) else {
@@ -240,4 +251,18 @@ extern "C" fn notify(notifier: &Notifier, entry: &TlbEntry) {
         pasid: notifier.pasid,
         range,
     });
+}
+
+/// `IOMMUNotify`.
+///
+/// # Safety
+///
+/// For the notifiers that a [`Notifier`] has room for.
+unsafe extern "C" fn notify_callback(notifier: *mut IommuNotifier, entry: *mut TlbEntry) {
+    let call = Call::new();
+    // SAFETY: QEMU's notifier is the start of one of ours, which lives as long.
+    let notifier = unsafe { call.lend::<Notifier>(notifier.cast()) };
+    // SAFETY: what has become void.
+    let entry = unsafe { call.lend(entry) };
+    notify(notifier, entry);
 }

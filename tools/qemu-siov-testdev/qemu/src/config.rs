@@ -13,8 +13,9 @@ const SPACE: u32 = 4096;
 impl Symbols {
     /// Reads a register of two bytes.
     pub(crate) fn read_config(&self, device: &PciDevice, at: u16) -> u32 {
-        // SAFETY: QEMU asserts that they lie in the configuration space, in numbers of 32 bits.
-        unsafe { (self.pci_default_read_config)(device, at.into(), 2) }
+        // SAFETY: the device has a configuration space. QEMU asserts that the bytes lie in it, in
+        // numbers of 32 bits, which no number of 16 bits overflows.
+        unsafe { (self.pci_default_read_config)(device.as_ptr(), at.into(), 2) }
     }
 
     /// Writes `length` bytes, as the guest would; with function level reset if `resets`.
@@ -33,11 +34,10 @@ impl Symbols {
             return;
         }
         // SAFETY: the bytes lie in the configuration space, and there are no more than a value has.
-        unsafe {
-            (self.pci_default_write_config)(device, at, value, length);
-            if let Some(write) = self.pcie_cap_flr_write_config.filter(|_| resets) {
-                write(device, at, value, length);
-            }
+        unsafe { (self.pci_default_write_config)(device.as_ptr(), at, value, length) };
+        if let Some(write) = self.pcie_cap_flr_write_config.filter(|_| resets) {
+            // SAFETY: as above.
+            unsafe { write(device.as_ptr(), at, value, length) };
         }
     }
 }

@@ -93,10 +93,11 @@ impl Spaces {
             Direction::Read(into) => (into.as_mut_ptr(), into.len(), false),
             Direction::Write(data) => (data.as_ptr().cast_mut(), data.len(), true),
         };
-        // SAFETY: the buffer is as long as that, and QEMU only reads that of a write.
+        // SAFETY: whoever has the device has the big lock; the buffer is as long as that, and QEMU
+        // only reads that of a write.
         let result = unsafe {
             (self.qemu.symbols.address_space_rw)(
-                space,
+                space.as_ptr(),
                 address,
                 ATTRS_UNSPECIFIED,
                 buffer.cast(),
@@ -118,9 +119,7 @@ impl Spaces {
         length: usize,
     ) -> Result<&AddressSpace, DmaError> {
         let Some(pasid) = pasid else {
-            return Ok((self.qemu.symbols.pci_device_iommu_address_space)(
-                &self.device,
-            ));
+            return Ok(self.qemu.symbols.address_space(&self.device));
         };
         if touches_interrupt_range(address, length) {
             // A request with a PASID is never an interrupt. QEMU's VT-d unit does not expect one here:
@@ -149,7 +148,7 @@ impl Spaces {
     fn find_unit(&self) -> Option<(Unit, TranslationSpace)> {
         let unit = Unit::find(self.qemu, &self.device)?;
         let (found, asked) = unit.translation(&self.device, NO_PASID)?;
-        let inner = (self.qemu.symbols.pci_device_iommu_address_space)(&self.device);
+        let inner = self.qemu.symbols.address_space(&self.device);
         let (outer, inner) = (std::ptr::from_ref(found), std::ptr::from_ref(inner));
         match TranslationSpace::derive(asked, *found, outer as usize, inner as usize) {
             Ok(layout) => Some((unit, layout)),

@@ -38,10 +38,11 @@ impl Symbols {
     pub(crate) fn set_error(&self, errp: Errp<'_>, error: &Error) {
         let file = concat!(file!(), "\0");
         let text = c_string(&error.0);
-        // SAFETY: the strings live during the call, which copies them; %s takes one.
+        // SAFETY: the strings live during the call, which copies them; %s takes one. `errp` is
+        // null, or a place for an error.
         unsafe {
             (self.error_setg_internal)(
-                errp,
+                errp.as_ptr(),
                 file.as_ptr().cast(),
                 line!() as c_int,
                 c"set_error".as_ptr(),
@@ -54,12 +55,12 @@ impl Symbols {
     /// Prints a line on QEMU's standard error or monitor: `error_report()`, or `warn_report()`.
     pub(crate) fn print(&self, is_error: bool, text: &str) {
         let text = c_string(text);
-        // SAFETY: %s takes one string, which lives during the call.
-        unsafe {
-            match is_error {
-                true => (self.error_report)(c"%s".as_ptr(), text.as_ptr()),
-                false => (self.warn_report)(c"%s".as_ptr(), text.as_ptr()),
-            }
+        if is_error {
+            // SAFETY: %s takes one string, which lives during the call.
+            unsafe { (self.error_report)(c"%s".as_ptr(), text.as_ptr()) };
+        } else {
+            // SAFETY: %s takes one string, which lives during the call.
+            unsafe { (self.warn_report)(c"%s".as_ptr(), text.as_ptr()) };
         }
     }
 }

@@ -3,6 +3,8 @@
 //! QEMU's structures that are compiled in, each checked at run time by [`layout`](crate::layout), and
 //! opaque types for those that are only pointed to.
 //!
+//! Functions have the types of their C prototypes, those that QEMU calls as well.
+//!
 //! Safe code cannot make the opaque ones, nor send them to another thread: it gets references from QEMU,
 //! which passes them with the big lock held and for the time of a call. So a reference says that there is
 //! such a structure, and that this thread holds the lock. QEMU writes to all of them: without a cell in
@@ -11,7 +13,6 @@
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::{c_char, c_int, c_void, CStr};
 use std::marker::{PhantomData, PhantomPinned};
-use std::ptr::NonNull;
 use std::sync::atomic::AtomicU8;
 
 use static_assertions::const_assert_eq;
@@ -24,6 +25,14 @@ macro_rules! opaque {
             pub(crate) struct $name {
                 opaque: UnsafeCell<[u8; 0]>,
                 kept_from_threads: PhantomData<(*mut u8, PhantomPinned)>,
+            }
+
+            impl $name {
+                /// For QEMU.
+                #[allow(dead_code)] // Not every kind is passed on.
+                pub(crate) fn as_ptr(&self) -> *mut Self {
+                    std::ptr::from_ref(self).cast_mut()
+                }
             }
         )*
     };
@@ -44,6 +53,14 @@ opaque! {
     Visitor;
     /// QEMU's `Error`.
     QemuError;
+    /// `IOMMUNotifier`.
+    IommuNotifier;
+    /// `TypeImpl`.
+    TypeImpl;
+    /// `QEMUTimerListGroup`.
+    TimerListGroup;
+    /// `MemReentrancyGuard`.
+    ReentrancyGuard;
 }
 
 impl Object {
@@ -52,9 +69,17 @@ impl Object {
     }
 }
 
-/// An address space. No function that is safe to call takes one, so threads may share it.
+/// An address space. No safe function but those that hold the big lock does anything with one, so
+/// threads may share it.
 #[repr(C)]
 pub(crate) struct AddressSpace([AtomicU8; 0]);
+
+impl AddressSpace {
+    /// For QEMU.
+    pub(crate) fn as_ptr(&self) -> *mut Self {
+        std::ptr::from_ref(self).cast_mut()
+    }
+}
 
 /// Kinds of objects and classes: what else is promised where a reference exists.
 macro_rules! kinds {
@@ -63,6 +88,13 @@ macro_rules! kinds {
             $(#[$doc])*
             #[repr(transparent)]
             pub(crate) struct $name($base);
+
+            impl $name {
+                /// For QEMU.
+                pub(crate) fn as_ptr(&self) -> *mut Self {
+                    std::ptr::from_ref(self).cast_mut()
+                }
+            }
 
             impl AsRef<$base> for $name {
                 fn as_ref(&self) -> &$base {
@@ -83,26 +115,11 @@ kinds! {
     PciDeviceClass: ObjectClass;
 }
 
-/// A C string.
-#[repr(transparent)]
-#[derive(Clone, Copy)]
-pub(crate) struct Text<'a>(NonNull<c_char>, PhantomData<&'a CStr>);
-
-impl<'a> Text<'a> {
-    pub(crate) fn get(self) -> &'a CStr {
-        // SAFETY: made of one, or passed by QEMU where it has one.
-        unsafe { CStr::from_ptr(self.0.as_ptr()) }
-    }
-}
-
-impl<'a> From<&'a CStr> for Text<'a> {
-    fn from(text: &'a CStr) -> Self {
-        Self(NonNull::from(text.to_bytes_with_nul()).cast(), PhantomData)
-    }
-}
-
 /// `Error **`: a place for one error.
-#[repr(transparent)]
+///
+/// # Invariants
+///
+/// Null, or a place that QEMU may write an error to for as long as `'a`.
 #[derive(Clone, Copy)]
 pub(crate) struct Errp<'a>(*mut *mut QemuError, PhantomData<&'a Cell<*mut QemuError>>);
 
@@ -114,16 +131,49 @@ impl<'a> Errp<'a> {
     pub(crate) fn new(place: &'a Cell<*mut QemuError>) -> Self {
         Self(place.as_ptr(), PhantomData)
     }
+
+    /// A place of QEMU's.
+    ///
+    /// # Safety
+    ///
+    /// As the type's invariant.
+    pub(crate) unsafe fn from_raw(errp: *mut *mut QemuError) -> Self {
+        Self(errp, PhantomData)
+    }
+
+    /// For QEMU.
+    pub(crate) fn as_ptr(self) -> *mut *mut QemuError {
+        self.0
+    }
 }
 
-/// Called with an object.
-pub(crate) type ObjectFunction = extern "C" fn(&Object);
+/// `void (*)(Object *)`.
+pub(crate) type ObjectFunction = unsafe extern "C" fn(*mut Object);
 
-/// `TypeInfo` (include/qom/object.h) of a type whose class is a `C`.
+/// `void (*)(void *)`: `QEMUBHFunc` and `QEMUTimerCB`.
+pub(crate) type OpaqueFunction = unsafe extern "C" fn(*mut c_void);
+
+/// `void (*)(ObjectClass *, const void *)`.
+pub(crate) type ClassFunction = unsafe extern "C" fn(*mut ObjectClass, *const c_void);
+
+/// `ObjectPropertyAccessor` (include/qom/object.h): reads or writes a property. The last but one is
+/// what the property was added with.
+pub(crate) type Accessor = unsafe extern "C" fn(
+    *mut Object,
+    *mut Visitor,
+    *const c_char,
+    *mut c_void,
+    *mut *mut QemuError,
+);
+
+/// `IOMMUNotify` (include/system/memory.h): called when a translation has become void.
+pub(crate) type IotlbNotify = unsafe extern "C" fn(*mut IommuNotifier, *mut TlbEntry);
+
+/// `TypeInfo` (include/qom/object.h).
 #[repr(C)]
-pub(crate) struct TypeInfo<'a, C> {
-    pub(crate) name: Text<'a>,
-    pub(crate) parent: Text<'a>,
+pub(crate) struct TypeInfo {
+    pub(crate) name: *const c_char,
+    pub(crate) parent: *const c_char,
     pub(crate) instance_size: usize,
     pub(crate) instance_align: usize,
     pub(crate) instance_init: Option<ObjectFunction>,
@@ -131,21 +181,25 @@ pub(crate) struct TypeInfo<'a, C> {
     pub(crate) instance_finalize: Option<ObjectFunction>,
     pub(crate) is_abstract: bool,
     pub(crate) class_size: usize,
-    pub(crate) class_init: Option<extern "C" fn(&C, *const c_void)>,
-    pub(crate) class_base_init: Option<extern "C" fn(&C, *const c_void)>,
+    pub(crate) class_init: Option<ClassFunction>,
+    pub(crate) class_base_init: Option<ClassFunction>,
     pub(crate) class_data: *const c_void,
-    /// Up to a `None`.
-    pub(crate) interfaces: *const Option<Text<'a>>,
+    /// Up to one with a null name.
+    pub(crate) interfaces: *const InterfaceInfo,
 }
 
-const_assert_eq!(size_of::<TypeInfo<'_, ObjectClass>>(), 13 * 8);
+const_assert_eq!(size_of::<TypeInfo>(), 13 * 8);
 
-impl<'a, C> TypeInfo<'a, C> {
+/// `InterfaceInfo` (include/qom/object.h).
+#[repr(transparent)]
+pub(crate) struct InterfaceInfo(pub(crate) *const c_char);
+
+impl TypeInfo {
     /// A type with nothing but a name and a parent.
-    pub(crate) fn new(name: &'a CStr, parent: &'a CStr) -> Self {
+    pub(crate) fn new(name: &'static CStr, parent: &'static CStr) -> Self {
         Self {
-            name: name.into(),
-            parent: parent.into(),
+            name: name.as_ptr(),
+            parent: parent.as_ptr(),
             instance_size: 0,
             instance_align: 0,
             instance_init: None,
@@ -161,11 +215,17 @@ impl<'a, C> TypeInfo<'a, C> {
     }
 }
 
-/// `MemoryRegionOps` (include/system/memory.h) of regions whose opaque pointer is that of a `T`.
+/// `MemoryRegionOps.read`; the first is the region's opaque pointer.
+pub(crate) type RegionRead = unsafe extern "C" fn(*mut c_void, u64, u32) -> u64;
+
+/// `MemoryRegionOps.write`; the first is the region's opaque pointer.
+pub(crate) type RegionWrite = unsafe extern "C" fn(*mut c_void, u64, u64, u32);
+
+/// `MemoryRegionOps` (include/system/memory.h).
 #[repr(C)]
-pub(crate) struct RegionOps<T> {
-    pub(crate) read: Option<extern "C" fn(&T, u64, u32) -> u64>,
-    pub(crate) write: Option<extern "C" fn(&T, u64, u64, u32)>,
+pub(crate) struct RegionOps {
+    pub(crate) read: Option<RegionRead>,
+    pub(crate) write: Option<RegionWrite>,
     pub(crate) read_with_attrs: usize,
     pub(crate) write_with_attrs: usize,
     pub(crate) endianness: u32,
@@ -173,7 +233,7 @@ pub(crate) struct RegionOps<T> {
     pub(crate) implemented: Implemented,
 }
 
-const_assert_eq!(size_of::<RegionOps<()>>(), 0x50);
+const_assert_eq!(size_of::<RegionOps>(), 0x50);
 
 /// `MemoryRegionOps.valid`.
 #[repr(C)]

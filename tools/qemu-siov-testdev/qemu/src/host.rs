@@ -9,7 +9,7 @@ use siov_types::{Iova, Pasid, PhysAddr};
 
 use crate::ats::{Ats, Invalidation, Translation};
 use crate::dma::{DmaError, Spaces};
-use crate::ffi::{ObjectFunction, PciDevice};
+use crate::ffi::{OpaqueFunction, PciDevice};
 use crate::object_ref::ObjectRef;
 use crate::qemu::Qemu;
 use crate::waker::{now, Waker};
@@ -46,18 +46,24 @@ const COMMAND_MASTER: u32 = 1 << 2;
 impl Host {
     /// `run` is called with the device when it is time. `pasid_control` is the offset of that register in
     /// configuration space.
-    pub(crate) fn new(
+    ///
+    /// # Safety
+    ///
+    /// `run` may be called so until the result is [stopped](Self::stop) or dropped.
+    pub(crate) unsafe fn new(
         qemu: &'static Qemu,
         device: ObjectRef<PciDevice>,
         pasid_control: Option<u16>,
-        run: ObjectFunction,
+        run: OpaqueFunction,
     ) -> Self {
         let device = Rc::new(device);
+        // SAFETY: as required of the caller.
+        let waker = unsafe { Waker::new(qemu, device.clone(), run) };
         Self {
             qemu,
             spaces: Spaces::new(qemu, device.clone()),
             gone: Cell::new(false),
-            waker: RefCell::new(Some(Waker::new(qemu, device.clone(), run))),
+            waker: RefCell::new(Some(waker)),
             ats: RefCell::new(Some(Ats::new(qemu, device.clone(), pasid_control))),
             device,
         }
@@ -142,7 +148,7 @@ impl Host {
     /// Raises an MSI-X vector of those that the function has.
     pub fn interrupt(&self, vector: u32) {
         if let Some(device) = self.device() {
-            (self.qemu.symbols.msix_notify)(device, vector);
+            self.qemu.symbols.raise(device, vector);
         }
     }
 
@@ -165,15 +171,12 @@ impl Host {
             return Enabled::default();
         };
         let symbols = &self.qemu.symbols;
-        let ask = |function: Option<extern "C" fn(&PciDevice) -> bool>| {
-            function.is_some_and(|function| function(device))
-        };
         let command = symbols.read_config(device, COMMAND);
         Enabled {
             bus_master: command & COMMAND_MASTER != 0,
-            pasid: ask(symbols.pcie_pasid_enabled),
+            pasid: symbols.is_pasid_enabled(device),
             ats: self.ats.borrow().as_ref().is_some_and(Ats::is_enabled),
-            pri: ask(symbols.pcie_pri_enabled),
+            pri: symbols.is_pri_enabled(device),
         }
     }
 

@@ -8,13 +8,14 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::ffi::c_int;
+use std::ffi::{c_int, c_void};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::rc::{Rc, Weak};
 
+use crate::call::Call;
 use crate::device::{Device, Function};
 use crate::error::Error;
-use crate::ffi::{Errp, Object, PciDevice};
+use crate::ffi::{Errp, Object, PciDevice, QemuError};
 use crate::host::Host;
 use crate::migration::Blocker;
 use crate::object_ref::ObjectRef;
@@ -133,7 +134,9 @@ impl<D: Device> Instance<D> {
         // SAFETY: whoever has the instance has the big lock. It gives the host to the device for the time
         // of a call, and unrealize() stops the host before the object is no device any more.
         let kept = unsafe { ObjectRef::new(self.qemu, device) };
-        let host = Host::new(self.qemu, kept, self.controls.get().pasid, run::<D>);
+        let pasid_control = self.controls.get().pasid;
+        // SAFETY: the object is of the type that the function is for, until the host is stopped.
+        let host = unsafe { Host::new(self.qemu, kept, pasid_control, run_callback::<D>) };
         self.device.replace(Some(state));
         self.host.replace(Some(Rc::new(host)));
         Ok(())
@@ -141,7 +144,7 @@ impl<D: Device> Instance<D> {
 
     fn check_bus(&self, device: &PciDevice) -> Result<(), Error> {
         let symbols = &self.qemu.symbols;
-        if (symbols.pci_bus_is_express)((symbols.qdev_get_parent_bus)(device)) {
+        if symbols.is_express(symbols.bus(device)) {
             Ok(())
         } else {
             Err(Error::new("this device takes a PCI Express bus"))
@@ -154,17 +157,22 @@ impl<D: Device> Instance<D> {
         let lacks = |what| Error::new(format!("this QEMU cannot give a device {what}"));
         let mut at: u16 = 0x100;
         let mut controls = Controls::default();
-        if (symbols.pcie_endpoint_cap_init)(device, 0) < 0 {
+        // SAFETY: the device is being realized, and has no such capability yet. 0: where there is
+        // room.
+        if unsafe { (symbols.pcie_endpoint_cap_init)(device.as_ptr(), 0) } < 0 {
             return Err(Error::new("no room for the PCI Express capability"));
         }
         if let Some(init) = symbols.pcie_cap_flr_init {
-            init(device);
+            // SAFETY: the device has the PCI Express capability now.
+            unsafe { init(device.as_ptr()) };
         }
         if function.pasid_bits != 0 {
             let init = symbols
                 .pcie_pasid_init
                 .ok_or_else(|| lacks("a PASID capability"))?;
-            init(device, at, function.pasid_bits, false, false);
+            // SAFETY: the device is being realized, and nothing is at this offset of its
+            // configuration space.
+            unsafe { init(device.as_ptr(), at, function.pasid_bits, false, false) };
             controls.pasid = Some(at + 6);
             at += 8;
         }
@@ -172,7 +180,9 @@ impl<D: Device> Instance<D> {
             let init = symbols
                 .pcie_ats_init
                 .ok_or_else(|| lacks("an ATS capability"))?;
-            init(device, at, true);
+            // SAFETY: the device is being realized, and nothing is at this offset of its
+            // configuration space.
+            unsafe { init(device.as_ptr(), at, true) };
             controls.ats = Some(at + 6);
             at += 8;
         }
@@ -180,7 +190,9 @@ impl<D: Device> Instance<D> {
             let init = symbols
                 .pcie_pri_init
                 .ok_or_else(|| lacks("a PRI capability"))?;
-            init(device, at, requests, true);
+            // SAFETY: the device is being realized, and nothing is at this offset of its
+            // configuration space.
+            unsafe { init(device.as_ptr(), at, requests, true) };
             controls.pri = Some(at + 4);
         }
         self.controls.set(controls);
@@ -191,27 +203,31 @@ impl<D: Device> Instance<D> {
     fn add_bars(&self, device: &PciDevice, function: &Function, errp: Errp<'_>) -> bool {
         let symbols = &self.qemu.symbols;
         let mut regions = self.regions.borrow_mut();
-        // SAFETY: the object is being realized, and the function has each BAR once. The regions go with
-        // the instance, and so does the table of the vectors.
-        unsafe {
-            for bar in &function.bars {
-                regions.push(Region::new(self.qemu, device, self.this.clone(), bar));
-            }
-            let Some(msix) = function.msix else {
-                return true;
-            };
-            let done = (symbols.msix_init_exclusive_bar)(device, msix.vectors, msix.bar, errp) >= 0;
-            for vector in (0..msix.vectors).filter(|_| done) {
-                (symbols.msix_vector_use)(device, vector);
-            }
-            done
+        for bar in &function.bars {
+            let this = self.this.clone();
+            // SAFETY: the object is being realized, and the function has each BAR once. The region
+            // goes with the instance.
+            regions.push(unsafe { Region::new(self.qemu, device, this, bar) });
         }
+        let Some(msix) = function.msix else {
+            return true;
+        };
+        let (init, errp) = (symbols.msix_init_exclusive_bar, errp.as_ptr());
+        // SAFETY: the object is being realized, and has no such BAR yet; `errp` is null, or a place
+        // for an error.
+        let done = unsafe { init(device.as_ptr(), msix.vectors, msix.bar, errp) } >= 0;
+        for vector in (0..msix.vectors).filter(|_| done) {
+            // SAFETY: the device has this vector now.
+            unsafe { (symbols.msix_vector_use)(device.as_ptr(), vector) };
+        }
+        done
     }
 
     fn unrealize(&self, device: &PciDevice) {
         if let Some(host) = self.host.take() {
             host.stop();
-            (self.qemu.symbols.msix_uninit_exclusive_bar)(device);
+            // SAFETY: a PCI device that is being unrealized; nothing happens without MSI-X.
+            unsafe { (self.qemu.symbols.msix_uninit_exclusive_bar)(device.as_ptr()) };
             self.blocker.remove(&self.qemu.symbols);
         }
         // Otherwise enter() drops the device when it is done.
@@ -238,8 +254,7 @@ impl<D: Device> Instance<D> {
     }
 }
 
-/// `instance_init` of a type.
-pub(crate) extern "C" fn init<D: Device>(object: &Object) {
+fn init<D: Device>(object: &Object) {
     let Some(qemu) = Qemu::found() else {
         return;
     };
@@ -257,13 +272,12 @@ pub(crate) extern "C" fn init<D: Device>(object: &Object) {
     INSTANCES.replace(object, Some(instance));
 }
 
-/// `instance_finalize` of a type. Regions, which are children of the object, are gone by now.
-pub(crate) extern "C" fn finalize(object: &Object) {
+/// Regions, which are children of the object, are gone by now.
+fn finalize(object: &Object) {
     INSTANCES.replace(object, None);
 }
 
-/// `PCIDeviceClass.realize`.
-pub(crate) extern "C" fn realize<D: Device>(device: &PciDevice, errp: Errp<'_>) {
+fn realize<D: Device>(device: &PciDevice, errp: Errp<'_>) {
     Instance::<D>::with(device.as_ref(), |instance| {
         if let Err(Some(error)) = instance.realize(device, errp) {
             instance.qemu.symbols.set_error(errp, &error);
@@ -271,18 +285,16 @@ pub(crate) extern "C" fn realize<D: Device>(device: &PciDevice, errp: Errp<'_>) 
     });
 }
 
-/// `PCIDeviceClass.exit`.
-pub(crate) extern "C" fn exit<D: Device>(device: &PciDevice) {
+fn exit<D: Device>(device: &PciDevice) {
     Instance::<D>::with(device.as_ref(), |instance| instance.unrealize(device));
 }
 
-/// `DeviceClass.legacy_reset`.
-pub(crate) extern "C" fn reset<D: Device>(object: &Object) {
+fn reset<D: Device>(object: &Object) {
     Instance::<D>::with(object, Instance::reset);
 }
 
-/// `PCIDeviceClass.config_write`: with function level reset.
-pub(crate) extern "C" fn write_config(device: &PciDevice, at: u32, value: u32, length: c_int) {
+/// With function level reset.
+fn write_config(device: &PciDevice, at: u32, value: u32, length: c_int) {
     if let Some(qemu) = Qemu::found() {
         qemu.symbols.write_config(device, at, value, length, true);
     }
@@ -290,8 +302,97 @@ pub(crate) extern "C" fn write_config(device: &PciDevice, at: u32, value: u32, l
 
 /// The bottom half and the timer of a device. Its DMA can unplug it; the host, which enter() keeps, keeps
 /// the object.
-extern "C" fn run<D: Device>(object: &Object) {
+fn run<D: Device>(object: &Object) {
     Instance::<D>::with(object, |instance| {
         instance.enter(|device, host| device.run(host))
     });
+}
+
+/// `TypeInfo.instance_init`.
+///
+/// # Safety
+///
+/// For a type below pci-device.
+pub(crate) unsafe extern "C" fn init_callback<D: Device>(object: *mut Object) {
+    let call = Call::new();
+    // SAFETY: an object of that type, which is being made.
+    init::<D>(unsafe { call.lend(object) });
+}
+
+/// `TypeInfo.instance_finalize`.
+///
+/// # Safety
+///
+/// For a type whose `instance_init` is [`init_callback`].
+pub(crate) unsafe extern "C" fn finalize_callback(object: *mut Object) {
+    let call = Call::new();
+    // SAFETY: an object of that type, at its end.
+    finalize(unsafe { call.lend(object) });
+}
+
+/// `PCIDeviceClass.realize`.
+///
+/// # Safety
+///
+/// For a type whose `instance_init` is [`init_callback`].
+pub(crate) unsafe extern "C" fn realize_callback<D: Device>(
+    device: *mut PciDevice,
+    errp: *mut *mut QemuError,
+) {
+    let call = Call::new();
+    // SAFETY: a device of that type, which is on its bus and has a configuration space by now.
+    let device = unsafe { call.lend(device) };
+    // SAFETY: where an error goes.
+    let errp = unsafe { call.lend_errp(errp) };
+    realize::<D>(device, errp);
+}
+
+/// `PCIDeviceClass.exit`.
+///
+/// # Safety
+///
+/// For a type whose `instance_init` is [`init_callback`].
+pub(crate) unsafe extern "C" fn exit_callback<D: Device>(device: *mut PciDevice) {
+    let call = Call::new();
+    // SAFETY: a device of that type, which is realized.
+    exit::<D>(unsafe { call.lend(device) });
+}
+
+/// `DeviceClass.legacy_reset`.
+///
+/// # Safety
+///
+/// For a type whose `instance_init` is [`init_callback`].
+pub(crate) unsafe extern "C" fn reset_callback<D: Device>(object: *mut Object) {
+    let call = Call::new();
+    // SAFETY: a device of that type.
+    reset::<D>(unsafe { call.lend(object) });
+}
+
+/// `PCIDeviceClass.config_write`.
+///
+/// # Safety
+///
+/// For any class.
+pub(crate) unsafe extern "C" fn write_config_callback(
+    device: *mut PciDevice,
+    at: u32,
+    value: u32,
+    length: c_int,
+) {
+    let call = Call::new();
+    // SAFETY: a device that is realized.
+    write_config(unsafe { call.lend(device) }, at, value, length);
+}
+
+/// `QEMUBHFunc` and `QEMUTimerCB`.
+///
+/// # Safety
+///
+/// For bottom halves and timers whose opaque pointer is that of an object of a type whose
+/// `instance_init` is [`init_callback`], and which end before it.
+unsafe extern "C" fn run_callback<D: Device>(object: *mut c_void) {
+    let call = Call::new();
+    // SAFETY: such an object.
+    run::<D>(unsafe { call.lend_opaque(object) });
 }

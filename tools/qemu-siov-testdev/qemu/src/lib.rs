@@ -7,16 +7,17 @@
 //! QEMU's structures the few fields lie that are needed, checks what it found, and refuses with a
 //! sentence when anything is not as expected. [`register`] then adds a [`Device`] to QEMU's types.
 //!
-//! Bottom up: `ffi` declares the structures that are compiled in, `symbols` the functions;
-//! `layout` finds and checks the rest; `class` and `instance` are what QEMU calls; [`Host`] is how a
+//! Bottom up: `ffi` declares the structures that are compiled in, `symbols` the functions; `layout`
+//! finds and checks the rest; `call`, `class` and `instance` are what QEMU calls; [`Host`] is how a
 //! device reaches the machine. A device itself is safe code.
 //!
 //! # Safety
 //!
-//! What C says with a pointer and a comment, `ffi` says with types, whose references are promises. QEMU's
-//! functions take and return those, and the list in `symbols` tells which demand nothing else: these are
-//! safe to call. What QEMU calls is safe functions with such parameters, which fit their places in QEMU's
-//! structures because these are declared with the types of the functions.
+//! QEMU's functions have the types of their prototypes, and are called in the method of a type that
+//! proves what they demand. References to the types of `ffi` are promises: that there is such an
+//! object, and that the big lock is held. What QEMU calls has the types of C as well; it borrows
+//! what it was passed from the call (`call`), and calls safe functions with such parameters, which
+//! cannot keep them.
 //!
 //! # Locking
 //!
@@ -25,6 +26,7 @@
 //! guard against re-entry only: a device whose DMA hits its own registers.
 
 mod ats;
+mod call;
 mod class;
 mod config;
 mod device;
@@ -37,6 +39,7 @@ mod layout;
 mod libc;
 mod migration;
 mod object_ref;
+mod pci;
 pub mod preload;
 mod property;
 mod qemu;

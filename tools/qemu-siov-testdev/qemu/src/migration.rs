@@ -9,7 +9,6 @@ use crate::ffi::{Errp, QemuError};
 use crate::symbols::Symbols;
 
 /// A reason against migration: null, or one that QEMU has been told.
-#[repr(transparent)]
 pub(crate) struct Blocker(Cell<*mut QemuError>);
 
 impl Blocker {
@@ -25,14 +24,17 @@ impl Blocker {
             return true;
         };
         symbols.set_error(Errp::new(&self.0), reason);
-        // SAFETY: QEMU takes the reason over, and clears the pointer if it refuses.
-        unsafe { add(self, errp) >= 0 }
+        // SAFETY: the place holds an error, which QEMU takes over; it clears the place if it
+        // refuses. `errp` is null, or a place for an error.
+        unsafe { add(self.0.as_ptr(), errp.as_ptr()) >= 0 }
     }
 
     /// Takes it back.
     pub(crate) fn remove(&self, symbols: &Symbols) {
         if let Some(delete) = symbols.migrate_del_blocker {
-            delete(self);
+            // SAFETY: the place holds null, which is no reason, or one that was added; it is
+            // cleared.
+            unsafe { delete(self.0.as_ptr()) };
         }
     }
 }

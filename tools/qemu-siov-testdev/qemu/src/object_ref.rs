@@ -22,7 +22,8 @@ impl<T: AsRef<Object>> ObjectRef<T> {
     /// The result is used and dropped with the big lock held, and used only while the object is what `T`
     /// promises.
     pub(crate) unsafe fn new(qemu: &'static Qemu, object: &T) -> Self {
-        (qemu.symbols.object_ref)(object.as_ref());
+        // SAFETY: it is an object, and whoever has the reference has the big lock.
+        unsafe { (qemu.symbols.object_ref)(object.as_ref().as_ptr().cast()) };
         Self {
             qemu,
             object: NonNull::from(object),
@@ -41,7 +42,8 @@ impl<T: AsRef<Object>> Deref for ObjectRef<T> {
 
 impl<T: AsRef<Object>> Drop for ObjectRef<T> {
     fn drop(&mut self) {
-        // SAFETY: the reference that new() has taken.
-        unsafe { (self.qemu.symbols.object_unref)((**self).as_ref()) };
+        let object = (**self).as_ref().as_ptr();
+        // SAFETY: the reference that new() has taken, with the big lock held, as it demands.
+        unsafe { (self.qemu.symbols.object_unref)(object.cast()) };
     }
 }

@@ -2,19 +2,18 @@
 
 //! Being loaded by LD_PRELOAD, for a QEMU that takes no plugins or other ones.
 
-use std::ffi::c_int;
-use std::mem::transmute_copy;
+use std::ffi::{c_char, c_int};
 use std::sync::{Once, OnceLock};
 
-use crate::ffi::{ObjectClass, Text};
-use crate::libc::{self, dlsym, RTLD_DEFAULT};
+use crate::ffi::ObjectClass;
+use crate::libc;
 use crate::qemu::Setup;
 
 /// `MODULE_INIT_QOM` (include/qemu/module.h), before QEMU 11 and since.
 const REGISTRATION_OF_TYPES: [c_int; 2] = [3, 4];
 
 /// `register_module_init()`: has a function called together with all others of a kind.
-type RegisterModuleInit = unsafe extern "C" fn(extern "C" fn(), c_int);
+type RegisterModuleInit = unsafe extern "C" fn(unsafe extern "C" fn(), c_int);
 
 static CALLBACK: OnceLock<fn(&Setup)> = OnceLock::new();
 
@@ -42,44 +41,60 @@ pub unsafe fn call_when_types_are_registered(callback: fn(&Setup)) {
         return;
     };
     if CALLBACK.set(callback).is_ok() {
-        for (kind, function) in REGISTRATION_OF_TYPES
-            .into_iter()
-            .zip([queue::<3>, queue::<4>])
-        {
-            // SAFETY: QEMU's lists are ready before any constructor.
-            unsafe { register(function, kind) };
-        }
+        let [old, new] = REGISTRATION_OF_TYPES;
+        // SAFETY: QEMU's lists are ready before any constructor.
+        unsafe { register(queue::<3>, old) };
+        // SAFETY: QEMU's lists are ready before any constructor.
+        unsafe { register(queue::<4>, new) };
     }
 }
 
 fn register_module_init() -> Option<RegisterModuleInit> {
-    // SAFETY: the function of that name has this type; null is `None`.
-    unsafe { transmute_copy(&dlsym(RTLD_DEFAULT, c"register_module_init".into())) }
+    // SAFETY: include/qemu/module.h: void register_module_init(void (*)(void), module_init_type)
+    unsafe { libc::function(libc::symbol(c"register_module_init")) }
 }
 
-extern "C" fn queue<const KIND: c_int>() {
+/// `void (*)(void)`.
+///
+/// # Safety
+///
+/// For the list of this kind.
+unsafe extern "C" fn queue<const KIND: c_int>() {
     if let Some(register) = register_module_init() {
         // SAFETY: the list is walked from front to back, and may grow at its end.
         unsafe { register(call, KIND) };
     }
 }
 
-/// One of the two kinds is that of types. With the other, either there are none yet, or all of them.
-extern "C" fn call() {
+/// `void (*)(void)`. One of the two kinds is that of types. With the other, either there are none
+/// yet, or all of them.
+///
+/// # Safety
+///
+/// For the lists that [`queue`] is for.
+unsafe extern "C" fn call() {
     static CALLED: Once = Once::new();
-    // SAFETY: the function of that name has this type. QEMU is being set up; if there are types, all of
-    // them are registered.
-    let setup = unsafe {
-        let find = dlsym(RTLD_DEFAULT, c"object_class_by_name".into());
-        let find: Option<extern "C" fn(Text<'_>) -> Option<&ObjectClass>> = transmute_copy(&find);
-        let class = find.and_then(|find| find(c"pci-device".into()));
-        class.map(|_| Setup::new())
-    };
-    if let Some(setup) = setup {
-        CALLED.call_once(|| {
-            if let Some(callback) = CALLBACK.get() {
-                callback(&setup);
-            }
-        });
+    if !has_types() {
+        return;
     }
+    // SAFETY: QEMU is being set up, and all of its types are registered.
+    let setup = unsafe { Setup::new() };
+    CALLED.call_once(|| {
+        if let Some(callback) = CALLBACK.get() {
+            callback(&setup);
+        }
+    });
+}
+
+type ObjectClassByName = unsafe extern "C" fn(*const c_char) -> *mut ObjectClass;
+
+fn has_types() -> bool {
+    let find = libc::symbol(c"object_class_by_name");
+    // SAFETY: include/qom/object.h: ObjectClass *object_class_by_name(const char *)
+    let Some(find) = (unsafe { libc::function::<ObjectClassByName>(find) }) else {
+        return false;
+    };
+    // SAFETY: types may be looked up while they are registered.
+    let class = unsafe { find(c"pci-device".as_ptr()) };
+    !class.is_null()
 }

@@ -54,8 +54,7 @@ impl Qemu {
 
     fn look(setup: &Setup) -> Result<Self, Refusal> {
         // SAFETY: dlsym() finds QEMU's symbols in QEMU.
-        let symbols =
-            unsafe { Symbols::resolve(|name| libc::dlsym(libc::RTLD_DEFAULT, name.into())) };
+        let symbols = unsafe { Symbols::resolve(libc::symbol) };
         let symbols = symbols.map_err(|missing| {
             Refusal::new(format!(
                 "this program does not export {}",
@@ -86,12 +85,18 @@ impl Qemu {
 
 /// "QEMU 11.1.3", as well as it is known.
 fn version(symbols: &Symbols) -> String {
-    // The result is leaked, because nothing exported frees it.
-    match symbols
-        .qmp_query_version
-        .and_then(|query| query(Errp::NONE))
-    {
+    match query_version(symbols) {
         Some([major, minor, micro]) => format!("QEMU {major}.{minor}.{micro}"),
         None => "QEMU of unknown version".into(),
     }
+}
+
+fn query_version(symbols: &Symbols) -> Option<[i64; 3]> {
+    let query = symbols.qmp_query_version?;
+    // SAFETY: may be called at any time. The result is leaked, because nothing exported frees it.
+    let info = unsafe { query(Errp::NONE.as_ptr()) };
+    // SAFETY: null, or what it returned, which starts with a pointer.
+    let triple = unsafe { info.as_ref() }?;
+    // SAFETY: null, or the three numbers.
+    unsafe { triple.as_ref() }.copied()
 }

@@ -6,11 +6,10 @@
 //! revision, class_id. Their offset is that of the identifiers which well-known classes carry.
 
 use std::ffi::{c_int, CStr};
-use std::ptr::write;
 
 use super::{same_program, Refusal};
 use crate::device::Identity;
-use crate::ffi::{Errp, PciDevice, PciDeviceClass};
+use crate::ffi::{PciDevice, PciDeviceClass, QemuError};
 use crate::libc;
 use crate::qemu::Setup;
 use crate::symbols::Symbols;
@@ -25,9 +24,9 @@ pub(crate) struct PciClass {
 /// The functions of a class that a device replaces.
 #[derive(Clone, Copy)]
 pub(crate) struct Functions {
-    pub(crate) realize: extern "C" fn(&PciDevice, Errp<'_>),
-    pub(crate) exit: extern "C" fn(&PciDevice),
-    pub(crate) write_config: extern "C" fn(&PciDevice, u32, u32, c_int),
+    pub(crate) realize: unsafe extern "C" fn(*mut PciDevice, *mut *mut QemuError),
+    pub(crate) exit: unsafe extern "C" fn(*mut PciDevice),
+    pub(crate) write_config: unsafe extern "C" fn(*mut PciDevice, u32, u32, c_int),
 }
 
 const POINTER: usize = size_of::<usize>();
@@ -47,21 +46,32 @@ impl PciClass {
 
     /// Fills in a class.
     pub(crate) fn fill(self, class: &PciDeviceClass, functions: Functions, identity: Identity) {
-        let at = |offset| {
-            let class: *mut u8 = std::ptr::from_ref(class).cast_mut().cast();
-            class.wrapping_add(offset)
-        };
-        // SAFETY: these are the fields of the class, as find() has checked, and it is being made.
-        unsafe {
-            write(at(self.realize()).cast(), functions.realize);
-            write(at(self.exit()).cast(), functions.exit);
-            write(at(self.write_config()).cast(), functions.write_config);
-            write(at(self.identity).cast(), identity.vendor);
-            write(at(self.identity + 2).cast(), identity.device);
-            write(at(self.identity + 4).cast(), identity.revision);
-            write(at(self.identity + 6).cast(), identity.class);
-        }
+        // SAFETY: a field of the class, as find() has checked.
+        unsafe { put(class, self.realize(), functions.realize) };
+        // SAFETY: as above.
+        unsafe { put(class, self.exit(), functions.exit) };
+        // SAFETY: as above.
+        unsafe { put(class, self.write_config(), functions.write_config) };
+        // SAFETY: as above.
+        unsafe { put(class, self.identity, identity.vendor) };
+        // SAFETY: as above.
+        unsafe { put(class, self.identity + 2, identity.device) };
+        // SAFETY: as above.
+        unsafe { put(class, self.identity + 4, identity.revision) };
+        // SAFETY: as above.
+        unsafe { put(class, self.identity + 6, identity.class) };
     }
+}
+
+/// Sets a field of a class that is being made.
+///
+/// # Safety
+///
+/// There is a field of this type at the offset, aligned.
+unsafe fn put<T>(class: &PciDeviceClass, offset: usize, value: T) {
+    let field = class.as_ptr().cast::<u8>().wrapping_add(offset);
+    // SAFETY: as required of the caller. The class is being made: nothing else writes to it.
+    unsafe { field.cast::<T>().write(value) };
 }
 
 /// Classes that QEMU has had for many years, and what they carry.
@@ -111,12 +121,16 @@ struct Sample<'a> {
 
 pub(super) fn find(symbols: &Symbols, _setup: &Setup) -> Result<PciClass, Refusal> {
     let copy = |name: &CStr| {
-        // SAFETY: a class is one block of malloc(), never freed, and nothing changes it now.
-        unsafe {
-            let class = std::ptr::from_ref((symbols.object_class_by_name)(name.into())?);
-            let length = libc::malloc_usable_size(class.cast());
-            Some(std::slice::from_raw_parts(class.cast::<u8>(), length).to_vec())
+        // SAFETY: types may be looked up during setup.
+        let class = unsafe { (symbols.object_class_by_name)(name.as_ptr()) };
+        if class.is_null() {
+            return None;
         }
+        // SAFETY: a class is one block of malloc().
+        let length = unsafe { libc::usable_size(class.cast()) };
+        // SAFETY: the block is never freed, it was zeroed at first, and nothing changes it now.
+        let bytes = unsafe { std::slice::from_raw_parts(class.cast::<u8>(), length) };
+        Some(bytes.to_vec())
     };
     let samples: Vec<_> = KNOWN
         .into_iter()
@@ -356,9 +370,9 @@ mod tests {
             revision: 7,
             class: 0x0880,
         };
-        extern "C" fn realize(_: &PciDevice, _: Errp<'_>) {}
-        extern "C" fn exit(_: &PciDevice) {}
-        extern "C" fn write_config(_: &PciDevice, _: u32, _: u32, _: c_int) {}
+        unsafe extern "C" fn realize(_: *mut PciDevice, _: *mut *mut QemuError) {}
+        unsafe extern "C" fn exit(_: *mut PciDevice) {}
+        unsafe extern "C" fn write_config(_: *mut PciDevice, _: u32, _: u32, _: c_int) {}
         let functions = Functions {
             realize,
             exit,

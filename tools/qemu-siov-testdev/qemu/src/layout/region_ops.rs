@@ -4,9 +4,14 @@
 //! finds the number of `DEVICE_LITTLE_ENDIAN`, which has changed over the years.
 
 use std::cell::Cell;
+use std::ffi::c_void;
 
 use super::{same_program, Refusal};
-use crate::ffi::{Implemented, MemoryRegion, RegionOps, Storage, Valid, ATTRS_UNSPECIFIED};
+use crate::call::Call;
+use crate::ffi::{
+    Implemented, MemoryRegion, RegionOps, RegionRead, RegionWrite, Storage, Valid,
+    ATTRS_UNSPECIFIED,
+};
 use crate::libc;
 use crate::qemu::Setup;
 use crate::symbols::Symbols;
@@ -30,9 +35,9 @@ pub(super) fn find(symbols: &Symbols, setup: &Setup) -> Result<u32, Refusal> {
 /// Judges three structures of QEMU: the host bridge's configuration registers in both byte orders,
 /// which have read and write functions and no limits, and unassigned memory, which has `accepts`.
 fn decide(
-    little: &RegionOps<()>,
-    big: &RegionOps<()>,
-    unassigned: &RegionOps<()>,
+    little: &RegionOps,
+    big: &RegionOps,
+    unassigned: &RegionOps,
     in_qemu: impl Fn(usize) -> bool,
 ) -> Result<u32, Refusal> {
     for ops in [little, big] {
@@ -78,21 +83,37 @@ const fn trial_value(at: u64, size: u32) -> u64 {
     0x1122_3344 + (at << 8) + size as u64
 }
 
-extern "C" fn trial_read(trial: &Trial, at: u64, size: u32) -> u64 {
+/// `MemoryRegionOps.read`.
+///
+/// # Safety
+///
+/// For the region of [`try_out`].
+unsafe extern "C" fn trial_read(trial: *mut c_void, at: u64, size: u32) -> u64 {
+    let call = Call::new();
+    // SAFETY: what the region was made with, which lives longer.
+    let trial: &Trial = unsafe { call.lend_opaque(trial) };
     trial.reads.set(trial.reads.get() + 1);
     trial_value(at, size)
 }
 
-extern "C" fn trial_write(trial: &Trial, at: u64, value: u64, size: u32) {
+/// `MemoryRegionOps.write`.
+///
+/// # Safety
+///
+/// For the region of [`try_out`].
+unsafe extern "C" fn trial_write(trial: *mut c_void, at: u64, value: u64, size: u32) {
+    let call = Call::new();
+    // SAFETY: what the region was made with, which lives longer.
+    let trial: &Trial = unsafe { call.lend_opaque(trial) };
     trial.written.set((at, value, size));
 }
 
 /// The operations of every region of ours: aligned accesses of four or eight bytes.
-pub(crate) const fn aligned_words<T>(
-    read: extern "C" fn(&T, u64, u32) -> u64,
-    write: extern "C" fn(&T, u64, u64, u32),
+pub(crate) const fn aligned_words(
+    read: RegionRead,
+    write: RegionWrite,
     endianness: u32,
-) -> RegionOps<T> {
+) -> RegionOps {
     RegionOps {
         read: Some(read),
         write: Some(write),
@@ -115,14 +136,13 @@ pub(crate) const fn aligned_words<T>(
 
 /// Makes a region of our own and accesses it as a processor would.
 fn try_out(symbols: &Symbols, _setup: &Setup, endianness: u32) -> Result<(), Refusal> {
-    // SAFETY: the type exists. Objects are blocks of malloc(); one of a size that is not a multiple of
-    // malloc's is rounded up only.
-    let size = unsafe {
-        let region = (symbols.object_new)(c"memory-region".into());
-        let size = libc::malloc_usable_size(region.cast());
-        (symbols.object_unref)(region);
-        size
-    };
+    // SAFETY: the type exists.
+    let object = unsafe { (symbols.object_new)(c"memory-region".as_ptr()) };
+    // SAFETY: objects are blocks of malloc(); one of a size that is not a multiple of malloc's is
+    // rounded up only.
+    let size = unsafe { libc::usable_size(object.cast()) };
+    // SAFETY: its only reference.
+    unsafe { (symbols.object_unref)(object.cast()) };
     if size == 0 || size > Storage::USABLE {
         return Err(Refusal::new(format!(
             "MemoryRegion: its size seems to be {size} bytes"
@@ -133,30 +153,32 @@ fn try_out(symbols: &Symbols, _setup: &Setup, endianness: u32) -> Result<(), Ref
     let ops = aligned_words(trial_read, trial_write, endianness);
     let storage = Storage::new();
     let region: *mut MemoryRegion = storage.as_ptr();
-    // SAFETY: a region without owner and name, which nothing but this function knows; it goes with its
-    // only reference before what it points to.
-    let accesses = unsafe {
-        let (ops, opaque) = ((&raw const ops).cast(), (&raw const trial).cast());
-        (symbols.memory_region_init_io)(region, None, ops, opaque, None, 64);
-        let read = |at, log2_size| {
-            let mut value = 0;
-            let read = symbols.memory_region_dispatch_read;
-            let result = read(region, at, &mut value, log2_size, ATTRS_UNSPECIFIED);
-            (result, value)
-        };
-        let good = read(8, 2);
-        let short = read(8, 1).0;
-        let unaligned = read(2, 2).0;
-        let (at, value, _) = TRIAL_WRITE;
-        let write = symbols.memory_region_dispatch_write;
-        let written = write(region, at, value, 3, ATTRS_UNSPECIFIED);
-        (symbols.object_unref)(region.cast());
-        Accesses {
-            good,
-            short,
-            unaligned,
-            written,
-        }
+    let (init, opaque) = (symbols.memory_region_init_io, &raw const trial);
+    let (owner, name) = (std::ptr::null_mut(), std::ptr::null());
+    // SAFETY: there is room for a region, as was just checked. Owner and name may be null, and
+    // operations and trial live longer than the region.
+    unsafe { init(region, owner, &ops, opaque.cast_mut().cast(), name, 64) };
+    let read = |at, log2_size| {
+        let mut value = 0;
+        let read = symbols.memory_region_dispatch_read;
+        // SAFETY: the region, which nothing but this function knows, and a place for the value.
+        let result = unsafe { read(region, at, &mut value, log2_size, ATTRS_UNSPECIFIED) };
+        (result, value)
+    };
+    let good = read(8, 2);
+    let short = read(8, 1).0;
+    let unaligned = read(2, 2).0;
+    let (at, value, _) = TRIAL_WRITE;
+    let write = symbols.memory_region_dispatch_write;
+    // SAFETY: the region, which nothing but this function knows.
+    let written = unsafe { write(region, at, value, 3, ATTRS_UNSPECIFIED) };
+    // SAFETY: its only reference; it goes before what it points to.
+    unsafe { (symbols.object_unref)(region.cast()) };
+    let accesses = Accesses {
+        good,
+        short,
+        unaligned,
+        written,
     };
     judge(accesses, trial.reads.get(), trial.written.get())?;
     if !storage.is_intact() {
@@ -193,13 +215,13 @@ fn judge(accesses: Accesses, reads: usize, write: (u64, u64, u32)) -> Result<(),
 mod tests {
     use super::*;
 
-    extern "C" fn read(_: &(), _: u64, _: u32) -> u64 {
+    unsafe extern "C" fn read(_: *mut c_void, _: u64, _: u32) -> u64 {
         0
     }
 
-    extern "C" fn write(_: &(), _: u64, _: u64, _: u32) {}
+    unsafe extern "C" fn write(_: *mut c_void, _: u64, _: u64, _: u32) {}
 
-    fn host_bridge(endianness: u32) -> RegionOps<()> {
+    fn host_bridge(endianness: u32) -> RegionOps {
         let mut ops = aligned_words(read, write, endianness);
         ops.valid.min_access_size = 0;
         ops.valid.max_access_size = 0;
@@ -208,7 +230,7 @@ mod tests {
         ops
     }
 
-    fn unassigned() -> RegionOps<()> {
+    fn unassigned() -> RegionOps {
         let mut ops = host_bridge(0);
         ops.valid.accepts = read as *const () as usize;
         ops
@@ -233,7 +255,7 @@ mod tests {
 
     #[test]
     fn every_doubt_is_a_refusal() {
-        type Spoil = fn(&mut RegionOps<()>);
+        type Spoil = fn(&mut RegionOps);
         let spoil: [(Spoil, &str); 8] = [
             (|ops| ops.read = None, "read or write"),
             (|ops| ops.write = None, "read or write"),

@@ -21,20 +21,40 @@ static SEEN_INIT: AtomicUsize = AtomicUsize::new(0);
 static SEEN_POST_INIT: AtomicUsize = AtomicUsize::new(0);
 static SEEN_FINALIZE: AtomicUsize = AtomicUsize::new(0);
 
-extern "C" fn class_init(_class: &ObjectClass, data: *const c_void) {
+/// `TypeInfo.class_init`.
+///
+/// # Safety
+///
+/// For any type.
+unsafe extern "C" fn class_init(_class: *mut ObjectClass, data: *const c_void) {
     SEEN_CLASS_DATA.store(data as usize, Relaxed);
 }
 
-extern "C" fn init(object: &Object) {
-    SEEN_INIT.store(object.address(), Relaxed);
+/// `TypeInfo.instance_init`.
+///
+/// # Safety
+///
+/// For any type.
+unsafe extern "C" fn init(object: *mut Object) {
+    SEEN_INIT.store(object as usize, Relaxed);
 }
 
-extern "C" fn post_init(object: &Object) {
-    SEEN_POST_INIT.store(object.address(), Relaxed);
+/// `TypeInfo.instance_post_init`.
+///
+/// # Safety
+///
+/// For any type.
+unsafe extern "C" fn post_init(object: *mut Object) {
+    SEEN_POST_INIT.store(object as usize, Relaxed);
 }
 
-extern "C" fn finalize(object: &Object) {
-    SEEN_FINALIZE.store(object.address(), Relaxed);
+/// `TypeInfo.instance_finalize`.
+///
+/// # Safety
+///
+/// For any type.
+unsafe extern "C" fn finalize(object: *mut Object) {
+    SEEN_FINALIZE.store(object as usize, Relaxed);
 }
 
 pub(super) fn check(symbols: &Symbols, _setup: &Setup) -> Result<(), Refusal> {
@@ -49,26 +69,39 @@ pub(super) fn check(symbols: &Symbols, _setup: &Setup) -> Result<(), Refusal> {
     };
     let base = TypeInfo {
         is_abstract: true,
-        ..TypeInfo::<ObjectClass>::new(ABSTRACT_NAME, NAME)
+        ..TypeInfo::new(ABSTRACT_NAME, NAME)
     };
-    // SAFETY: QEMU copies the types; names and data are static. Nothing else uses these types.
-    let (class, object) = unsafe {
-        (symbols.type_register_static)((&raw const plain).cast());
-        (symbols.type_register_static)((&raw const base).cast());
-        let class = (symbols.object_class_by_name)(ABSTRACT_NAME.into());
-        let object = (symbols.object_new)(NAME.into());
-        (symbols.object_unref)(object);
-        (class, object as usize)
+    for info in [&plain, &base] {
+        // SAFETY: types may be registered during setup. QEMU copies it; names and data are static,
+        // and the functions are for any type.
+        unsafe { (symbols.type_register_static)(info) };
+    }
+    // SAFETY: types may be looked up during setup.
+    let class = unsafe { (symbols.object_class_by_name)(ABSTRACT_NAME.as_ptr()) };
+    // SAFETY: the type was just registered, and is not abstract.
+    let object = unsafe { (symbols.object_new)(NAME.as_ptr()) };
+    // SAFETY: its only reference.
+    unsafe { (symbols.object_unref)(object.cast()) };
+    let object = object as usize;
+    let parent = if class.is_null() {
+        std::ptr::null_mut()
+    } else {
+        // SAFETY: a class.
+        unsafe { (symbols.object_class_get_parent)(class) }
     };
-    let parent = class.and_then(|class| (symbols.object_class_get_parent)(class));
-    let (Some(class), Some(parent)) = (class, parent) else {
+    if parent.is_null() {
         return Err(Refusal::new(
             "TypeInfo: a registered type has no class, or no parent",
         ));
-    };
-    let is_abstract = (symbols.object_class_is_abstract)(class);
-    let parent_is_abstract = (symbols.object_class_is_abstract)(parent);
-    let parent_name = (symbols.object_class_get_name)(parent).get();
+    }
+    // SAFETY: a class.
+    let is_abstract = unsafe { (symbols.object_class_is_abstract)(class) };
+    // SAFETY: a class.
+    let parent_is_abstract = unsafe { (symbols.object_class_is_abstract)(parent) };
+    // SAFETY: a class.
+    let parent_name = unsafe { (symbols.object_class_get_name)(parent) };
+    // SAFETY: its name, a string that stays.
+    let parent_name = unsafe { CStr::from_ptr(parent_name) };
     let seen = [&SEEN_INIT, &SEEN_POST_INIT, &SEEN_FINALIZE].map(|address| address.load(Relaxed));
     let wrong = [
         (parent_name != NAME, "the parent of a type is another"),
