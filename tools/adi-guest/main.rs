@@ -12,15 +12,17 @@
 #![no_std]
 #![no_main]
 #![deny(unsafe_op_in_unsafe_fn)]
-#![warn(missing_docs, clippy::undocumented_unsafe_blocks)]
+#![warn(missing_docs)]
+#![deny(
+    clippy::multiple_unsafe_ops_per_block,
+    clippy::undocumented_unsafe_blocks
+)]
 
 mod adi;
 mod arch;
 mod checks;
 #[path = "../micro-bench/payload/console.rs"]
 mod console;
-#[path = "../micro-bench/payload/instruction.rs"]
-mod instruction;
 #[path = "../micro-bench/payload/irq.rs"]
 mod irq;
 #[path = "../micro-bench/payload/libc.rs"]

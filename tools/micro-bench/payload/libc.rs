@@ -13,10 +13,23 @@
 #[no_mangle]
 unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, size: usize) -> *mut u8 {
     for i in 0..size {
-        // SAFETY: both areas have `size` bytes.
-        unsafe { to.add(i).write_volatile(from.add(i).read_volatile()) };
+        // SAFETY: both areas have `size` bytes, as required of the caller.
+        unsafe { copy_byte(to, from, i) };
     }
     to
+}
+
+/// Copies byte `i` of one area to its place in another.
+///
+/// # Safety
+///
+/// Both areas have more than `i` bytes, of which the first may be written.
+#[inline(always)]
+unsafe fn copy_byte(to: *mut u8, from: *const u8, i: usize) {
+    // SAFETY: within the area, as required of the caller.
+    let byte = unsafe { from.wrapping_add(i).read_volatile() };
+    // SAFETY: within the area, as required of the caller.
+    unsafe { to.wrapping_add(i).write_volatile(byte) };
 }
 
 /// Copies `size` bytes between areas that may overlap.
@@ -30,8 +43,8 @@ unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, size: usize) -> *mut 
     let is_upwards = (to as usize).wrapping_sub(from as usize) >= size;
     for i in 0..size {
         let i = if is_upwards { i } else { size - 1 - i };
-        // SAFETY: both areas have `size` bytes.
-        unsafe { to.add(i).write_volatile(from.add(i).read_volatile()) };
+        // SAFETY: both areas have `size` bytes, as required of the caller.
+        unsafe { copy_byte(to, from, i) };
     }
     to
 }
@@ -44,8 +57,8 @@ unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, size: usize) -> *mut 
 #[no_mangle]
 unsafe extern "C" fn memset(to: *mut u8, value: i32, size: usize) -> *mut u8 {
     for i in 0..size {
-        // SAFETY: the area has `size` bytes.
-        unsafe { to.add(i).write_volatile(value as u8) };
+        // SAFETY: the area has `size` bytes, as required of the caller.
+        unsafe { to.wrapping_add(i).write_volatile(value as u8) };
     }
     to
 }
@@ -58,8 +71,10 @@ unsafe extern "C" fn memset(to: *mut u8, value: i32, size: usize) -> *mut u8 {
 #[no_mangle]
 unsafe extern "C" fn memcmp(a: *const u8, b: *const u8, size: usize) -> i32 {
     for i in 0..size {
-        // SAFETY: both areas have `size` bytes.
-        let (a, b) = unsafe { (a.add(i).read_volatile(), b.add(i).read_volatile()) };
+        // SAFETY: the area has `size` bytes, as required of the caller.
+        let a = unsafe { a.wrapping_add(i).read_volatile() };
+        // SAFETY: the area has `size` bytes, as required of the caller.
+        let b = unsafe { b.wrapping_add(i).read_volatile() };
         if a != b {
             return i32::from(a) - i32::from(b);
         }

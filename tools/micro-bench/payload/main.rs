@@ -8,12 +8,15 @@
 #![no_std]
 #![no_main]
 #![deny(unsafe_op_in_unsafe_fn)]
-#![warn(missing_docs, clippy::undocumented_unsafe_blocks)]
+#![warn(missing_docs)]
+#![deny(
+    clippy::multiple_unsafe_ops_per_block,
+    clippy::undocumented_unsafe_blocks
+)]
 
 mod arch;
 mod bench;
 mod console;
-mod instruction;
 mod irq;
 mod libc;
 mod once;

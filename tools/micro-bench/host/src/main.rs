@@ -2,6 +2,8 @@
 
 //! What scripts/micro-bench and scripts/test call.
 
+#![forbid(unsafe_code)]
+
 mod check;
 
 use anyhow::{bail, Context, Result};

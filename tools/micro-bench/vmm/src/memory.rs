@@ -49,10 +49,9 @@ impl Memory {
         let to = usize::try_from(to)?;
         let end = to.checked_add(bytes.len()).context("address")?;
         ensure!(end <= self.size, "{to:#x} is beyond the guest's memory");
+        let to = self.start.as_ptr().wrapping_add(to);
         // SAFETY: within the mapping, as was just checked; `bytes` cannot be in it.
-        unsafe {
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.start.as_ptr().add(to), bytes.len())
-        };
+        unsafe { to.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
         Ok(())
     }
 }

@@ -234,7 +234,8 @@ pub fn secondary_address() -> u64 {
 
 /// On the first processor, with MMU, stack and vectors.
 extern "C" fn primary(tree: u64) -> ! {
-    let status = match tree::Tree::at(tree) {
+    // SAFETY: the loader passes the address, or 0.
+    let status = match unsafe { tree::Tree::at(tree) } {
         Some(tree) => {
             tree.open_console();
             main(tree.command_line(), |args| {

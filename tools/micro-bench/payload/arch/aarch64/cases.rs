@@ -3,7 +3,7 @@
 //! The tests of arm64, in the order of the original.
 
 use super::cpu::{self, write_sysreg};
-use super::exception::{set_timer, TIMER_ENABLE, TIMER_MASK};
+use super::exception::{mask_timer, set_timer, TIMER_ENABLE};
 use super::gic::{gicd, SPURIOUS};
 use super::its::{Its, LPI};
 use super::machine::Machine;
@@ -147,7 +147,7 @@ fn prepare_timer(machine: &mut Machine) -> Result<(), Obstacle> {
     let id = machine.timer.ok_or(Obstacle::Skip(
         "the devicetree names no virtual timer for this level",
     ))?;
-    write_sysreg!("cntv_ctl_el0", TIMER_ENABLE | TIMER_MASK);
+    mask_timer();
     set_timer(id);
     irq::expect(id);
     gic.enable_private(id).map_err(Obstacle::Fail)?;
@@ -159,8 +159,11 @@ fn prepare_timer(machine: &mut Machine) -> Result<(), Obstacle> {
 fn timer(machine: &Machine) -> bool {
     machine.patience.interrupt_after(|| {
         let due = super::counter() + machine.clock().ticks_of_ms(TIMER_MS);
-        write_sysreg!("cntv_cval_el0", due);
-        write_sysreg!("cntv_ctl_el0", TIMER_ENABLE);
+        // SAFETY: sets the timer, whose interrupt is expected.
+        unsafe { write_sysreg!("cntv_cval_el0", due) };
+        let control = TIMER_ENABLE;
+        // SAFETY: lets the timer's interrupt in, which is expected.
+        unsafe { write_sysreg!("cntv_ctl_el0", control) };
         cpu::barrier();
     })
 }

@@ -2,52 +2,65 @@
 
 //! System registers and instructions (Arm ARM, DDI 0487).
 
-use crate::instruction::instructions;
-
-/// Reads a system register.
+/// Reads a system register: unsafe, for the read may have effects.
 macro_rules! read_sysreg {
     ($name:literal) => {{
         let value: u64;
-        // SAFETY: the registers named in this crate are read without side effects on memory.
-        unsafe {
-            core::arch::asm!(concat!("mrs {}, ", $name), out(reg) value, options(nostack, preserves_flags))
-        };
+        core::arch::asm!(concat!("mrs {}, ", $name), out(reg) value, options(nostack, preserves_flags));
         value
     }};
 }
 pub(super) use read_sysreg;
 
-/// Writes a system register.
+/// Writes the value of a variable to a system register: unsafe, for it has effects.
 macro_rules! write_sysreg {
-    ($name:literal, $value:expr) => {{
-        let value: u64 = $value;
-        // SAFETY: the registers named in this crate steer timers and interrupts; none changes what memory or
-        // which stack the code uses.
-        unsafe {
-            core::arch::asm!(concat!("msr ", $name, ", {}"), in(reg) value, options(nostack, preserves_flags))
-        };
-    }};
+    ($name:literal, $value:ident) => {
+        core::arch::asm!(concat!("msr ", $name, ", {}"), in(reg) $value, options(nostack, preserves_flags))
+    };
 }
 pub(super) use write_sysreg;
 
-// SAFETY: barriers and hints; the vectors are installed before Rust runs.
-instructions!(unsafe {
-    /// Completes what came before, as far as the instruction stream goes.
-    fn barrier() = "isb";
-    /// Has earlier accesses to memory reach the other processors.
-    fn data_barrier() = "dsb ish";
-    /// What a waiting loop does: hand the time to another thread of the core, or to another virtual processor.
-    fn relax() = "yield";
-    /// Lets interrupts in.
-    fn unmask_interrupts() = "msr daifclr, #2";
-    /// Waits for an interrupt, even one that is kept out.
-    fn wait() = "wfi";
-});
+/// Completes what came before, as far as the instruction stream goes.
+#[inline(always)]
+pub fn barrier() {
+    // SAFETY: orders instructions, and changes nothing.
+    unsafe { core::arch::asm!("isb", options(nostack, preserves_flags)) };
+}
+
+/// Has earlier accesses to memory reach the other processors.
+#[inline(always)]
+pub fn data_barrier() {
+    // SAFETY: orders accesses, and changes nothing.
+    unsafe { core::arch::asm!("dsb ish", options(nostack, preserves_flags)) };
+}
+
+/// What a waiting loop does: hand the time to another thread of the core, or to another virtual
+/// processor.
+#[inline(always)]
+pub fn relax() {
+    // SAFETY: a hint.
+    unsafe { core::arch::asm!("yield", options(nostack, preserves_flags)) };
+}
+
+/// Lets interrupts in.
+#[inline(always)]
+pub fn unmask_interrupts() {
+    // SAFETY: the vectors are installed before Rust runs; their handlers keep all registers.
+    unsafe { core::arch::asm!("msr daifclr, #2", options(nostack, preserves_flags)) };
+}
+
+/// Waits for an interrupt, even one that is kept out.
+#[inline(always)]
+pub fn wait() {
+    // SAFETY: a hint.
+    unsafe { core::arch::asm!("wfi", options(nostack, preserves_flags)) };
+}
 
 /// The virtual counter, which no hypervisor has to trap.
 #[inline(always)]
 pub fn counter() -> u64 {
-    read_sysreg!("cntvct_el0")
+    // SAFETY: reads a counter.
+    unsafe { read_sysreg!("cntvct_el0") }
 }
 
 /// Waits for ever.
@@ -59,7 +72,9 @@ pub fn halt() -> ! {
 
 /// Whether this is EL2.
 pub fn is_el2() -> bool {
-    read_sysreg!("CurrentEL") == 2 << 2
+    // SAFETY: the read has no effect.
+    let level: u64 = unsafe { read_sysreg!("CurrentEL") };
+    level == 2 << 2
 }
 
 /// Affinity of a processor: its address in the interrupt controller and for PSCI.
@@ -74,7 +89,8 @@ impl Mpidr {
 
     /// Of this processor.
     pub fn current() -> Self {
-        Self::new(read_sysreg!("mpidr_el1"))
+        // SAFETY: the read has no effect.
+        Self::new(unsafe { read_sysreg!("mpidr_el1") })
     }
 
     /// As PSCI and the devicetree have it.

@@ -129,13 +129,21 @@ pub const TIMER_ENABLE: u64 = 1;
 /// See [`TIMER_ENABLE`].
 pub const TIMER_MASK: u64 = 2;
 
+/// Switches the timer on, and its interrupt off.
+#[inline(always)]
+pub fn mask_timer() {
+    let control = TIMER_ENABLE | TIMER_MASK;
+    // SAFETY: the timer does nothing without its interrupt.
+    unsafe { write_sysreg!("cntv_ctl_el0", control) };
+}
+
 extern "C" fn interrupt(_frame: &Frame) {
     let Some(gic) = GIC.get() else { return };
     let acknowledged = gic.acknowledge();
     let id = gic.id(acknowledged);
     gic.end(acknowledged);
     if TIMER.get() == Some(&id) {
-        write_sysreg!("cntv_ctl_el0", TIMER_ENABLE | TIMER_MASK);
+        mask_timer();
         super::cpu::barrier();
     }
     irq::record(id);
@@ -143,13 +151,16 @@ extern "C" fn interrupt(_frame: &Frame) {
 
 /// Reports an exception that nobody expects, with the registers by name.
 extern "C" fn unexpected(frame: &Frame, vector: u64) -> ! {
-    let esr = read_sysreg!("esr_el1");
+    // SAFETY: the read has no effect.
+    let esr: u64 = unsafe { read_sysreg!("esr_el1") };
+    // SAFETY: the read has no effect.
+    let far: u64 = unsafe { read_sysreg!("far_el1") };
     print!(
         "\nUnhandled exception: vector {vector}, ec {:#x} ({})\n",
         (esr >> 26) & 0x3f,
         class((esr >> 26) & 0x3f)
     );
-    print!("esr {esr:#018x}  far {:#018x}\n", read_sysreg!("far_el1"));
+    print!("esr {esr:#018x}  far {far:#018x}\n");
     print!(
         "pc  {:#018x}  pstate {:#x}\n",
         frame.return_address, frame.state

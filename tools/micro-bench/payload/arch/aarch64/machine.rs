@@ -55,8 +55,9 @@ pub struct Machine {
 impl Machine {
     /// By the devicetree and the arguments.
     pub fn detect(tree: &Tree, args: &Args<'_>) -> Result<Self, &'static str> {
-        let clock =
-            Frequency::new(read_sysreg!("cntfrq_el0")).ok_or("the timer has no frequency")?;
+        // SAFETY: the read has no effect.
+        let frequency: u64 = unsafe { read_sysreg!("cntfrq_el0") };
+        let clock = Frequency::new(frequency).ok_or("the timer has no frequency")?;
         let mut machine = Self {
             clock,
             patience: Patience::new(args, clock),
@@ -131,7 +132,8 @@ impl Machine {
             .other
             .ok_or(Obstacle::Skip("needs a second processor"))?;
         if self.second.is_none() {
-            if psci::cpu_on(other, boot::secondary_address()) != 0 {
+            // SAFETY: code for further processors is there.
+            if unsafe { psci::cpu_on(other, boot::secondary_address()) } != 0 {
                 return Err(Obstacle::Fail("the second processor cannot be switched on"));
             }
             if !self.patience.wait(|| SECOND.get().is_some()) {

@@ -35,57 +35,67 @@ impl Mmio {
     }
 }
 
-/// Lists reads, as methods of [`Mmio`]; what follows in the program comes after one.
-macro_rules! reads {
-    ($($(#[$doc:meta])* $name:ident: $ty:ty = $instruction:literal;)*) => {
-        impl Mmio {$(
-            $(#[$doc])*
-            #[inline(always)]
-            pub fn $name(self, offset: u64) -> $ty {
-                let value: $ty;
-                // SAFETY: the type's invariant; device memory is mapped one to one.
-                unsafe {
-                    asm!($instruction, "dsb ld", out(reg) value, in(reg) self.0 + offset,
-                        options(nostack, preserves_flags))
-                };
-                value
-            }
-        )*}
-    };
-}
-
-reads! {
+/// What follows a read in the program comes after it; a write comes after what was stored to memory
+/// before.
+impl Mmio {
     /// Reads 32 bits.
-    read32: u32 = "ldr {:w}, [{}]";
+    #[inline(always)]
+    pub fn read32(self, offset: u64) -> u32 {
+        let value: u32;
+        // SAFETY: a read of a register, by the type's invariant; device memory is mapped one to
+        // one.
+        unsafe {
+            asm!("ldr {:w}, [{}]", "dsb ld", out(reg) value, in(reg) self.0 + offset,
+                options(nostack, preserves_flags))
+        };
+        value
+    }
+
     /// Reads 64 bits.
-    read64: u64 = "ldr {}, [{}]";
-}
+    #[inline(always)]
+    pub fn read64(self, offset: u64) -> u64 {
+        let value: u64;
+        // SAFETY: a read of a register, by the type's invariant; device memory is mapped one to
+        // one.
+        unsafe {
+            asm!("ldr {}, [{}]", "dsb ld", out(reg) value, in(reg) self.0 + offset,
+                options(nostack, preserves_flags))
+        };
+        value
+    }
 
-/// Lists writes, as methods of [`Mmio`]; one comes after what was stored to memory before.
-macro_rules! writes {
-    ($($(#[$doc:meta])* $name:ident: $ty:ty as $register:ty = $instruction:literal;)*) => {
-        impl Mmio {$(
-            $(#[$doc])*
-            #[inline(always)]
-            pub fn $name(self, offset: u64, value: $ty) {
-                let value: $register = value.into();
-                // SAFETY: the type's invariant; device memory is mapped one to one.
-                unsafe {
-                    asm!("dsb st", $instruction, in(reg) value, in(reg) self.0 + offset,
-                        options(nostack, preserves_flags))
-                };
-            }
-        )*}
-    };
-}
-
-writes! {
     /// Writes 8 bits.
-    write8: u8 as u32 = "strb {:w}, [{}]";
+    #[inline(always)]
+    pub fn write8(self, offset: u64, value: u8) {
+        // SAFETY: a write to a register, by the type's invariant; device memory is mapped one to
+        // one.
+        unsafe {
+            asm!("dsb st", "strb {:w}, [{}]", in(reg) u32::from(value), in(reg) self.0 + offset,
+                options(nostack, preserves_flags))
+        };
+    }
+
     /// Writes 32 bits.
-    write32: u32 as u32 = "str {:w}, [{}]";
+    #[inline(always)]
+    pub fn write32(self, offset: u64, value: u32) {
+        // SAFETY: a write to a register, by the type's invariant; device memory is mapped one to
+        // one.
+        unsafe {
+            asm!("dsb st", "str {:w}, [{}]", in(reg) value, in(reg) self.0 + offset,
+                options(nostack, preserves_flags))
+        };
+    }
+
     /// Writes 64 bits.
-    write64: u64 as u64 = "str {}, [{}]";
+    #[inline(always)]
+    pub fn write64(self, offset: u64, value: u64) {
+        // SAFETY: a write to a register, by the type's invariant; device memory is mapped one to
+        // one.
+        unsafe {
+            asm!("dsb st", "str {}, [{}]", in(reg) value, in(reg) self.0 + offset,
+                options(nostack, preserves_flags))
+        };
+    }
 }
 
 /// 64 KiB that a device reads and writes, aligned to their size.

@@ -26,18 +26,16 @@ const NO_SUCH_CALL: u32 = 0x4b00_0000;
 
 static CONDUIT: Once<Conduit> = Once::new();
 
+/// A call by the SMC calling convention, whose clobbered registers are listed: unsafe, for it has
+/// effects.
 macro_rules! call {
     ($instruction:literal, $function:expr, $a:expr, $b:expr, $c:expr) => {{
         let result: u64;
-        // SAFETY: calls keep to the convention, whose clobbered registers are listed. A processor that is
-        // switched on runs its own code on its own stack.
-        unsafe {
-            asm!($instruction, inlateout("x0") $function => result,
-                inlateout("x1") $a => _, inlateout("x2") $b => _, inlateout("x3") $c => _,
-                lateout("x4") _, lateout("x5") _, lateout("x6") _, lateout("x7") _, lateout("x8") _,
-                lateout("x9") _, lateout("x10") _, lateout("x11") _, lateout("x12") _, lateout("x13") _,
-                lateout("x14") _, lateout("x15") _, lateout("x16") _, lateout("x17") _, options(nostack))
-        };
+        asm!($instruction, inlateout("x0") $function => result,
+            inlateout("x1") $a => _, inlateout("x2") $b => _, inlateout("x3") $c => _,
+            lateout("x4") _, lateout("x5") _, lateout("x6") _, lateout("x7") _, lateout("x8") _,
+            lateout("x9") _, lateout("x10") _, lateout("x11") _, lateout("x12") _, lateout("x13") _,
+            lateout("x14") _, lateout("x15") _, lateout("x16") _, lateout("x17") _, options(nostack));
         result
     }};
 }
@@ -49,19 +47,29 @@ pub fn init(conduit: Conduit) {
 
 /// Starts another processor at a physical address. Returns PSCI's error code, zero for success; without a
 /// conduit [`NOT_SUPPORTED`].
-pub fn cpu_on(cpu: Mpidr, entry: u64) -> i32 {
-    match CONDUIT.get() {
-        Some(Conduit::Hvc) => call!("hvc #0", CPU_ON_64, cpu.bits(), entry, 0u64) as i32,
-        Some(Conduit::Smc) => call!("smc #0", CPU_ON_64, cpu.bits(), entry, 0u64) as i32,
-        None => NOT_SUPPORTED,
-    }
+///
+/// # Safety
+///
+/// What is at the address can be run by another processor, without a stack.
+pub unsafe fn cpu_on(cpu: Mpidr, entry: u64) -> i32 {
+    let function = CPU_ON_64;
+    let result: u64 = match CONDUIT.get() {
+        // SAFETY: as required of the caller.
+        Some(Conduit::Hvc) => unsafe { call!("hvc #0", function, cpu.bits(), entry, 0u64) },
+        // SAFETY: as required of the caller.
+        Some(Conduit::Smc) => unsafe { call!("smc #0", function, cpu.bits(), entry, 0u64) },
+        None => return NOT_SUPPORTED,
+    };
+    result as i32
 }
 
 /// Switches this processor off. An interrupt that waits for it does not wake it, as it would from WFI.
 pub fn cpu_off() -> ! {
     match CONDUIT.get() {
-        Some(Conduit::Hvc) => call!("hvc #0", u64::from(CPU_OFF), 0u64, 0u64, 0u64),
-        Some(Conduit::Smc) => call!("smc #0", u64::from(CPU_OFF), 0u64, 0u64, 0u64),
+        // SAFETY: ends this processor.
+        Some(Conduit::Hvc) => unsafe { call!("hvc #0", u64::from(CPU_OFF), 0u64, 0u64, 0u64) },
+        // SAFETY: ends this processor.
+        Some(Conduit::Smc) => unsafe { call!("smc #0", u64::from(CPU_OFF), 0u64, 0u64, 0u64) },
         None => 0,
     };
     cpu::halt()
@@ -70,30 +78,33 @@ pub fn cpu_off() -> ! {
 /// Switches the machine off. There is no way to hand over the status, which was printed.
 pub fn power_off(_status: u8) -> ! {
     match CONDUIT.get() {
-        Some(Conduit::Hvc) => call!("hvc #0", u64::from(SYSTEM_OFF), 0u64, 0u64, 0u64),
-        Some(Conduit::Smc) => call!("smc #0", u64::from(SYSTEM_OFF), 0u64, 0u64, 0u64),
+        // SAFETY: ends the machine.
+        Some(Conduit::Hvc) => unsafe { call!("hvc #0", u64::from(SYSTEM_OFF), 0u64, 0u64, 0u64) },
+        // SAFETY: ends the machine.
+        Some(Conduit::Smc) => unsafe { call!("smc #0", u64::from(SYSTEM_OFF), 0u64, 0u64, 0u64) },
         None => 0,
     };
     cpu::halt()
 }
 
+/// [`NO_SUCH_CALL`]: unsafe, for what the hypervisor makes of it.
 macro_rules! empty_call {
     ($instruction:literal) => {{
         let result: u32;
-        // SAFETY: a call that nobody implements.
-        unsafe {
-            asm!("mov w0, {number}", $instruction, number = const NO_SUCH_CALL, out("w0") result,
-                lateout("x1") _, lateout("x2") _, lateout("x3") _, options(nostack))
-        };
-        result as i32
+        asm!("mov w0, {number}", $instruction, number = const NO_SUCH_CALL, out("w0") result,
+            lateout("x1") _, lateout("x2") _, lateout("x3") _, options(nostack));
+        result
     }};
 }
 
 /// A call that does nothing: there, back, and "not supported".
 #[inline(always)]
 pub fn empty_call(conduit: Conduit) -> i32 {
-    match conduit {
-        Conduit::Hvc => empty_call!("hvc #0"),
-        Conduit::Smc => empty_call!("smc #0"),
-    }
+    let result: u32 = match conduit {
+        // SAFETY: a call that nobody implements changes the registers of the convention alone.
+        Conduit::Hvc => unsafe { empty_call!("hvc #0") },
+        // SAFETY: a call that nobody implements changes the registers of the convention alone.
+        Conduit::Smc => unsafe { empty_call!("smc #0") },
+    };
+    result as i32
 }

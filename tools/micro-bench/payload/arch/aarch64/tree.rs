@@ -23,17 +23,23 @@ fn device(reg: Reg) -> Mmio {
 
 impl Tree {
     /// The one at this physical address, if there is one.
-    pub fn at(address: u64) -> Option<Self> {
+    ///
+    /// # Safety
+    ///
+    /// The boot protocol says that a devicetree is at the address, unless that is 0. Nothing writes
+    /// there.
+    pub unsafe fn at(address: u64) -> Option<Self> {
         if address == 0 || address % 8 != 0 {
             return None;
         }
         let start = address as *const u8;
-        // SAFETY: the boot protocol puts a devicetree at the address, with the size that its header tells, and
-        // nothing writes there.
-        let blob = unsafe {
-            let header = core::slice::from_raw_parts(start, HEADER_SIZE);
-            core::slice::from_raw_parts(start, total_size(header).ok()?)
-        };
+        // SAFETY: a devicetree is at the address, as required of the caller, and starts with its
+        // header.
+        let header = unsafe { core::slice::from_raw_parts(start, HEADER_SIZE) };
+        let size = total_size(header).ok()?;
+        // SAFETY: a devicetree is at the address, as required of the caller, of the size that its
+        // header says.
+        let blob = unsafe { core::slice::from_raw_parts(start, size) };
         Fdt::new(blob).ok().map(Self)
     }
 

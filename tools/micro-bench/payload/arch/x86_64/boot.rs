@@ -174,13 +174,11 @@ pub fn install_startup() {
     let (begin, end) = (&raw const startup_begin, &raw const startup_end);
     let size = (end as usize).saturating_sub(begin as usize);
     for offset in 0..size {
-        // SAFETY: the source is between the two symbols; the target is memory that nobody uses, and there is no
-        // reference to it.
-        unsafe {
-            (STARTUP as *mut u8)
-                .add(offset)
-                .write_volatile(begin.add(offset).read())
-        };
+        // SAFETY: between the two symbols.
+        let byte = unsafe { begin.wrapping_add(offset).read() };
+        let to = (STARTUP as *mut u8).wrapping_add(offset);
+        // SAFETY: memory that nobody uses, and to which there is no reference.
+        unsafe { to.write_volatile(byte) };
     }
 }
 

@@ -65,7 +65,8 @@ fn run_rdmsr(_machine: &Machine) -> bool {
 
 /// Writes what is there.
 fn run_wrmsr(machine: &Machine) -> bool {
-    wrmsr(Msr::ApicBase, machine.apic_base);
+    // SAFETY: the value that the register has.
+    unsafe { wrmsr(Msr::ApicBase, machine.apic_base) };
     true
 }
 
@@ -86,7 +87,8 @@ fn rd_tsc_adjust(_machine: &Machine) -> bool {
 }
 
 fn wr_tsc_adjust(_machine: &Machine) -> bool {
-    wrmsr(Msr::TscAdjust, 0);
+    // SAFETY: sets a counter.
+    unsafe { wrmsr(Msr::TscAdjust, 0) };
     true
 }
 

@@ -2,22 +2,37 @@
 
 //! Instructions and model-specific registers (Intel SDM, AMD APM).
 
-use crate::instruction::instructions;
 use core::arch::asm;
 use core::arch::x86_64 as intrinsics;
 
-// SAFETY: barrier and hint; handlers for all vectors are installed before Rust comes as far as letting
-// interrupts in.
-instructions!(unsafe {
-    /// Completes what came before, as far as the instruction stream goes.
-    fn barrier() = "lfence";
-    /// What a waiting loop does.
-    fn relax() = "pause";
-    /// Lets interrupts in.
-    fn unmask_interrupts() = "sti";
-    /// Keeps interrupts out.
-    fn mask_interrupts() = "cli";
-});
+/// Completes what came before, as far as the instruction stream goes.
+#[inline(always)]
+pub fn barrier() {
+    // SAFETY: orders instructions, and changes nothing.
+    unsafe { asm!("lfence", options(nostack, preserves_flags)) };
+}
+
+/// What a waiting loop does.
+#[inline(always)]
+pub fn relax() {
+    // SAFETY: a hint.
+    unsafe { asm!("pause", options(nostack, preserves_flags)) };
+}
+
+/// Lets interrupts in.
+#[inline(always)]
+pub fn unmask_interrupts() {
+    // SAFETY: handlers for all vectors are installed before Rust comes as far; they keep all
+    // registers.
+    unsafe { asm!("sti", options(nostack, preserves_flags)) };
+}
+
+/// Keeps interrupts out.
+#[inline(always)]
+pub fn mask_interrupts() {
+    // SAFETY: changes nothing that Rust uses.
+    unsafe { asm!("cli", options(nostack, preserves_flags)) };
+}
 
 /// The time-stamp counter.
 #[inline(always)]
@@ -60,9 +75,14 @@ pub fn rdmsr(register: Msr) -> u64 {
 }
 
 /// Writes a register.
+///
+/// # Safety
+///
+/// The value does not change what memory the code uses.
 #[inline(always)]
-pub fn wrmsr(register: Msr, value: u64) {
-    // SAFETY: none of the type's registers changes what memory the code uses.
+pub unsafe fn wrmsr(register: Msr, value: u64) {
+    // SAFETY: the registers of the type exist where they are used; the rest is required of the
+    // caller.
     unsafe {
         asm!("wrmsr", in("ecx") register as u32, in("eax") value as u32, in("edx") (value >> 32) as u32,
             options(nostack, preserves_flags))
@@ -88,12 +108,15 @@ pub const ENOSYS: u64 = -1000i64 as u64;
 #[inline(always)]
 pub fn empty_call(instruction: Hypercall) -> u64 {
     let mut result = NO_SUCH_CALL;
-    // SAFETY: a call that nobody implements changes RAX alone.
-    unsafe {
-        match instruction {
-            Hypercall::Vmcall => asm!("vmcall", inout("rax") result, options(nostack)),
-            Hypercall::Vmmcall => asm!("vmmcall", inout("rax") result, options(nostack)),
+    match instruction {
+        Hypercall::Vmcall => {
+            // SAFETY: a call that nobody implements changes RAX alone.
+            unsafe { asm!("vmcall", inout("rax") result, options(nostack)) };
         }
-    };
+        Hypercall::Vmmcall => {
+            // SAFETY: a call that nobody implements changes RAX alone.
+            unsafe { asm!("vmmcall", inout("rax") result, options(nostack)) };
+        }
+    }
     result
 }

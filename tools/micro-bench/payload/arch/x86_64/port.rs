@@ -13,52 +13,67 @@ use core::arch::asm;
 #[derive(Clone, Copy, Debug)]
 pub struct Port(u16);
 
-/// Lists widths of accesses, as methods of [`Port`], with the register that the instructions take.
-macro_rules! widths {
-    ($(
-        $(#[$read_doc:meta])* $read:ident
-        $(#[$write_doc:meta])* $write:ident: $ty:ty, $register:tt;
-    )*) => {
-        impl Port {$(
-            $(#[$read_doc])*
-            #[inline(always)]
-            pub fn $read(self) -> $ty {
-                let value: $ty;
-                // SAFETY: the type's invariant.
-                unsafe {
-                    asm!(concat!("in ", $register, ", dx"), in("dx") self.0, out($register) value,
-                        options(nostack, preserves_flags))
-                };
-                value
-            }
-
-            $(#[$write_doc])*
-            #[inline(always)]
-            pub fn $write(self, value: $ty) {
-                // SAFETY: the type's invariant.
-                unsafe {
-                    asm!(concat!("out dx, ", $register), in("dx") self.0, in($register) value,
-                        options(nostack, preserves_flags))
-                };
-            }
-        )*}
-    };
-}
-
-widths! {
+impl Port {
     /// Reads 8 bits.
-    read8
+    #[inline(always)]
+    pub fn read8(self) -> u8 {
+        let value: u8;
+        // SAFETY: a read of a port, which by the type's invariant has no effect on memory.
+        unsafe {
+            asm!("in al, dx", in("dx") self.0, out("al") value, options(nostack, preserves_flags))
+        };
+        value
+    }
+
     /// Writes 8 bits.
-    write8: u8, "al";
+    #[inline(always)]
+    pub fn write8(self, value: u8) {
+        // SAFETY: a write to a port, which by the type's invariant has no effect on memory.
+        unsafe {
+            asm!("out dx, al", in("dx") self.0, in("al") value, options(nostack, preserves_flags))
+        };
+    }
+
     /// Reads 16 bits.
     #[expect(dead_code, reason = "each width has both")]
-    read16
+    #[inline(always)]
+    pub fn read16(self) -> u16 {
+        let value: u16;
+        // SAFETY: a read of a port, which by the type's invariant has no effect on memory.
+        unsafe {
+            asm!("in ax, dx", in("dx") self.0, out("ax") value, options(nostack, preserves_flags))
+        };
+        value
+    }
+
     /// Writes 16 bits.
-    write16: u16, "ax";
+    #[inline(always)]
+    pub fn write16(self, value: u16) {
+        // SAFETY: a write to a port, which by the type's invariant has no effect on memory.
+        unsafe {
+            asm!("out dx, ax", in("dx") self.0, in("ax") value, options(nostack, preserves_flags))
+        };
+    }
+
     /// Reads 32 bits.
-    read32
+    #[inline(always)]
+    pub fn read32(self) -> u32 {
+        let value: u32;
+        // SAFETY: a read of a port, which by the type's invariant has no effect on memory.
+        unsafe {
+            asm!("in eax, dx", in("dx") self.0, out("eax") value, options(nostack, preserves_flags))
+        };
+        value
+    }
+
     /// Writes 32 bits.
-    write32: u32, "eax";
+    #[inline(always)]
+    pub fn write32(self, value: u32) {
+        // SAFETY: a write to a port, which by the type's invariant has no effect on memory.
+        unsafe {
+            asm!("out dx, eax", in("dx") self.0, in("eax") value, options(nostack, preserves_flags))
+        };
+    }
 }
 
 /// Masks of the two interrupt controllers (8259).

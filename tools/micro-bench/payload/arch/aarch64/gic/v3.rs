@@ -136,13 +136,28 @@ impl Gic for V3 {
         }
         private.write32(gicd::ISENABLER, ALL_SGIS);
         if cpu::is_el2() {
-            write_sysreg!("S3_4_C12_C9_5", read_sysreg!("S3_4_C12_C9_5") | 0x9);
-            // ICC_SRE_EL2: SRE, Enable
+            // SAFETY: the read of ICC_SRE_EL2 has no effect.
+            let interface: u64 = unsafe { read_sysreg!("S3_4_C12_C9_5") };
+            // SRE and Enable.
+            let interface = interface | 0x9;
+            // SAFETY: lets EL1 use the registers of the interrupt controller.
+            unsafe { write_sysreg!("S3_4_C12_C9_5", interface) };
         }
-        write_sysreg!("S3_0_C12_C12_5", read_sysreg!("S3_0_C12_C12_5") | 1); // ICC_SRE_EL1.SRE
+        // SAFETY: the read of ICC_SRE_EL1 has no effect.
+        let interface: u64 = unsafe { read_sysreg!("S3_0_C12_C12_5") };
+        // SRE.
+        let interface = interface | 1;
+        // SAFETY: switches from memory-mapped registers of the interrupt controller to these.
+        unsafe { write_sysreg!("S3_0_C12_C12_5", interface) };
         cpu::barrier();
-        write_sysreg!("S3_0_C4_C6_0", u64::from(PRIORITY_MASK)); // ICC_PMR_EL1
-        write_sysreg!("S3_0_C12_C12_7", 1); // ICC_IGRPEN1_EL1
+        let mask = u64::from(PRIORITY_MASK);
+        // SAFETY: ICC_PMR_EL1: interrupts of these priorities are let in, by handlers that are
+        // installed.
+        unsafe { write_sysreg!("S3_0_C4_C6_0", mask) };
+        let enable = 1u64;
+        // SAFETY: ICC_IGRPEN1_EL1: interrupts of group 1 are let in, by handlers that are
+        // installed.
+        unsafe { write_sysreg!("S3_0_C12_C12_7", enable) };
         cpu::barrier();
         Ok(())
     }
@@ -161,7 +176,8 @@ impl Gic for V3 {
     }
 
     fn acknowledge(&self) -> u32 {
-        let acknowledged = read_sysreg!("S3_0_C12_C12_0"); // ICC_IAR1_EL1
+        // SAFETY: ICC_IAR1_EL1: acknowledges an interrupt, in its handler.
+        let acknowledged: u64 = unsafe { read_sysreg!("S3_0_C12_C12_0") };
         cpu::data_barrier();
         acknowledged as u32
     }
@@ -171,7 +187,9 @@ impl Gic for V3 {
     }
 
     fn end(&self, acknowledged: u32) {
-        write_sysreg!("S3_0_C12_C12_1", u64::from(acknowledged)); // ICC_EOIR1_EL1
+        let acknowledged = u64::from(acknowledged);
+        // SAFETY: ICC_EOIR1_EL1: ends an interrupt, in its handler.
+        unsafe { write_sysreg!("S3_0_C12_C12_1", acknowledged) };
         cpu::barrier();
     }
 
@@ -185,7 +203,8 @@ impl Gic for V3 {
             | ((mpidr.affinity(0) >> 4) << 44)
             | (1 << (mpidr.affinity(0) & 0xf));
         cpu::data_barrier();
-        write_sysreg!("S3_0_C12_C11_5", value); // ICC_SGI1R_EL1
+        // SAFETY: ICC_SGI1R_EL1: sends an interrupt to a processor whose handlers are installed.
+        unsafe { write_sysreg!("S3_0_C12_C11_5", value) };
         cpu::barrier();
     }
 
