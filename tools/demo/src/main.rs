@@ -7,6 +7,8 @@
 //!
 //! Exit status: 0 when all of it went well.
 
+#![forbid(unsafe_code)]
+
 mod aux;
 mod mdev;
 mod summary;

@@ -282,23 +282,27 @@ extern "C" {
 }
 
 /// What lies between two labels.
-macro_rules! between {
-    ($start:ident, $end:ident) => {{
-        let (start, end) = (&raw const $start, &raw const $end);
-        // SAFETY: Both labels are those of the assembly above, in read-only data.
-        unsafe { std::slice::from_raw_parts(start, end.offset_from(start) as usize) }
-    }};
+///
+/// # Safety
+///
+/// They are labels of the assembly above, the start of a program and its end, in read-only data.
+unsafe fn between(start: *const u8, end: *const u8) -> &'static [u8] {
+    let size = (end as usize).saturating_sub(start as usize);
+    // SAFETY: The program lies there, as required of the caller, and nothing writes to it.
+    unsafe { std::slice::from_raw_parts(start, size) }
 }
 
 /// The interpreter, for long mode: rbx points to the operations.
 pub fn long_mode() -> &'static [u8] {
-    between!(siov_guest_long, siov_guest_long_end)
+    // SAFETY: The labels of the interpreter.
+    unsafe { between(&raw const siov_guest_long, &raw const siov_guest_long_end) }
 }
 
 /// The program for real mode: cx is the number of rounds, di where 5 bytes are put in each: those of
 /// register cx & 127 of the clock, and of doubleword cx & 3 of function 00:00.0's configuration space.
 pub fn real_mode() -> &'static [u8] {
-    between!(siov_guest_real, siov_guest_real_end)
+    // SAFETY: The labels of the program for real mode.
+    unsafe { between(&raw const siov_guest_real, &raw const siov_guest_real_end) }
 }
 
 /// Writes of [`rom`] to the clock's index.
@@ -315,7 +319,8 @@ pub const ROM_END: u8 = b'.';
 /// Firmware for a PC: 64 KiB. Writes the index of the clock and the address of the PCI host bridge again
 /// and again, reads what the last of these select, and says it on port 0xe9 (QEMU's `-debugcon`).
 pub fn rom() -> Vec<u8> {
-    let code = between!(siov_guest_rom, siov_guest_rom_end);
+    // SAFETY: The labels of the firmware.
+    let code = unsafe { between(&raw const siov_guest_rom, &raw const siov_guest_rom_end) };
     let mut rom = vec![0; 0x1_0000];
     rom[..code.len()].copy_from_slice(code);
     // Where a processor begins: a jump to f000:0000.
