@@ -10,7 +10,9 @@
 #include <linux/irqdomain.h>
 #include <linux/list.h>
 #include <linux/mm.h>
+#include <linux/module.h>
 #include <linux/msi.h>
+#include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/pci-ats.h>
 #include <linux/ratelimit.h>
@@ -145,6 +147,25 @@ void siov_helper_raw_spin_assert_is_held(raw_spinlock_t *lock)
 irqreturn_t siov_helper_irqreturn(bool handled)
 {
 	return IRQ_RETVAL(handled);
+}
+
+/* For rust/linux/module.rs. This file is linked into each module: each has a mutex of its own. */
+static DEFINE_MUTEX(in_use_mutex);
+
+void siov_helper_module_lock(void)
+{
+	mutex_lock(&in_use_mutex);
+}
+
+void siov_helper_module_unlock(void)
+{
+	mutex_unlock(&in_use_mutex);
+}
+
+void siov_helper_module_leaked(const char *what, size_t count)
+{
+	pr_crit("%s: %s still registered (%zu): the module is not unloaded, rmmod does not return\n",
+		THIS_MODULE->name, what, count);
 }
 
 /* mdev */

@@ -36,6 +36,9 @@ void siov_helper_raw_spin_lock_init(raw_spinlock_t *lock, const char *name,
 bool siov_helper_raw_spin_trylock_irqsave(raw_spinlock_t *lock, unsigned long *flags);
 void siov_helper_raw_spin_assert_is_held(raw_spinlock_t *lock);
 irqreturn_t siov_helper_irqreturn(bool handled);
+void siov_helper_module_lock(void);
+void siov_helper_module_unlock(void);
+void siov_helper_module_leaked(const char *what, size_t count);
 
 /* mdev */
 struct rw_semaphore;

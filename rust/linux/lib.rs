@@ -15,6 +15,7 @@ pub mod iommu;
 pub mod irq;
 mod mm;
 pub mod mmio;
+pub mod module;
 pub mod numa;
 pub mod object;
 pub mod param;

@@ -6,6 +6,7 @@
 
 use crate::bindings;
 use crate::callback::{Data, Registered};
+use crate::module::{InUse, Kind};
 use core::ffi::c_void;
 use core::marker::PhantomPinned;
 use core::mem::ManuallyDrop;
@@ -31,6 +32,7 @@ struct Node<T: SystemCore> {
     component: T,
     #[pin]
     _pin: PhantomPinned,
+    _in_use: InUse,
 }
 
 // SAFETY: The list head inside belongs to the C side, which locks it.
@@ -60,6 +62,7 @@ impl<T: SystemCore> Registration<T> {
                 syscore: Opaque::new(bindings::syscore::default()),
                 component,
                 _pin: PhantomPinned,
+                _in_use: InUse::new(Kind::SystemCore),
             }),
             GFP_KERNEL,
         )?;

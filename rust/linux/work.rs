@@ -6,6 +6,7 @@
 
 use crate::bindings;
 use crate::callback::{Call, FromC};
+use crate::module::{InUse, Kind};
 use core::mem::offset_of;
 use core::pin::Pin;
 use kernel::prelude::*;
@@ -27,6 +28,7 @@ pub struct Deferred<T: Task> {
     #[pin]
     work: Opaque<bindings::work_struct>,
     task: T,
+    _in_use: InUse,
 }
 
 // SAFETY: The C side locks the work item.
@@ -53,6 +55,7 @@ impl<T: Task> Deferred<T> {
                 )
             }),
             task,
+            _in_use: InUse::new(Kind::Work),
         })
     }
 

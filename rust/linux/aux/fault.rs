@@ -12,6 +12,7 @@ use kernel::sync::aref::ARef;
 use linux::bindings;
 use linux::callback::{Data, Registered};
 use linux::iommu::{AnyDomain, DmaFault};
+use linux::module::{InUse, Kind};
 use linux::object::Object;
 
 /// A listener for blocked requests.
@@ -42,6 +43,7 @@ pub struct FaultHandler<T: OnFault> {
     listener: T,
     #[pin]
     _pin: PhantomPinned,
+    _in_use: InUse,
 }
 
 impl<T: OnFault> FaultHandler<T> {
@@ -57,6 +59,7 @@ impl<T: OnFault> FaultHandler<T> {
                 dev: dev.into(),
                 listener,
                 _pin: PhantomPinned,
+                _in_use: InUse::new(Kind::FaultHandler),
             }),
             GFP_KERNEL,
         )?;

@@ -6,6 +6,7 @@
 
 use crate::bindings;
 use crate::callback::{Call, FromC};
+use crate::module::{InUse, Kind};
 use crate::object::Object;
 use core::mem::offset_of;
 use kernel::device::Device;
@@ -126,6 +127,7 @@ pub struct Subscription<T: FaultListener> {
     listener: T,
     register: Register,
     unregister: Unregister,
+    _in_use: InUse,
 }
 
 // SAFETY: The notifier block belongs to the C side, which locks it.
@@ -151,6 +153,7 @@ impl<T: FaultListener> Subscription<T> {
                 listener,
                 register,
                 unregister,
+                _in_use: InUse::new(Kind::FaultNotifier),
             }),
             GFP_KERNEL,
         )?;

@@ -9,6 +9,7 @@ mod message;
 pub use message::{Message, MessageInterrupt, MessageSource};
 
 use crate::bindings;
+use crate::module::{InUse, Kind};
 use core::ffi::c_void;
 use kernel::error::to_result;
 use kernel::prelude::*;
@@ -23,6 +24,7 @@ pub(crate) fn irqreturn(handled: bool) -> bindings::irqreturn_t {
 pub(crate) struct Requested {
     irq: u32,
     cookie: *mut c_void,
+    _in_use: InUse,
 }
 
 // SAFETY: An interrupt may be freed in any thread; the cookie is only compared.
@@ -45,11 +47,16 @@ impl Requested {
         name: &'static CStr,
         cookie: *mut c_void,
     ) -> Result<Self> {
+        let _in_use = InUse::new(Kind::Interrupt);
         // SAFETY: As required of us; the name lives for ever.
         to_result(unsafe {
             bindings::request_threaded_irq(irq, handler, thread, flags, name.as_char_ptr(), cookie)
         })?;
-        Ok(Self { irq, cookie })
+        Ok(Self {
+            irq,
+            cookie,
+            _in_use,
+        })
     }
 }
 

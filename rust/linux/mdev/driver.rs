@@ -12,6 +12,7 @@ use kernel::sync::Arc;
 use kernel::types::Opaque;
 use linux::bindings;
 use linux::callback::{Call, FromC};
+use linux::module::{InUse, Kind};
 use linux::object::Object;
 use linux::sysfs::Page;
 use linux_vfio::device::register_emulated;
@@ -31,6 +32,7 @@ unsafe impl Object<bindings::mdev_driver> for MdevDriver {}
 pub struct DriverRegistration<D: Driver> {
     driver: KBox<MdevDriver>,
     _driver: PhantomData<fn(D)>,
+    _in_use: InUse,
 }
 
 // SAFETY: The structure belongs to the mdev core, which is called in any thread.
@@ -59,12 +61,14 @@ impl<D: Driver> DriverRegistration<D> {
             ..Default::default()
         }));
         let driver = KBox::new(driver, GFP_KERNEL)?;
+        let _in_use = InUse::new(Kind::MdevDriver);
         // SAFETY: The box keeps its place, and `drop` unregisters.
         to_result(unsafe { bindings::mdev_register_driver(driver.as_raw()) })?;
         // INVARIANT: Registered just now.
         let this = Self {
             driver,
             _driver: PhantomData,
+            _in_use,
         };
         Ok(Arc::new(this, GFP_KERNEL)?)
     }

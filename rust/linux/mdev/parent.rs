@@ -15,6 +15,7 @@ use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
 use kernel::types::Opaque;
 use linux::bindings;
+use linux::module;
 use linux::object::Object;
 
 /// What the mdev core is given of a parent, and the driver's data.
@@ -109,12 +110,16 @@ impl<D: Driver> ParentRegistration<D> {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, and those of sysfs.
+    /// `EINVAL` when the driver of `dev` is not code of this module, which may be unloaded while
+    /// `dev` is bound then; `ENOMEM`, and those of sysfs.
     pub fn new(
         dev: &Device<Bound>,
         driver: &Arc<DriverRegistration<D>>,
         data: Arc<D::Parent>,
     ) -> Result<Self> {
+        if !module::has_driver_of(dev) {
+            return Err(EINVAL);
+        }
         let registered = Registered::new(Offered::new(dev, driver, data)?)?;
         Ok(Self {
             _registered: Devres::new(dev, registered)?,

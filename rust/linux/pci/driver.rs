@@ -15,6 +15,7 @@
 use super::{Device, DeviceExt};
 use crate::callback::{Call, Data, FromC, Registered};
 use crate::irq::{irqreturn, Requested};
+use crate::module::{InUse, Kind};
 use crate::object::Object;
 use crate::{bindings, mmio};
 use core::marker::{PhantomData, PhantomPinned};
@@ -291,6 +292,7 @@ pub struct Registration<T: Driver> {
     instance: T,
     #[pin]
     _pin: PhantomPinned,
+    _in_use: InUse,
 }
 
 // SAFETY: The C structure belongs to the driver core, which locks it; `T` is `Send`.
@@ -322,6 +324,7 @@ impl<T: Driver> Registration<T> {
                 registered: AtomicBool::new(false),
                 instance,
                 _pin: PhantomPinned,
+                _in_use: InUse::new(Kind::PciDriver),
             }),
             GFP_KERNEL,
         )?;

@@ -18,6 +18,7 @@ use kernel::prelude::*;
 use kernel::types::Opaque;
 use linux::bindings;
 use linux::callback::{Call, FromC};
+use linux::module;
 use linux::object::Object;
 use siov_types::Iova;
 
@@ -151,11 +152,15 @@ impl<T: Device> Drop for Registration<T> {
 ///
 /// # Errors
 ///
-/// Those of `data`, `ENOMEM`, and those of `vfio_register_emulated_iommu_dev()`.
+/// `EINVAL` when the driver of `dev` is not code of this module, which has the device's operations;
+/// those of `data`, `ENOMEM`, and those of `vfio_register_emulated_iommu_dev()`.
 pub fn register_emulated<T: Device>(
     dev: &kernel::device::Device<Bound>,
     data: impl PinInit<T, Error>,
 ) -> Result {
+    if !module::has_driver_of(dev) {
+        return Err(EINVAL);
+    }
     let data = KBox::pin_init(data, GFP_KERNEL)?;
     let registration = Registration::new(Allocated::new(dev, data)?)?;
     devres::register(dev, registration, GFP_KERNEL)

@@ -8,6 +8,7 @@
 
 use kernel::prelude::*;
 use kernel::types::Opaque;
+use linux::module::{InUse, Kind};
 use linux::work::{Deferred, Task};
 
 /// A task.
@@ -23,6 +24,7 @@ pub fn drop_one(deferred: Pin<KBox<Deferred<Count>>>) {
     let deferred = Deferred {
         task: Count(0),
         work: Opaque::uninit(),
+        _in_use: InUse::new(Kind::Work),
     };
     // }
     drop(deferred);

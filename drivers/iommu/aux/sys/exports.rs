@@ -176,7 +176,7 @@ fn enable(dev: &DeviceArgument<'_>) -> Result {
     if !IommuDevice::new(bound).is_some_and(IommuDevice::has_pasid_domains) {
         return Err(eopnotsupp());
     }
-    devres::register(bound, registry::UntilUnbound::new(bound), GFP_KERNEL)?;
+    devres::register(bound, registry::UntilUnbound::new(bound)?, GFP_KERNEL)?;
     with(|registry| registry.enable(bound))
 }
 

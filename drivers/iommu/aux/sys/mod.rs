@@ -31,5 +31,7 @@ impl kernel::Module for Module {
 impl Drop for Module {
     fn drop(&mut self) {
         registry::stop();
+        // Devices' drivers may have been unbound just now: `UntilUnbound`.
+        linux::module::wait_for_callers();
     }
 }

@@ -9,6 +9,7 @@ use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::{global_lock, Arc};
 use linux::iommu::{AnyDomain, DomainKey, GlobalPasid, IommuDevice, PasidAttachment};
+use linux::module::Reference;
 use siov_hash_table::{self as table, Keyed};
 use siov_types::Pasid;
 
@@ -86,18 +87,28 @@ pub(crate) fn with<R>(f: impl FnOnce(&mut Registry) -> Result<R>) -> Result<R> {
 }
 
 /// Dropped when a device's driver is unbound.
-pub(crate) struct UntilUnbound(ARef<Device>);
+pub(crate) struct UntilUnbound {
+    dev: ARef<Device>,
+    // Its driver may be one of another module, which does not depend on this one.
+    _module: Reference,
+}
 
 impl UntilUnbound {
-    pub(crate) fn new(dev: &Device) -> Self {
-        Self(dev.into())
+    /// # Errors
+    ///
+    /// `ENODEV` when this module is being unloaded.
+    pub(crate) fn new(dev: &Device) -> Result<Self> {
+        Ok(Self {
+            dev: dev.into(),
+            _module: Reference::new()?,
+        })
     }
 }
 
 impl Drop for UntilUnbound {
     fn drop(&mut self) {
         let _ = with(|registry| {
-            registry.remove_device(&self.0);
+            registry.remove_device(&self.dev);
             Ok(())
         });
     }

@@ -12,13 +12,16 @@ use kernel::ffi::c_int;
 use kernel::prelude::*;
 use linux::bindings;
 use linux::callback::{Call, FromC};
+use linux::module::{self, InUse, Kind};
 use linux::object::Object;
 
 /// The class `mdev_bus`, while the bus is registered.
 static CLASS: AtomicPtr<bindings::class_compat> = AtomicPtr::new(core::ptr::null_mut());
 
 /// The registered bus. Dropping it unregisters bus and class: no driver and no parent may be left.
-pub(super) struct Bus(());
+pub(super) struct Bus {
+    _in_use: InUse,
+}
 
 impl Bus {
     /// Registers the bus `mdev` and the class `mdev_bus`.
@@ -27,6 +30,7 @@ impl Bus {
     ///
     /// `ENOMEM`, and those of `bus_register()`.
     pub(super) fn register() -> Result<Self> {
+        let _in_use = InUse::new(Kind::MdevBus);
         // SAFETY: `BUS` is a static of the module, and `drop` unregisters it.
         to_result(unsafe { bindings::bus_register(BUS.as_ptr()) })?;
         // SAFETY: The name is copied.
@@ -37,7 +41,7 @@ impl Bus {
             return Err(ENOMEM);
         }
         CLASS.store(class, Ordering::Release);
-        Ok(Self(()))
+        Ok(Self { _in_use })
     }
 }
 
@@ -49,6 +53,8 @@ impl Drop for Bus {
         unsafe { bindings::class_compat_unregister(class) };
         // SAFETY: As above.
         unsafe { bindings::bus_unregister(BUS.as_ptr()) };
+        // The last device may have been freed just now.
+        module::wait_for_callers();
     }
 }
 

@@ -18,6 +18,7 @@ use kernel::sync::Arc;
 use kernel::types::Opaque;
 use linux::bindings;
 use linux::callback::{Call, FromC};
+use linux::module::Reference;
 use linux::object::Object;
 
 /// A mediated device: `struct mdev_device`, and what we keep in addition.
@@ -29,6 +30,8 @@ pub(crate) struct Device {
     in_sysfs: AtomicBool,
     state: <Mdev as Core>::State,
     _pin: PhantomPinned,
+    // Of `release_callback`. Dropped last, and waited for by `Bus`.
+    _module: Reference,
 }
 
 // SAFETY: It begins with a transparent `Opaque`. There are devices that `NewDevice::new` has
@@ -245,7 +248,7 @@ impl<'a> NewDevice<'a> {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// `ENOMEM`, `ENODEV` when this module is being unloaded.
     pub(super) fn new(ty: &'a HeldType<'_>, uuid: Uuid) -> Result<Self> {
         let registration = ty.held().registration();
         let parent = registration.dev().as_raw();
@@ -256,6 +259,7 @@ impl<'a> NewDevice<'a> {
                 in_sysfs: AtomicBool::new(false),
                 state: Default::default(),
                 _pin: PhantomPinned,
+                _module: Reference::new()?,
             },
             GFP_KERNEL,
         )?;

@@ -10,6 +10,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::error::to_result;
 use kernel::prelude::*;
 use linux::bindings;
+use linux::module::{InUse, Kind};
 
 /// The C structure, which C code reads.
 struct Operations(bindings::vfio_iommu_driver_ops);
@@ -52,6 +53,7 @@ pub(crate) struct Module<T: Container> {
     // Dropped in this order, after the driver was unregistered.
     _open: Open<T>,
     _only: Only,
+    _in_use: InUse,
 }
 
 impl<T: Container> kernel::Module for Module<T> {
@@ -61,12 +63,14 @@ impl<T: Container> kernel::Module for Module<T> {
         // SAFETY: The only one, which is dropped before `_only` is. VFIO calls no function by then:
         // the driver is not registered yet, or no longer.
         let _open = unsafe { Open::new() }?;
+        let _in_use = InUse::new(Kind::VfioIommuDriver);
         // SAFETY: The operations live until they are unregistered.
         to_result(unsafe { bindings::vfio_register_iommu_driver(&raw const operations.0) })?;
         Ok(Self {
             operations,
             _open,
             _only,
+            _in_use,
         })
     }
 }

@@ -4,6 +4,7 @@
 
 use super::{Core, Driver};
 use crate::bindings;
+use crate::module::{InUse, Kind};
 use crate::object::Object;
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::error::to_result;
@@ -68,6 +69,8 @@ impl<D: Driver> core::ops::Deref for Unit<D> {
 struct Sysfs<D: Driver> {
     unit: Arc<Unit<D>>,
     core: Arc<Core<D>>,
+    // Of the folder's files, and of the registration.
+    _in_use: InUse,
 }
 
 impl<D: Driver> Sysfs<D> {
@@ -75,6 +78,7 @@ impl<D: Driver> Sysfs<D> {
         if unit.taken.swap(true, Ordering::AcqRel) {
             return Err(EBUSY);
         }
+        let _in_use = InUse::new(Kind::IommuUnit);
         let (groups, format) = (core.groups(), c"%s".as_char_ptr());
         // SAFETY: The unit is pinned in its `Arc` and not registered, and the groups are constant.
         let added = to_result(unsafe {
@@ -95,7 +99,11 @@ impl<D: Driver> Sysfs<D> {
         // registers, and may probe a device of the unit for another one before.
         unsafe { (*unit.as_raw()).ops = core.ops() };
         unit.registered.store(true, Ordering::Release);
-        Ok(Self { unit, core })
+        Ok(Self {
+            unit,
+            core,
+            _in_use,
+        })
     }
 }
 
