@@ -7,26 +7,26 @@
 //! claimed: its devices have no driver, or one that does no DMA (a port's), or one that was at work
 //! before the module was loaded, whose requests have passed through all the time.
 //!
-//! Between the check and the end of the release a driver must not be bound to a device: that is up to the
-//! operator who unloads an IOMMU driver.
+//! [`UnitRegistration::unregister`] checks this for one unit after the other, with the devices'
+//! locks held, so that no driver is bound until the unit is unregistered. The check for all units
+//! before that says which devices are in the way, and leaves all units alone if there is one.
 
-use crate::driver::Vtd;
+use crate::sys::UnitRegistration;
 use crate::unit::UnitRef;
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex};
-use linux::iommu::driver::Registration;
 use linux::pci::DeviceExt;
 
 /// The units in the hands of the IOMMU core.
 #[pin_data]
 pub(crate) struct Registrations {
     #[pin]
-    list: Mutex<KVec<Registration<Vtd>>>,
+    list: Mutex<KVec<UnitRegistration>>,
 }
 
 impl Registrations {
     /// Takes over `list`.
-    pub(crate) fn new(list: KVec<Registration<Vtd>>) -> Result<Arc<Self>> {
+    pub(crate) fn new(list: KVec<UnitRegistration>) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
                 list <- new_mutex!(list, "vtd registrations"),
@@ -39,18 +39,31 @@ impl Registrations {
     ///
     /// # Errors
     ///
-    /// `EBUSY` after a line for each such device.
+    /// `EBUSY` after a line for each such device, or for a unit that is in use otherwise; `ENOMEM`.
     pub(crate) fn release(&self) -> Result {
         let mut list = self.list.lock();
         for registration in &*list {
             registration.unit().set_releasing(true);
         }
         let dependants: usize = list.iter().map(|r| report_dependants(r.unit())).sum();
-        if dependants != 0 {
+        let unregister = |registration: &mut UnitRegistration| {
+            registration.unregister().inspect_err(|_| {
+                pr_warn!(
+                    "{}: in use by a driver of its devices: unbind it\n",
+                    registration.unit().name()
+                );
+            })
+        };
+        let result = if dependants == 0 {
+            list.iter_mut().try_for_each(unregister)
+        } else {
+            Err(EBUSY)
+        };
+        if result.is_err() {
             for registration in &*list {
                 registration.unit().set_releasing(false);
             }
-            return Err(EBUSY);
+            return result;
         }
         let count = list.len();
         list.clear();

@@ -25,7 +25,7 @@ use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
-use linux::iommu::driver::{Core, Registration};
+use linux::iommu::driver::Core;
 use linux::pci::{self, DeviceExt};
 use linux::{param, syscore, Show};
 
@@ -55,6 +55,7 @@ use crate::fault_event::FaultInterrupt;
 use crate::firmware::Firmware;
 use crate::release::Registrations;
 use crate::stage::StageChoice;
+use crate::sys::UnitRegistration;
 use crate::unit::{Unit, UnitRef};
 
 module! {
@@ -121,8 +122,7 @@ impl kernel::Module for Module {
         let core = Core::new(Vtd { firmware, units }, module)?;
         let mut registrations = KVec::new();
         for unit in &core.driver().units {
-            let registration = Registration::new(unit.clone(), core.clone(), unit.name())?;
-            registrations.push(registration, GFP_KERNEL)?;
+            registrations.push(UnitRegistration::new(unit, &core)?, GFP_KERNEL)?;
             unit.set_settled();
             unit.announce();
         }

@@ -111,6 +111,13 @@ pub trait DeviceExt: Object<bindings::pci_dev> {
         unsafe { (*self.as_raw()).class }
     }
 
+    /// Whether it is a bridge, of PCI or to CardBus.
+    fn is_bridge(&self) -> bool {
+        // SAFETY: The device is valid, and the field does not change.
+        let header = u32::from(unsafe { (*self.as_raw()).hdr_type });
+        header == bindings::PCI_HEADER_TYPE_BRIDGE || header == bindings::PCI_HEADER_TYPE_CARDBUS
+    }
+
     /// Whether firmware marked the device, or the port above it, as reachable from outside of the
     /// machine.
     fn is_untrusted(&self) -> bool {

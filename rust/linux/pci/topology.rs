@@ -29,9 +29,7 @@ pub enum PathToRoot {
 /// The buses below the bridge at this address; `None` when there is no bridge.
 pub fn buses_below(segment: Segment, bridge: Bdf) -> Option<RangeInclusive<u8>> {
     let bridge = find(segment, bridge)?;
-    // SAFETY: The device is valid, and the field does not change.
-    let header = u32::from(unsafe { (*bridge.as_raw()).hdr_type });
-    if header != bindings::PCI_HEADER_TYPE_BRIDGE && header != bindings::PCI_HEADER_TYPE_CARDBUS {
+    if !bridge.is_bridge() {
         return None;
     }
     // Both kinds of bridge have these two registers at the same place.

@@ -3,11 +3,12 @@
 //! The tables of C functions that make a [`Driver`] an IOMMU driver of the kernel.
 
 use super::sysfs::Group;
-use super::unit::Unit;
+use super::unit::{Entered, Member, Unit};
 use super::{Capability, DefaultDomain, Domain, Driver, OldDomain, ReservedRegions};
 use crate::callback::{Call, FromC};
 use crate::instance::Published;
 use crate::iommu;
+use crate::module::wait_for_callers;
 use crate::object::Object;
 use crate::pci::{self, DeviceExt};
 use crate::{bindings, error::eopnotsupp};
@@ -24,7 +25,8 @@ use siov_types::{Pasid, PAGE_SHIFT};
 /// What hangs off a device that we translate (`dev_iommu_priv_get()`).
 struct Private<D: Driver> {
     // Keeps the `iommu_device` that the core holds a pointer to.
-    _unit: Arc<Unit<D>>,
+    unit: Arc<Unit<D>>,
+    member: Arc<Member>,
     state: Arc<D::Device>,
 }
 
@@ -50,31 +52,44 @@ impl<D: Driver> DeviceOf<'_, D> {
         unsafe { (*self.0.as_raw()).iommu }
     }
 
-    /// The driver's data; `None` before probe.
-    fn state(&self) -> Option<&Arc<D::Device>> {
+    /// What hangs off it; `None` before probe.
+    fn private(&self) -> Option<&Private<D>> {
         // SAFETY: By what is true of the type.
         let private: *mut Private<D> = unsafe { (*self.iommu()).priv_ }.cast();
         // SAFETY: Null, or what `probe_device` stored, which stays until the device is released.
-        let private = unsafe { private.as_ref() };
-        private.map(|p| &p.state)
+        unsafe { private.as_ref() }
+    }
+
+    /// The driver's data, for a call that is counted; `None` before probe.
+    fn enter(&self) -> Option<(Entered<'_>, &Arc<D::Device>)> {
+        let private = self.private()?;
+        Some((private.member.enter(), &private.state))
     }
 
     /// Calls `f`; `None` before probe.
     fn with<R>(&self, f: impl FnOnce(&Function<'_>, &Arc<D::Device>) -> R) -> Option<R> {
-        Some(f(&self.function()?, self.state()?))
+        let (_entered, state) = self.enter()?;
+        Some(f(&self.function()?, state))
     }
 
-    /// Calls `f` to attach `pasid`, which is attached to `old`, to something else; returns what C
-    /// callers expect. The core holds the group's mutex.
+    /// Calls `f` to attach `pasid`, which is attached to `old`, to something else, which may be the
+    /// blocked domain; returns what C callers expect. The core holds the group's mutex.
     pub(super) fn attach(
         &self,
         pasid: bindings::ioasid_t,
         old: RawOldDomain<'_, D>,
+        blocks: bool,
         f: impl FnOnce(&Arc<D::Device>, Pasid, OldDomain<'_, D>) -> Result,
     ) -> i32 {
         from_result(|| {
             let pasid = Pasid::new(pasid).ok_or(EINVAL)?;
-            f(self.state().ok_or(ENODEV)?, pasid, old.get())?;
+            let private = self.private().ok_or(ENODEV)?;
+            let old = old.get();
+            let was_attached = matches!(old, OldDomain::Identity | OldDomain::Paging(_));
+            f(&private.state, pasid, old)?;
+            if pasid != Pasid::NO_PASID {
+                private.member.count_pasid(was_attached, !blocks);
+            }
             Ok(0)
         })
     }
@@ -323,6 +338,13 @@ impl<D: Driver> Core<D> {
     }
 }
 
+impl<D: Driver> Drop for Core<D> {
+    fn drop(&mut self) {
+        // The core looks at the operations once more after they have refused a device.
+        wait_for_callers();
+    }
+}
+
 /// The C functions of one type of driver.
 struct Table<D: Driver>(PhantomData<D>);
 
@@ -456,12 +478,16 @@ impl<D: Driver> Table<D> {
             let room = KBox::<Private<D>>::new_uninit(GFP_KERNEL)?;
             let probe = |driver: &D| driver.probe(&function);
             let (unit, state) = D::instance().with(probe).ok_or(ENODEV)??;
-            if !unit.is_registered() {
-                D::release(&function, &state);
-                return Err(ENODEV);
-            }
+            let member = unit
+                .add(&function)
+                .inspect_err(|_| D::release(&function, &state))?;
             let raw = unit.as_raw();
-            Ok((raw, KBox::write(room, Private { _unit: unit, state })))
+            let private = Private {
+                unit,
+                member,
+                state,
+            };
+            Ok((raw, KBox::write(room, private)))
         });
         match probed {
             Ok((unit, private)) => {
@@ -477,6 +503,9 @@ impl<D: Driver> Table<D> {
 
     fn probe_finalize(dev: DeviceOf<'_, D>) {
         dev.with(|function, state| D::probe_finalize(function, state));
+        if let (Some(private), Some(function)) = (dev.private(), dev.function()) {
+            private.member.set_probed(function.group());
+        }
     }
 
     /// `iommu_ops::release_device`.
@@ -495,7 +524,8 @@ impl<D: Driver> Table<D> {
             unsafe { core::mem::replace(&mut (*dev.iommu()).priv_, core::ptr::null_mut()) };
         if !private.is_null() {
             // SAFETY: `probe_device` stored a box, and nobody uses it any more, as required of us.
-            drop(unsafe { KBox::from_raw(private.cast::<Private<D>>()) });
+            let private = unsafe { KBox::from_raw(private.cast::<Private<D>>()) };
+            private.unit.remove(&private.member);
         }
     }
 
@@ -517,8 +547,8 @@ impl<D: Driver> Table<D> {
             bindings::iommu_cap_IOMMU_CAP_PCI_ATS_SUPPORTED => Capability::AtsSupported,
             _ => return false,
         };
-        dev.state()
-            .is_some_and(|state| D::capable(state, capability))
+        dev.enter()
+            .is_some_and(|(_entered, state)| D::capable(state, capability))
     }
 
     fn get_resv_regions(dev: DeviceOf<'_, D>, mut list: ReservedRegions<'_>) {
@@ -546,9 +576,9 @@ impl<D: Driver> Table<D> {
             return eopnotsupp().to_ptr();
         }
         let domain = dev
-            .state()
+            .enter()
             .ok_or(ENODEV)
-            .and_then(|state| D::alloc_paging(state, flags));
+            .and_then(|(_entered, state)| D::alloc_paging(state, flags));
         match domain {
             Ok(domain) => Domain::into_raw(domain),
             Err(e) => e.to_ptr(),
@@ -556,11 +586,11 @@ impl<D: Driver> Table<D> {
     }
 
     fn attach_identity(dev: DeviceOf<'_, D>, pasid: u32, old: RawOldDomain<'_, D>) -> i32 {
-        dev.attach(pasid, old, D::attach_identity)
+        dev.attach(pasid, old, false, D::attach_identity)
     }
 
     fn attach_blocked(dev: DeviceOf<'_, D>, pasid: u32, old: RawOldDomain<'_, D>) -> i32 {
-        dev.attach(pasid, old, |state, pasid, old| {
+        dev.attach(pasid, old, true, |state, pasid, old| {
             D::attach_blocked(state, pasid, old);
             Ok(())
         })

@@ -237,7 +237,7 @@ impl<T: PagingDomain> Table<T> {
         pasid: u32,
         old: RawOldDomain<'_, T::Driver>,
     ) -> i32 {
-        dev.attach(pasid, old, |state, pasid, old| {
+        dev.attach(pasid, old, false, |state, pasid, old| {
             T::Driver::attach_paging(&domain.data, state, pasid, old)
         })
     }

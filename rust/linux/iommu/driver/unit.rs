@@ -1,16 +1,170 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! One remapping unit, as the IOMMU core knows it.
+//!
+//! The core takes every device of a unit back when it is unregistered, whoever uses the device. It
+//! frees the device's `struct dev_iommu`, its group and the group's domains, and none of those who
+//! use them is waited for. So a unit is unregistered only while nobody does, and none can begin to:
+//!
+//! - no device comes or goes, with the kernel's lock for that held ([`Hotplug`]);
+//! - no driver is bound or unbound, with the devices' locks held ([`LockedDevices`]), and those
+//!   that are bound do not use the IOMMU ([`Member::is_in_use`]);
+//! - what is left are users with the mutex of the group, which the core takes itself, and calls of
+//!   the driver's functions from which the registration is dropped: those are counted.
+//!
+//! Lock order: [`Hotplug`], devices, [`Unit::members`]. The core's locks (probe, group) are taken
+//! outside of [`Unit::members`], and inside of the others.
 
 use super::{Core, Driver};
 use crate::bindings;
+use crate::iommu::Group;
 use crate::module::{InUse, Kind};
 use crate::object::Object;
-use core::sync::atomic::{AtomicBool, Ordering};
+use crate::pci::{self, DeviceExt};
+use core::mem::{offset_of, ManuallyDrop};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use kernel::error::to_result;
 use kernel::prelude::*;
-use kernel::sync::Arc;
+use kernel::sync::aref::ARef;
+use kernel::sync::{new_mutex, Arc, Mutex, SetOnce};
 use kernel::types::Opaque;
+
+/// What a unit knows of a device that it was given.
+pub(super) struct Member {
+    dev: ARef<pci::Device>,
+    /// Set when the core has probed it completely.
+    group: SetOnce<ARef<Group>>,
+    /// Calls of the driver's functions for it, apart from those with the group's mutex held.
+    calls: AtomicU32,
+    /// PASIDs that are attached to something; changed with the group's mutex held.
+    pasids: AtomicU32,
+}
+
+impl Member {
+    /// The core has probed the device.
+    pub(super) fn set_probed(&self, group: Option<ARef<Group>>) {
+        if let Some(group) = group {
+            // Once: the core does not probe it again.
+            let _ = self.group.populate(group);
+        }
+    }
+
+    /// Counts a call, until the result is dropped.
+    #[inline]
+    pub(super) fn enter(&self) -> Entered<'_> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        Entered(self)
+    }
+
+    /// Counts a PASID that is attached to something, or not any more. With the group's mutex held.
+    #[inline]
+    pub(super) fn count_pasid(&self, was_attached: bool, is_attached: bool) {
+        let pasids = self.pasids.load(Ordering::Relaxed);
+        let pasids = pasids.wrapping_add(is_attached.into());
+        let pasids = pasids.wrapping_sub(was_attached.into());
+        self.pasids.store(pasids, Ordering::Relaxed);
+    }
+
+    /// The driver that the device has: a field of a `struct pci_driver`.
+    fn driver(&self, _locked: &LockedDevices<'_>) -> *mut bindings::device_driver {
+        // SAFETY: The device is valid and locked.
+        unsafe { (*self.dev.as_dev().as_raw()).driver }
+    }
+
+    /// Whether the driver says that it does no DMA by the DMA API: it might claim the group.
+    fn has_managed_dma(&self, locked: &LockedDevices<'_>) -> bool {
+        let driver = self.driver(locked);
+        if driver.is_null() {
+            return false;
+        }
+        let driver = driver.wrapping_byte_sub(offset_of!(bindings::pci_driver, driver));
+        // SAFETY: The driver of a PCI function, which is bound while the device is locked.
+        unsafe { (*driver.cast::<bindings::pci_driver>()).driver_managed_dma }
+    }
+
+    /// Whether somebody uses what the core frees, or may begin to while devices are locked.
+    fn is_in_use(
+        &self,
+        locked: &LockedDevices<'_>,
+        ignores_iommu: &impl Fn(&pci::Device) -> bool,
+    ) -> bool {
+        let Some(group) = self.group.as_ref() else {
+            return true;
+        };
+        if self.calls.load(Ordering::Relaxed) != 0 || self.pasids.load(Ordering::Relaxed) != 0 {
+            return true;
+        }
+        if self.driver(locked).is_null() {
+            // Claimed for another device of the group, if at all.
+            return group.dma_owner_claimed();
+        }
+        if self.has_managed_dma(locked) {
+            // That of a port does nothing with the IOMMU, and is not assigned to anybody.
+            return !self.dev.is_bridge() || group.dma_owner_claimed();
+        }
+        group.dma_owner_claimed() || !ignores_iommu(&self.dev)
+    }
+}
+
+/// A call that is counted.
+pub(super) struct Entered<'a>(&'a Member);
+
+impl Drop for Entered<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.calls.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// No PCI function comes or goes as long as this exists.
+struct Hotplug(());
+
+impl Hotplug {
+    fn lock() -> Self {
+        // SAFETY: May be called where one may sleep.
+        unsafe { bindings::pci_lock_rescan_remove() };
+        Self(())
+    }
+}
+
+impl Drop for Hotplug {
+    fn drop(&mut self) {
+        // SAFETY: Locked in `lock`, by this thread: a value of this file, which stays on its stack.
+        unsafe { bindings::pci_unlock_rescan_remove() };
+    }
+}
+
+/// Devices that are locked, so that no driver is bound or unbound.
+struct LockedDevices<'a>(&'a [Arc<Member>]);
+
+impl<'a> LockedDevices<'a> {
+    /// Locks them, in the order in which they were probed: parents before children.
+    fn new(members: &'a [Arc<Member>]) -> Self {
+        for member in members {
+            // SAFETY: The device is valid.
+            unsafe { bindings::siov_helper_device_lock(member.dev.as_dev().as_raw()) };
+        }
+        Self(members)
+    }
+}
+
+impl Drop for LockedDevices<'_> {
+    fn drop(&mut self) {
+        for member in self.0.iter().rev() {
+            // SAFETY: Locked in `new`, by this thread: a value of this file, which stays on its
+            // stack.
+            unsafe { bindings::siov_helper_device_unlock(member.dev.as_dev().as_raw()) };
+        }
+    }
+}
+
+/// The devices of a unit.
+struct Members {
+    list: KVec<Arc<Member>>,
+    /// Whether there may be more: from when the C structure has its operations and its folder in
+    /// sysfs on, until they begin to go.
+    open: bool,
+}
 
 /// A `struct iommu_device` and the driver's data for it.
 #[pin_data]
@@ -19,9 +173,8 @@ pub struct Unit<D: Driver> {
     iommu: Opaque<bindings::iommu_device>,
     /// Whether it has a [`Registration`], which is unique.
     taken: AtomicBool,
-    /// Whether the core may be given devices of the unit: from when the C structure has its operations
-    /// and its folder in sysfs on, until they begin to go.
-    registered: AtomicBool,
+    #[pin]
+    members: Mutex<Members>,
     #[pin]
     data: D::Unit,
 }
@@ -41,7 +194,13 @@ impl<D: Driver> Unit<D> {
                     ..Default::default()
                 }),
                 taken: AtomicBool::new(false),
-                registered: AtomicBool::new(false),
+                members <- new_mutex!(
+                    Members {
+                        list: KVec::new(),
+                        open: false,
+                    },
+                    "linux::iommu members"
+                ),
                 data <- data,
             }? Error),
             GFP_KERNEL,
@@ -50,7 +209,51 @@ impl<D: Driver> Unit<D> {
 
     /// Whether devices of the unit can be probed: it is registered, or being registered.
     pub fn is_registered(&self) -> bool {
-        self.registered.load(Ordering::Acquire)
+        self.members.lock().open
+    }
+
+    fn set_open(&self, open: bool) {
+        self.members.lock().open = open;
+    }
+
+    /// Takes a device that the driver has probed.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` for a unit that is not registered, `ENOMEM`.
+    pub(super) fn add(&self, dev: &pci::Device) -> Result<Arc<Member>> {
+        let member = Arc::new(
+            Member {
+                dev: dev.into(),
+                group: SetOnce::new(),
+                calls: AtomicU32::new(0),
+                pasids: AtomicU32::new(0),
+            },
+            GFP_KERNEL,
+        )?;
+        let mut members = self.members.lock();
+        if !members.open {
+            return Err(ENODEV);
+        }
+        members.list.push(member.clone(), GFP_KERNEL)?;
+        Ok(member)
+    }
+
+    /// Undoes [`Self::add`].
+    pub(super) fn remove(&self, member: &Arc<Member>) {
+        let mut members = self.members.lock();
+        members.list.retain(|other| !Arc::ptr_eq(other, member));
+    }
+
+    /// Takes no more devices, and returns those that it has.
+    fn close(&self) -> Result<KVec<Arc<Member>>> {
+        let mut members = self.members.lock();
+        let mut list = KVec::with_capacity(members.list.len(), GFP_KERNEL)?;
+        for member in &members.list {
+            list.push(member.clone(), GFP_KERNEL)?;
+        }
+        members.open = false;
+        Ok(list)
     }
 }
 
@@ -98,7 +301,7 @@ impl<D: Driver> Sysfs<D> {
         // SAFETY: Nobody else changes the operations of a unit that is not registered. The core sets them only when it
         // registers, and may probe a device of the unit for another one before.
         unsafe { (*unit.as_raw()).ops = core.ops() };
-        unit.registered.store(true, Ordering::Release);
+        unit.set_open(true);
         Ok(Self {
             unit,
             core,
@@ -110,16 +313,19 @@ impl<D: Driver> Sysfs<D> {
 impl<D: Driver> Drop for Sysfs<D> {
     fn drop(&mut self) {
         // Also here, for a unit that the core did not take.
-        self.unit.registered.store(false, Ordering::Release);
+        self.unit.set_open(false);
         // SAFETY: Added in `new`, and the unit is not registered with the core any more.
         unsafe { bindings::iommu_device_sysfs_remove(self.unit.as_raw()) };
         self.unit.taken.store(false, Ordering::Release);
     }
 }
 
-/// A unit in the hands of the IOMMU core. Dropping it takes the unit, and every device of it, back.
+/// A unit in the hands of the IOMMU core. Dropping it takes the unit, and every device of it, back,
+/// if none of them is in use; otherwise the unit stays registered, and so does the module
+/// ([`crate::module`]).
 pub struct Registration<D: Driver> {
-    sysfs: Sysfs<D>,
+    sysfs: ManuallyDrop<Sysfs<D>>,
+    registered: bool,
 }
 
 impl<D: Driver> Registration<D> {
@@ -132,25 +338,74 @@ impl<D: Driver> Registration<D> {
     pub fn new(unit: Arc<Unit<D>>, core: Arc<Core<D>>, name: &CStr) -> Result<Self> {
         let sysfs = Sysfs::new(unit, core, name)?;
         let no_hwdev = core::ptr::null_mut();
-        // SAFETY: The unit is not registered, it and the operations are kept by the result; the operations name their
-        // module. On error the core has undone all.
+        // SAFETY: The unit is not registered, it and the operations are kept by the result; the
+        // operations name their module. On error the core has undone all.
         to_result(unsafe {
             bindings::iommu_device_register(sysfs.unit.as_raw(), sysfs.core.ops(), no_hwdev)
         })?;
-        Ok(Self { sysfs })
+        Ok(Self {
+            sysfs: ManuallyDrop::new(sysfs),
+            registered: true,
+        })
     }
 
     /// The unit.
     pub fn unit(&self) -> &Arc<Unit<D>> {
         &self.sysfs.unit
     }
+
+    /// Takes the unit back from the core, unless one of its devices is in use.
+    ///
+    /// In use is a device that has a driver, apart from the driver of a port; one whose group is
+    /// claimed, one with domains at its PASIDs, and one for which a function of the driver is
+    /// running. What is plugged in meanwhile has no IOMMU.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` for a unit with a device in use, `ENOMEM`. It is registered as before.
+    pub fn unregister(&mut self) -> Result {
+        // SAFETY: There is no device of which anything is said.
+        unsafe { self.unregister_with(|_| false) }
+    }
+
+    /// As [`Self::unregister`], also if devices for which `ignores_iommu` is true have a driver.
+    ///
+    /// # Safety
+    ///
+    /// Nobody uses the IOMMU of a device for which it returns true, and whose group is not claimed,
+    /// nor its group, other than with the group's mutex or the device's lock held.
+    pub unsafe fn unregister_with(
+        &mut self,
+        ignores_iommu: impl Fn(&pci::Device) -> bool,
+    ) -> Result {
+        if !self.registered {
+            return Ok(());
+        }
+        let unit = &self.sysfs.unit;
+        let _hotplug = Hotplug::lock();
+        // From here on no device comes to it.
+        let members = unit.close()?;
+        let locked = LockedDevices::new(&members);
+        if members
+            .iter()
+            .any(|member| member.is_in_use(&locked, &ignores_iommu))
+        {
+            unit.set_open(true);
+            return Err(EBUSY);
+        }
+        // SAFETY: Registered in `new()`, and still so. Nobody uses any of its devices, nor begins
+        // to, as the top of this file says.
+        unsafe { bindings::iommu_device_unregister(unit.as_raw()) };
+        self.registered = false;
+        Ok(())
+    }
 }
 
 impl<D: Driver> Drop for Registration<D> {
     fn drop(&mut self) {
-        // From here on no device comes to it.
-        self.sysfs.unit.registered.store(false, Ordering::Release);
-        // SAFETY: Registered in `new()`, and still so.
-        unsafe { bindings::iommu_device_unregister(self.sysfs.unit.as_raw()) };
+        if self.unregister().is_ok() {
+            // SAFETY: Not used after this.
+            unsafe { ManuallyDrop::drop(&mut self.sysfs) };
+        }
     }
 }

@@ -182,6 +182,44 @@ fn at_work(c: &mut Context) -> Result {
     c.under_traffic(|_| unload())
 }
 
+/// Drivers are bound and unbound while the units are released. Each attempt either finds the disk
+/// in use, or gives it back; whoever binds it waits meanwhile.
+fn binding(c: &mut Context) -> Result {
+    const ROUNDS: u32 = 12;
+    c.disk.unbind()?;
+    let (mut refused, done) = (0, AtomicBool::new(false));
+    let disk = c.disk.clone();
+    std::thread::scope(|scope| -> Result {
+        let worker = scope.spawn(|| {
+            let mut bound = 0;
+            while !done.load(Ordering::Acquire) {
+                bound += u32::from(disk.bind("nvme").is_ok());
+                let _ = disk.unbind();
+            }
+            bound
+        });
+        let rounds = (0..ROUNDS).try_for_each(|_| -> Result {
+            kernel_module::load("vtd", "")?;
+            poll::until_true("the units are released", || match release() {
+                Err(error) if sysfs::errno(&error) == Some(libc::EBUSY) => {
+                    refused += 1;
+                    Ok(false)
+                }
+                other => other.map(|()| true),
+            })?;
+            kernel_module::unload("vtd")
+        });
+        done.store(true, Ordering::Release);
+        let bound = worker
+            .join()
+            .map_err(|_| anyhow::anyhow!("a thread panicked"))?;
+        note(format!("bound {bound} times, {refused} refusals"));
+        rounds
+    })?;
+    c.disk.bind("nvme")?;
+    c.traffic()
+}
+
 fn nothing_left(c: &mut Context) -> Result {
     const CYCLES: i64 = 20;
     c.disk.unbind()?;
@@ -213,6 +251,8 @@ fn nothing_left(c: &mut Context) -> Result {
 fn main() -> ExitCode {
     // The core's warning of each device whose driver was there before the IOMMU.
     expect_console("late IOMMU probe at driver bind");
+    // The core counts no owner of a group that came after the driver.
+    expect_console("iommu_device_unuse_default_domain");
     expect_console("vtd: stage=9");
     ktap::run(setup, |context| {
         Plan::new(context)
@@ -224,6 +264,10 @@ fn main() -> ExitCode {
             .case("a stage that does not exist is refused", parameter)
             .case("it is loaded again, and translates again", again)
             .case("it is loaded and unloaded under a disk at work", at_work)
+            .case(
+                "it is released while drivers are bound and unbound",
+                binding,
+            )
             .case("loading and unloading leave nothing behind", nothing_left)
             .run()
     })
