@@ -63,14 +63,26 @@ impl<'a> IommuDevice<'a> {
         self.max_pasids() > 1 && self.detaches_pasids() && self.makes_pasid_domains()
     }
 
-    /// The core detaches a PASID by attaching the blocked domain.
-    fn detaches_pasids(self) -> bool {
+    /// The operations of the device's IOMMU. They are valid for `'a`.
+    fn ops(self) -> *const bindings::iommu_ops {
         // SAFETY: The field is set before the device has a group.
         let unit = unsafe { (*self.iommu()).iommu_dev };
-        // SAFETY: The unit of a device stays as long as the device has an IOMMU.
-        let ops = unsafe { (*unit).ops };
-        // SAFETY: Operations stay as long as their unit is registered.
-        let blocked = unsafe { (*ops).blocked_domain };
+        // SAFETY: The unit of a device stays as long as the device has an IOMMU, and operations as
+        // long as their unit is registered.
+        unsafe { (*unit).ops }
+    }
+
+    /// The module of the operations, to which the core has a reference for `'a`; null for code of
+    /// the kernel itself.
+    pub(super) fn ops_module(self) -> *mut bindings::module {
+        // SAFETY: The operations are valid, and the field does not change.
+        unsafe { (*self.ops()).owner }
+    }
+
+    /// The core detaches a PASID by attaching the blocked domain.
+    fn detaches_pasids(self) -> bool {
+        // SAFETY: The operations are valid, and the field does not change.
+        let blocked = unsafe { (*self.ops()).blocked_domain };
         if blocked.is_null() {
             return false;
         }

@@ -60,12 +60,17 @@ impl AnyDomain {
     }
 }
 
-/// A paging domain, freed when dropped.
+/// A paging domain, freed when dropped. It keeps the module of the IOMMU driver that made it: the
+/// core has a reference to that for each device only.
 ///
 /// What is attached to it is attached by unsafe code, which sees to it that the domain stays: see
 /// [`PasidAttachment`](super::PasidAttachment) and `linux_aux::Attachment`, which holds an
 /// [`Arc`](kernel::sync::Arc) of one.
-pub struct OwnedDomain(NonNull<bindings::iommu_domain>);
+pub struct OwnedDomain {
+    domain: NonNull<bindings::iommu_domain>,
+    /// Comes with a reference; null for code of the kernel itself.
+    module: *mut bindings::module,
+}
 
 // SAFETY: A domain belongs to no thread.
 unsafe impl Send for OwnedDomain {}
@@ -79,7 +84,12 @@ impl OwnedDomain {
     ///
     /// Those of the IOMMU driver.
     pub fn new(dev: IommuDevice<'_>) -> Result<Self> {
-        NonNull::new(dev.alloc_domain()?).map(Self).ok_or(ENOMEM)
+        let domain = NonNull::new(dev.alloc_domain()?).ok_or(ENOMEM)?;
+        let module = dev.ops_module();
+        // SAFETY: Null, or a module to which the core has a reference as long as the device has its
+        // IOMMU.
+        unsafe { bindings::__module_get(module) };
+        Ok(Self { domain, module })
     }
 
     /// Maps `len` bytes at `iova` to `phys`; all three are multiples of the domain's smallest page.
@@ -119,13 +129,15 @@ impl Deref for OwnedDomain {
     #[inline(always)]
     fn deref(&self) -> &AnyDomain {
         // SAFETY: `AnyDomain` is transparent, and the domain is freed in `drop`.
-        unsafe { self.0.cast().as_ref() }
+        unsafe { self.domain.cast().as_ref() }
     }
 }
 
 impl Drop for OwnedDomain {
     fn drop(&mut self) {
         // SAFETY: Allocated in `new`, and attached nowhere: see the type.
-        unsafe { bindings::iommu_domain_free(self.0.as_ptr()) };
+        unsafe { bindings::iommu_domain_free(self.domain.as_ptr()) };
+        // SAFETY: The reference of `new`. None of its functions runs for the domain any more.
+        unsafe { bindings::module_put(self.module) };
     }
 }

@@ -68,7 +68,15 @@ pub fn unload(c: &mut Context) -> Result {
 pub fn from_rust(c: &mut Context) -> Result {
     let function = &c.first.function;
     let mut log = KernelLog::from_now()?;
+    let iommu = || kernel_module::references("vtd").unwrap_or(0);
+    let before = iommu();
     kernel_module::modprobe("aux_rust", "")?;
+    // Domains keep the driver that made them, whatever becomes of the device.
+    ensure!(
+        !kernel_module::is_loaded("vtd") || iommu() >= before + 2,
+        "two domains, and {} references to vtd after {before}",
+        iommu()
+    );
     let words = [function.address(), "PASIDs 1 and 2"];
     log.wait_for(&words)?;
     expect_errno(
@@ -90,6 +98,7 @@ pub fn from_rust(c: &mut Context) -> Result {
     }
     adi.drain()?;
     kernel_module::unload("aux_rust")?;
+    ensure!(iommu() == before, "vtd is kept");
     // All given back.
     c.enabled(|c| {
         let (_space, pasid) = c.attached(1)?;
