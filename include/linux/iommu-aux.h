@@ -76,6 +76,46 @@ int iommu_aux_attach_device(struct iommu_domain *domain, struct device *dev);
 void iommu_aux_detach_device(struct iommu_domain *domain, struct device *dev);
 
 /**
+ * iommu_aux_binding() - which binding to a driver a device is enabled in
+ * @dev: the device
+ *
+ * For those who may come too late to undo what they did: see the next functions.
+ *
+ * Return: a number that no other binding of any device has; 0 if @dev is not enabled.
+ */
+u64 iommu_aux_binding(struct device *dev);
+
+/**
+ * iommu_aux_disable_binding() - undo iommu_enable_aux_domain(), unless the driver was unbound
+ * @dev: the device
+ * @binding: iommu_aux_binding() after the device was enabled
+ *
+ * Return: as iommu_disable_aux_domain(); -ENODEV if @dev has been unbound since.
+ */
+int iommu_aux_disable_binding(struct device *dev, u64 binding);
+
+/**
+ * iommu_aux_attach_binding() - iommu_aux_attach_device(), unless the driver was unbound
+ * @domain: as for iommu_aux_attach_device()
+ * @dev: as for iommu_aux_attach_device()
+ * @binding: iommu_aux_binding() after the device was enabled
+ *
+ * Return: as iommu_aux_attach_device(); -ENODEV if @dev has been unbound since.
+ */
+int iommu_aux_attach_binding(struct iommu_domain *domain, struct device *dev, u64 binding);
+
+/**
+ * iommu_aux_detach_binding() - undo iommu_aux_attach_binding(), unless the driver was unbound
+ * @domain: the domain
+ * @dev: the device
+ * @binding: as for iommu_aux_attach_binding()
+ *
+ * As iommu_aux_detach_device(). If @dev has been unbound since, which has detached the domain, this
+ * does nothing, also if the same domain has been attached to @dev again.
+ */
+void iommu_aux_detach_binding(struct iommu_domain *domain, struct device *dev, u64 binding);
+
+/**
  * iommu_auxiliary_id() - the PASID of a domain
  * @domain: the domain
  *

@@ -17,6 +17,12 @@ module! {
     authors: ["siov-rs developers"],
     description: "Auxiliary domains used from Rust, for tests",
     license: "GPL",
+    params: {
+        stale: u8 {
+            default: 0,
+            description: "1 keeps an attachment while the device is unbound and bound again",
+        },
+    },
 }
 
 const SIOV_TESTDEV: (u16, u16) = (0x1234, 0x510f);
@@ -77,6 +83,35 @@ impl Device {
     }
 }
 
+/// Attaches `domain`, or a new one.
+fn attach(bound: &device::Device<Bound>, domain: Option<Arc<OwnedDomain>>) -> Result<Attachment> {
+    let enabled = Arc::new(Enabled::new(bound)?, GFP_KERNEL)?;
+    let domain = match domain {
+        Some(domain) => domain,
+        None => {
+            let iommu = IommuDevice::new(bound).ok_or(ENODEV)?;
+            Arc::new(OwnedDomain::new(iommu)?, GFP_KERNEL)?
+        }
+    };
+    Attachment::new(enabled, domain)
+}
+
+/// What was attached before the driver was unbound changes nothing after it was bound again.
+fn stale(dev: &pci::Device) -> Result {
+    let old = with_driver(dev.as_dev(), |bound| attach(bound, None)).ok_or(ENODEV)??;
+    dev.unbind();
+    dev.rebind()?;
+    let domain = old.domain().clone();
+    let new = with_driver(dev.as_dev(), |bound| attach(bound, Some(domain))).ok_or(ENODEV)??;
+    drop(old);
+    if auxiliary_id(new.domain())? != new.pasid() {
+        return Err(EINVAL);
+    }
+    dev_info!(dev.as_dev(), "attached as before\n");
+    drop(new);
+    Ok(())
+}
+
 struct Module {
     _devices: KVec<Device>,
 }
@@ -85,6 +120,10 @@ impl kernel::Module for Module {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let mut devices = KVec::new();
         for dev in pci::devices().filter(|d| d.id() == SIOV_TESTDEV) {
+            if linux::param::value::<u8>(module_parameters::stale.value()) != 0 {
+                stale(&dev)?;
+                continue;
+            }
             let device = with_driver(dev.as_dev(), Device::new).ok_or(ENODEV)??;
             devices.push(device, GFP_KERNEL)?;
         }

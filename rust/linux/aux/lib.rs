@@ -46,7 +46,11 @@ pub fn auxiliary_id(domain: &AnyDomain) -> Result<Pasid> {
 }
 
 /// A device that may have auxiliary domains, until this is dropped or its driver is unbound.
-pub struct Enabled(ARef<Device>);
+pub struct Enabled {
+    dev: ARef<Device>,
+    /// The binding of the driver, with which this ends.
+    binding: u64,
+}
 
 impl Enabled {
     /// Lets `dev` have auxiliary domains.
@@ -57,19 +61,24 @@ impl Enabled {
     pub fn new(dev: &Device<Bound>) -> Result<Self> {
         // SAFETY: The device is valid, and its driver stays bound.
         to_result(unsafe { bindings::iommu_enable_aux_domain(dev.as_raw()) })?;
-        Ok(Self((&**dev).into()))
+        Ok(Self {
+            dev: (&**dev).into(),
+            // SAFETY: The device is valid, and its driver stays bound.
+            binding: unsafe { bindings::iommu_aux_binding(dev.as_raw()) },
+        })
     }
 
     /// The device.
     pub fn device(&self) -> &Device {
-        &self.0
+        &self.dev
     }
 }
 
 impl Drop for Enabled {
     fn drop(&mut self) {
-        // SAFETY: The device is valid. After its driver was unbound this is refused, and changes nothing.
-        unsafe { bindings::iommu_disable_aux_domain(self.0.as_raw()) };
+        // SAFETY: The device is valid. After its driver was unbound this is refused, and changes
+        // nothing.
+        unsafe { bindings::iommu_aux_disable_binding(self.dev.as_raw(), self.binding) };
     }
 }
 
@@ -88,12 +97,14 @@ impl Attachment {
     ///
     /// # Errors
     ///
-    /// Those of `iommu_aux_attach_device()`.
+    /// Those of `iommu_aux_attach_binding()`.
     pub fn new(device: Arc<Enabled>, domain: Arc<OwnedDomain>) -> Result<Self> {
         let (raw_domain, raw_device) = (domain.as_raw(), device.device().as_raw());
-        // SAFETY: Both are valid. The domain is kept by the result, which is dropped after it is detached, or for
-        // ever when that is not dropped.
-        to_result(unsafe { bindings::iommu_aux_attach_device(raw_domain, raw_device) })?;
+        // SAFETY: Both are valid. The domain is kept by the result, which is dropped after it is
+        // detached, or for ever when that is not dropped.
+        to_result(unsafe {
+            bindings::iommu_aux_attach_binding(raw_domain, raw_device, device.binding)
+        })?;
         match auxiliary_id(&domain) {
             Ok(pasid) => Ok(Self {
                 device,
@@ -102,7 +113,9 @@ impl Attachment {
             }),
             Err(e) => {
                 // SAFETY: Both are valid; just attached.
-                unsafe { bindings::iommu_aux_detach_device(raw_domain, raw_device) };
+                unsafe {
+                    bindings::iommu_aux_detach_binding(raw_domain, raw_device, device.binding)
+                };
                 Err(e)
             }
         }
@@ -131,7 +144,8 @@ impl Attachment {
 impl Drop for Attachment {
     fn drop(&mut self) {
         let (domain, device) = (self.domain.as_raw(), self.device.device().as_raw());
-        // SAFETY: Both are valid; attached in `new`, and if the driver was unbound meanwhile, refused.
-        unsafe { bindings::iommu_aux_detach_device(domain, device) };
+        // SAFETY: Both are valid; attached in `new`, and if the driver was unbound meanwhile,
+        // refused, also if it was attached again.
+        unsafe { bindings::iommu_aux_detach_binding(domain, device, self.device.binding) };
     }
 }

@@ -54,6 +54,35 @@ linux::exports! {
         dev: *mut bindings::device => Argument<'_, Device>,
     ) = detach;
 
+    /// Which binding a device is enabled in.
+    ///
+    /// # Safety
+    ///
+    /// The device is valid, NULL or an error pointer.
+    unsafe fn iommu_aux_binding(dev: *mut bindings::device => Argument<'_, Device>) -> u64
+        = binding;
+
+    /// [`iommu_disable_aux_domain`], in this binding only.
+    ///
+    /// # Safety
+    ///
+    /// The device is valid, NULL or an error pointer.
+    unsafe fn iommu_aux_disable_binding(
+        dev: *mut bindings::device => Argument<'_, Device>,
+        binding: u64 => u64,
+    ) -> c_int = |dev, binding| errno(disable_binding(&dev, binding));
+
+    /// [`iommu_aux_detach_device`], in this binding only.
+    ///
+    /// # Safety
+    ///
+    /// The domain and the device are valid, NULL or error pointers.
+    unsafe fn iommu_aux_detach_binding(
+        domain: *mut bindings::iommu_domain => Argument<'_, AnyDomain>,
+        dev: *mut bindings::device => Argument<'_, Device>,
+        binding: u64 => u64,
+    ) = detach_binding;
+
     /// The PASID of a domain.
     ///
     /// # Safety
@@ -83,6 +112,11 @@ const _: () = {
         iommu_aux_attach_device
     };
     if true {
+        bindings::iommu_aux_attach_binding
+    } else {
+        iommu_aux_attach_binding
+    };
+    if true {
         bindings::iommu_aux_register_fault_handler
     } else {
         iommu_aux_register_fault_handler
@@ -100,6 +134,33 @@ unsafe extern "C" fn iommu_aux_attach_device(
     domain: *mut bindings::iommu_domain,
     dev: *mut bindings::device,
 ) -> c_int {
+    // SAFETY: As required of us.
+    unsafe { attach(domain, dev, None) }
+}
+
+/// Attaches a domain in auxiliary mode, in this binding only.
+///
+/// # Safety
+///
+/// As for [`iommu_aux_attach_device`].
+#[no_mangle]
+unsafe extern "C" fn iommu_aux_attach_binding(
+    domain: *mut bindings::iommu_domain,
+    dev: *mut bindings::device,
+    binding: u64,
+) -> c_int {
+    // SAFETY: As required of us.
+    unsafe { attach(domain, dev, Some(binding)) }
+}
+
+/// # Safety
+///
+/// As for [`iommu_aux_attach_device`].
+unsafe fn attach(
+    domain: *mut bindings::iommu_domain,
+    dev: *mut bindings::device,
+    binding: Option<u64>,
+) -> c_int {
     let call = Call::new();
     // SAFETY: As required of us.
     let domain: Argument<'_, AnyDomain> = unsafe { Argument::from_c(domain, &call) };
@@ -107,8 +168,13 @@ unsafe extern "C" fn iommu_aux_attach_device(
     let dev: Argument<'_, Device> = unsafe { Argument::from_c(dev, &call) };
     let attach = || {
         let (domain, dev) = (domain.get()?, dev.get()?);
-        // SAFETY: As required of us.
-        with(|registry| unsafe { registry.attach(domain, dev) })
+        with(|registry| {
+            if let Some(binding) = binding {
+                registry.check_binding(dev, binding)?;
+            }
+            // SAFETY: As required of us.
+            unsafe { registry.attach(domain, dev) }
+        })
     };
     errno(attach())
 }
@@ -196,6 +262,34 @@ fn detach(domain: Argument<'_, AnyDomain>, dev: Argument<'_, Device>) {
             "detach: this domain is not attached in auxiliary mode\n"
         );
     }
+}
+
+fn binding(dev: Argument<'_, Device>) -> u64 {
+    let binding = || {
+        let dev = dev.get()?;
+        with(|registry| registry.binding(dev))
+    };
+    binding().unwrap_or(0)
+}
+
+fn disable_binding(dev: &Argument<'_, Device>, binding: u64) -> Result {
+    let dev = dev.get()?;
+    with(|registry| {
+        registry.check_binding(dev, binding)?;
+        registry.disable(dev)
+    })
+}
+
+fn detach_binding(domain: Argument<'_, AnyDomain>, dev: Argument<'_, Device>, binding: u64) {
+    let detach = || {
+        let (domain, dev) = (domain.get()?.key(), dev.get()?);
+        with(|registry| {
+            registry.check_binding(dev, binding)?;
+            registry.detach(domain, dev)
+        })
+    };
+    // What is detached already was so when the driver was unbound.
+    let _ = detach();
 }
 
 fn auxiliary_id(domain: Argument<'_, AnyDomain>) -> c_int {

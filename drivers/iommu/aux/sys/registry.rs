@@ -29,12 +29,16 @@ pub(crate) struct Registry {
     /// and getting one from the kernel's table costs about as much as all else that is done here.
     spare: Option<GlobalPasid>,
     faults: Arc<Faults>,
+    /// Bindings of drivers until now.
+    bindings: u64,
 }
 
 /// A device that was enabled since its driver was bound.
 struct Enabled {
     dev: ARef<Device>,
     enabled: bool,
+    /// The number of this binding.
+    binding: u64,
 }
 
 /// A domain that is attached in auxiliary mode.
@@ -71,6 +75,7 @@ pub(super) unsafe fn start() -> Result {
         attached: 0,
         spare: None,
         faults: Faults::new()?,
+        bindings: 0,
     };
     *REGISTRY.lock() = Some(registry);
     Ok(())
@@ -147,9 +152,25 @@ impl Registry {
         let device = Enabled {
             dev: dev.into(),
             enabled: true,
+            // There is not the time for so many.
+            binding: self.bindings.wrapping_add(1),
         };
         self.devices.push(device, GFP_KERNEL)?;
+        self.bindings = self.bindings.wrapping_add(1);
         Ok(())
+    }
+
+    /// The number of the binding in which a device is enabled.
+    pub(crate) fn binding(&mut self, dev: &Device) -> Result<u64> {
+        Ok(self.find_enabled(dev)?.binding)
+    }
+
+    /// # Errors
+    ///
+    /// `ENODEV` if a device is not enabled, or in another binding.
+    pub(crate) fn check_binding(&mut self, dev: &Device, binding: u64) -> Result {
+        let is_it = self.binding(dev)? == binding;
+        is_it.then_some(()).ok_or(ENODEV)
     }
 
     pub(crate) fn disable(&mut self, dev: &Device) -> Result {

@@ -30,6 +30,10 @@ fn main() -> ExitCode {
         Some("plug") => ktap::run(removal::Context::new, |c| {
             Plan::new(c)
                 .case("driver unbound with domains attached", removal::unbind)
+                .case(
+                    "an attachment that is older than the binding",
+                    removal::stale,
+                )
                 .case("hot unplug with 64 domains at work", removal::unplug)
                 .run()
         }),

@@ -113,6 +113,22 @@ pub fn unbind(c: &mut Context) -> Result {
     c.unplug(&device)
 }
 
+/// A driver in Rust keeps an attachment while the device is unbound and bound again. Dropping it
+/// does not detach what is attached then.
+pub fn stale(c: &mut Context) -> Result {
+    expect_core_warnings();
+    let device = c.plug()?;
+    let mut log = KernelLog::from_now()?;
+    kernel_module::modprobe("aux_rust", "stale=1")?;
+    log.wait_for(&[device.function.address(), "attached as before"])?;
+    kernel_module::unload("aux_rust")?;
+    // All given back.
+    let spaces = c.attached(&device)?;
+    ensure!(spaces.first().map(|(_, pasid)| *pasid) == Some(1));
+    drop(spaces);
+    c.unplug(&device)
+}
+
 /// With the driver's help, and without it.
 pub fn unplug(c: &mut Context) -> Result {
     for leave in [false, true] {
