@@ -121,9 +121,7 @@ impl<T: SystemCore> Registered for Registration<T> {
 
 impl<T: SystemCore> Drop for Registration<T> {
     fn drop(&mut self) {
-        // SAFETY: May be called anywhere.
-        let irqs_disabled = unsafe { bindings::siov_helper_irqs_disabled() };
-        if kernel::warn_on!(irqs_disabled) {
+        if crate::irq::off_when_dropped() {
             return;
         }
         // SAFETY: Registered in `new`. No callback runs: those do with interrupts off, on one CPU.

@@ -8,7 +8,7 @@ use crate::bindings;
 use crate::callback::{Call, FromC};
 use crate::module::{InUse, Kind};
 use crate::object::Object;
-use core::mem::offset_of;
+use core::mem::{offset_of, ManuallyDrop};
 use kernel::device::Device;
 use kernel::error::to_result;
 use kernel::ffi::{c_int, c_ulong, c_void};
@@ -119,9 +119,9 @@ crate::imports! {
     struct Unregister = fn vtd_unregister_fault_notifier(*mut bindings::notifier_block) -> c_int;
 }
 
-/// Calls a [`FaultListener`] for each fault, until it is dropped.
-#[pin_data(PinnedDrop)]
-pub struct Subscription<T: FaultListener> {
+/// What C code knows.
+#[pin_data]
+struct Node<T: FaultListener> {
     #[pin]
     block: Opaque<bindings::notifier_block>,
     listener: T,
@@ -131,9 +131,13 @@ pub struct Subscription<T: FaultListener> {
 }
 
 // SAFETY: The notifier block belongs to the C side, which locks it.
-unsafe impl<T: FaultListener> Send for Subscription<T> {}
+unsafe impl<T: FaultListener> Send for Node<T> {}
 // SAFETY: As above.
-unsafe impl<T: FaultListener> Sync for Subscription<T> {}
+unsafe impl<T: FaultListener> Sync for Node<T> {}
+
+/// Calls a [`FaultListener`] for each fault, until it is dropped. It stays with a warning, and is
+/// never freed, if it is dropped with interrupts off: that may be in the listener itself.
+pub struct Subscription<T: FaultListener>(ManuallyDrop<Pin<KBox<Node<T>>>>);
 
 impl<T: FaultListener> Subscription<T> {
     /// Subscribes to the faults of the one IOMMU driver that reports them.
@@ -141,11 +145,11 @@ impl<T: FaultListener> Subscription<T> {
     /// # Errors
     ///
     /// `ENOENT` when no such driver is loaded.
-    pub fn new(listener: T) -> Result<Pin<KBox<Self>>> {
+    pub fn new(listener: T) -> Result<Self> {
         let register = Register::get().ok_or(ENOENT)?;
         let unregister = Unregister::get().ok_or(ENOENT)?;
         let this = KBox::pin_init(
-            pin_init!(Self {
+            pin_init!(Node {
                 block: Opaque::new(bindings::notifier_block {
                     notifier_call: Some(Self::call_callback),
                     ..Default::default()
@@ -160,12 +164,12 @@ impl<T: FaultListener> Subscription<T> {
         let register = this.register.function();
         // SAFETY: The block is pinned, and unregistered in `drop`. Registering such a block cannot fail.
         to_result(unsafe { register(this.block.get()) })?;
-        Ok(this)
+        Ok(Self(ManuallyDrop::new(this)))
     }
 
     /// The listener.
     pub fn listener(&self) -> &T {
-        &self.listener
+        &self.0.listener
     }
 
     crate::callbacks! {
@@ -173,7 +177,7 @@ impl<T: FaultListener> Subscription<T> {
         ///
         /// # Safety
         ///
-        /// For the block of a `Subscription<T>`, which the chain passes; the chain is called with faults
+        /// For the block of a `Node<T>`, which the chain passes; the chain is called with faults
         /// (`include/linux/iommu-fault.h`).
         unsafe fn call_callback(
             block: *mut bindings::notifier_block => Block<'_, T>,
@@ -189,22 +193,27 @@ impl<T: FaultListener> Subscription<T> {
 }
 
 /// The subscription that a notifier block lies in. It is not dropped while its chain is called.
-struct Block<'call, T: FaultListener>(&'call Subscription<T>);
+struct Block<'call, T: FaultListener>(&'call Node<T>);
 
 impl<'call, T: FaultListener> FromC<'call, *mut bindings::notifier_block> for Block<'call, T> {
     unsafe fn from_c(block: *mut bindings::notifier_block, _call: &'call Call) -> Self {
         // `Opaque` is transparent.
-        let subscription = block.wrapping_byte_sub(offset_of!(Subscription<T>, block));
+        let subscription = block.wrapping_byte_sub(offset_of!(Node<T>, block));
         // SAFETY: As required of us.
         Self(unsafe { &*subscription.cast() })
     }
 }
 
-#[pinned_drop]
-impl<T: FaultListener> PinnedDrop for Subscription<T> {
-    fn drop(self: Pin<&mut Self>) {
-        let unregister = self.unregister.function();
-        // SAFETY: Registered in `new`. It waits for calls that are under way.
-        unsafe { unregister(self.block.get()) };
+impl<T: FaultListener> Drop for Subscription<T> {
+    fn drop(&mut self) {
+        if crate::irq::off_when_dropped() {
+            return;
+        }
+        let unregister = self.0.unregister.function();
+        // SAFETY: Registered in `new`. It waits for calls that are under way, of which this is
+        // none: those are with interrupts off.
+        unsafe { unregister(self.0.block.get()) };
+        // SAFETY: Not used after this.
+        unsafe { ManuallyDrop::drop(&mut self.0) };
     }
 }

@@ -6,12 +6,13 @@
 //!
 //! C: `dmar_alloc_hwirq()` in `arch/x86/kernel/apic/msi.c`, which modules cannot call.
 
-use super::{irqreturn, Requested};
+use super::{irqreturn, off_when_dropped, Requested};
 use crate::bindings;
 use crate::callback::{Call, Data, FromC, Registered};
 use crate::object::Object;
 use core::ffi::c_void;
 use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 use kernel::error::{from_err_ptr, to_result};
 use kernel::prelude::*;
@@ -43,8 +44,12 @@ pub trait MessageSource: Send + Sync + 'static {
     fn handle(&self) -> bool;
 }
 
-/// A message interrupt in use. Dropping it waits for a running handler and frees the vector.
-pub struct MessageInterrupt<T: MessageSource> {
+/// A message interrupt in use. Dropping it waits for a running handler and frees the vector. It
+/// stays with a warning, and is never freed, if it is dropped with interrupts off: that may be in a
+/// function of its own source.
+pub struct MessageInterrupt<T: MessageSource>(ManuallyDrop<Active<T>>);
+
+struct Active<T: MessageSource> {
     // In the order in which they are freed.
     _requested: Requested,
     irq: AllocatedIrq,
@@ -160,23 +165,32 @@ impl<T: MessageSource> MessageInterrupt<T> {
                 Data::<Self>::cookie(&source),
             )
         }?;
-        Ok(Self {
+        Ok(Self(ManuallyDrop::new(Active {
             _requested: requested,
             irq,
             _domain: domain,
             _fwnode: fwnode,
             source,
-        })
+        })))
     }
 
     /// Stores the message once more, after the device has lost its registers.
     pub fn restore(&self) {
         // SAFETY: Takes any number.
-        let data = unsafe { bindings::irq_get_irq_data(self.irq.0) };
+        let data = unsafe { bindings::irq_get_irq_data(self.0.irq.0) };
         // SAFETY: The interrupt is allocated as long as `self` is, and so is its data.
         if let Some(data) = unsafe { data.cast::<IrqData>().as_ref() } {
-            self.source.set_message(data.compose());
-            self.source.set_masked(false);
+            self.0.source.set_message(data.compose());
+            self.0.source.set_masked(false);
+        }
+    }
+}
+
+impl<T: MessageSource> Drop for MessageInterrupt<T> {
+    fn drop(&mut self) {
+        if !off_when_dropped() {
+            // SAFETY: Not used after this.
+            unsafe { ManuallyDrop::drop(&mut self.0) };
         }
     }
 }

@@ -20,6 +20,13 @@ pub(crate) fn irqreturn(handled: bool) -> bindings::irqreturn_t {
     unsafe { bindings::siov_helper_irqreturn(handled) }
 }
 
+/// Whether interrupts are off, with a warning. What waits when it is dropped is kept then, and
+/// never freed: it may be in use by the handler that drops it.
+pub(crate) fn off_when_dropped() -> bool {
+    // SAFETY: May be called anywhere.
+    kernel::warn_on!(unsafe { bindings::siov_helper_irqs_disabled() })
+}
+
 /// An interrupt that is requested. Dropping it waits for a running handler and frees it.
 pub(crate) struct Requested {
     irq: u32,

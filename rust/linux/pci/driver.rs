@@ -19,7 +19,7 @@ use crate::module::{InUse, Kind};
 use crate::object::Object;
 use crate::{bindings, mmio};
 use core::marker::{PhantomData, PhantomPinned};
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use kernel::device::{self, Bound};
 use kernel::error::{from_result, to_result};
 use kernel::prelude::*;
@@ -123,18 +123,23 @@ impl Function<'_> {
         unsafe { mmio::Registers::claim(start, len, name) }
     }
 
-    /// Allocates `count` MSI-X vectors.
+    /// Allocates `count` MSI-X vectors, once.
     ///
     /// # Errors
     ///
-    /// `ENOSPC` when there are not as many, `ENOMEM`.
+    /// `EBUSY` when the function has vectors, `ENOSPC` when there are not as many, `ENOMEM`.
     pub fn alloc_vectors(&self, count: u32) -> Result<Arc<Vectors>> {
+        // SAFETY: The device is valid and locked; no reference is made.
+        let has_msix = unsafe { bindings::pci_dev::msix_enabled_raw(self.0.as_raw()) };
+        if has_msix != 0 {
+            return Err(EBUSY);
+        }
         let mut lines = KVec::with_capacity(count as usize, GFP_KERNEL)?;
         for _ in 0..count {
             lines.push(None, GFP_KERNEL)?;
         }
         let dev: ARef<Device> = self.0.into();
-        // SAFETY: The function is being bound, and has no vectors: this is the only place that allocates any.
+        // SAFETY: The function is being bound, and has no vectors.
         to_result(unsafe {
             bindings::pci_alloc_irq_vectors(dev.as_raw(), count, count, bindings::PCI_IRQ_MSIX)
         })?;
@@ -201,12 +206,22 @@ pub trait Handler: Send + Sync + 'static {
     fn handle(&self);
 }
 
-/// An interrupt in use. Dropping it waits for a running handler; so does unbinding the driver.
+/// An interrupt in use. Dropping it waits for a running handler; so does unbinding the driver. If
+/// it is dropped by its own handler, there is a warning, and the interrupt stays until the driver
+/// is unbound. A handler that drops another interrupt of the function waits for ever if its own is
+/// being dropped meanwhile.
 pub struct Interrupt<H: Handler> {
     vectors: Arc<Vectors>,
     index: usize,
     // As long as the interrupt is requested: dropped after it was freed.
-    _handler: Arc<H>,
+    line: Arc<Line<H>>,
+}
+
+/// A handler, and the thread that runs it.
+struct Line<H: Handler> {
+    handler: Arc<H>,
+    /// 0 for none.
+    thread: AtomicI32,
 }
 
 impl<H: Handler> Interrupt<H> {
@@ -231,8 +246,14 @@ impl<H: Handler> Interrupt<H> {
         // SAFETY: The vectors are allocated, as the list of them shows.
         let irq = unsafe { bindings::pci_irq_vector(vectors.dev.as_raw(), index) };
         to_result(irq)?;
-        // SAFETY: The trampoline is for such data, which stays as long as the interrupt is requested: `drop` takes
-        // it out of `lines` first, and a value that is not dropped keeps its handler.
+        let state = Line {
+            handler,
+            thread: AtomicI32::new(0),
+        };
+        let state = Arc::new(state, GFP_KERNEL)?;
+        // SAFETY: The trampoline is for such data, which stays as long as the interrupt is
+        // requested: `drop` takes it out of `lines` first, and a value that is not dropped keeps
+        // its handler.
         *line = Some(unsafe {
             Requested::new(
                 u32::try_from(irq)?,
@@ -240,13 +261,13 @@ impl<H: Handler> Interrupt<H> {
                 Some(Self::handle_callback),
                 bindings::IRQF_ONESHOT as usize,
                 name,
-                Data::<Self>::cookie(&handler),
+                Data::<Line<H>>::cookie(&state),
             )
         }?);
         Ok(Self {
             vectors: vectors.clone(),
             index: index as usize,
-            _handler: handler,
+            line: state,
         })
     }
 
@@ -256,22 +277,31 @@ impl<H: Handler> Interrupt<H> {
         /// # Safety
         ///
         /// For interrupts that `new` requests, whose data stays until they are freed.
-        unsafe fn handle_callback(_irq: i32 => i32, handler: *mut core::ffi::c_void => Data<'_, Self>)
+        unsafe fn handle_callback(_irq: i32 => i32, line: *mut core::ffi::c_void => Data<'_, Line<H>>)
             -> bindings::irqreturn_t = Self::handle;
     }
 
-    fn handle(_irq: i32, handler: Data<'_, Self>) -> bindings::irqreturn_t {
-        handler.handle();
+    fn handle(_irq: i32, line: Data<'_, Line<H>>) -> bindings::irqreturn_t {
+        // An interrupt has one thread.
+        line.thread.store(current!().pid(), Ordering::Relaxed);
+        line.handler.handle();
+        line.thread.store(0, Ordering::Relaxed);
         irqreturn(true)
     }
 }
 
-impl<H: Handler> Registered for Interrupt<H> {
-    type Data = H;
+impl<H: Handler> Registered for Line<H> {
+    type Data = Self;
 }
 
 impl<H: Handler> Drop for Interrupt<H> {
     fn drop(&mut self) {
+        let is_own_thread = self.line.thread.load(Ordering::Relaxed) == current!().pid();
+        if kernel::warn_on!(is_own_thread) {
+            // It is in use until after we return, and after that until it is freed.
+            core::mem::forget(self.line.clone());
+            return;
+        }
         let mut lines = self.vectors.lines.lock();
         // Frees it, if that has not been done when the driver was unbound.
         let line = (*lines)

@@ -73,7 +73,7 @@ impl Entry {
 struct Handlers {
     entries: KVec<Entry>,
     /// While there are entries.
-    subscription: Option<Pin<KBox<Subscription<Inbox>>>>,
+    subscription: Option<Subscription<Inbox>>,
 }
 
 /// Fault handlers by device and PASID.
@@ -140,7 +140,7 @@ impl Faults {
         Ok(())
     }
 
-    fn subscribe(self: &Arc<Self>) -> Result<Pin<KBox<Subscription<Inbox>>>> {
+    fn subscribe(self: &Arc<Self>) -> Result<Subscription<Inbox>> {
         let pending = KVec::with_capacity(Self::PENDING, GFP_KERNEL)?;
         let inbox = Inbox::new(self.clone())?;
         let subscription =

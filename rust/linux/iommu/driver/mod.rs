@@ -82,13 +82,34 @@ pub enum OldDomain<'a, D: Driver> {
     Paging(&'a D::Paging),
 }
 
+/// Code that decides which memory devices reach.
+///
+/// A device writes to whatever its IOMMU lets it write to, also to memory that the kernel uses for
+/// something else by now. So what the kernel and this crate rely on when they free memory is a
+/// promise of the IOMMU driver, which no type can check.
+///
+/// # Safety
+///
+/// As a [`Driver`], until the unit of the device is being unregistered: requests of a device,
+/// without PASID and with each, reach
+///
+/// - no memory, after [`Driver::attach_blocked`];
+/// - what the tables of the domain map, after [`Driver::attach_paging`], until the next attachment,
+///   and no tables but those of the domain are walked;
+/// - nothing of what the device had been attached to, after [`Driver::release`], also then.
+///
+/// As a [`PagingDomain`]: when [`PagingDomain::sync`] and [`PagingDomain::sync_all`] return, no
+/// device reaches what has been unmapped before, and no unit walks tables that have been unlinked
+/// before.
+pub unsafe trait Isolates {}
+
 /// A device that has a unit: the unit, and the driver's data for the device.
 pub type Probed<D> = (Arc<Unit<D>>, Arc<<D as Driver>::Device>);
 
 /// An IOMMU driver.
 ///
 /// Where a function takes a [`Pasid`], [`Pasid::NO_PASID`] stands for requests without PASID.
-pub trait Driver: Sized + Send + Sync + 'static {
+pub trait Driver: Isolates + Sized + Send + Sync + 'static {
     /// Data of one remapping unit.
     type Unit: Send + Sync;
     /// Data of one device behind a unit.
@@ -166,6 +187,9 @@ pub trait Driver: Sized + Send + Sync + 'static {
 /// # Examples
 ///
 /// ```ignore
+/// // SAFETY: `hardware.invalidate` waits until the unit has answered, and ...
+/// unsafe impl Isolates for MyDomain {}
+///
 /// impl PagingDomain for MyDomain {
 ///     type Driver = MyDriver;
 ///
@@ -177,7 +201,7 @@ pub trait Driver: Sized + Send + Sync + 'static {
 ///     // ...
 /// }
 /// ```
-pub trait PagingDomain: Send + Sync + 'static {
+pub trait PagingDomain: Isolates + Send + Sync + 'static {
     /// The driver it belongs to.
     type Driver: Driver<Paging = Self>;
 
