@@ -3,7 +3,7 @@
 //! The checks of this crate, on the repository.
 
 use anyhow::Result;
-use siov_docs_test::{example, links, log, tree};
+use siov_docs_test::{example, links, log, tree, unsafe_code};
 
 #[test]
 fn quoted_log_lines_are_printed_and_errors_explained() -> Result<()> {
@@ -30,6 +30,13 @@ fn worked_examples_fit_the_tree() -> Result<()> {
         .iter()
         .filter_map(|patch| example::check(patch, &root).err());
     let wrong: Vec<String> = misfits.map(|error| format!("{error:#}")).collect();
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn kernel_code_is_unsafe_in_sys_only() -> Result<()> {
+    let wrong = unsafe_code::check(&tree::root())?;
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
     Ok(())
 }
