@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who isolates the DMA of a mediated device, and by which domain (include/linux/mdev.h).
+//! Who isolates the DMA of a mediated device (include/linux/mdev.h).
 
-use crate::sys::{Device, DomainTypes, MaybeMediated};
+use crate::sys::{DomainTypes, MaybeMediated};
 use crate::Mdev;
-use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::ffi::c_int;
 use kernel::prelude::*;
 use linux::bindings;
@@ -37,7 +37,6 @@ impl DomainType {
 #[derive(Default)]
 pub(crate) struct State {
     attach_parent: AtomicBool,
-    domain: AtomicPtr<bindings::iommu_domain>,
 }
 
 impl State {
@@ -73,22 +72,5 @@ impl DomainTypes for Mdev {
     fn get_domain_type(dev: MaybeMediated<'_>) -> c_int {
         dev.get()
             .map_or(DomainType::NoIommu, |mdev| mdev.state().domain_type()) as c_int
-    }
-
-    fn parent_device(dev: MaybeMediated<'_>) -> *mut bindings::device {
-        dev.get()
-            .map_or(core::ptr::null_mut(), Device::parent_device)
-    }
-
-    fn set_iommu_domain(dev: MaybeMediated<'_>, domain: *mut bindings::iommu_domain) {
-        if let Some(mdev) = dev.get() {
-            mdev.state().domain.store(domain, Ordering::Release);
-        }
-    }
-
-    fn get_iommu_domain(dev: MaybeMediated<'_>) -> *mut bindings::iommu_domain {
-        dev.get().map_or(core::ptr::null_mut(), |mdev| {
-            mdev.state().domain.load(Ordering::Acquire)
-        })
     }
 }

@@ -42,16 +42,11 @@ fn available_instances(ty: &Type, page: Page<'_>) -> Result<Written> {
 
 /// `EAGAIN` for a device that is still being made, `ENODEV` when its parent is being unregistered
 /// and removes it.
-fn remove(mdev: &Device, text: Text<'_>, remover: Remover<'_>) -> Result {
+fn remove(_mdev: &Device, text: Text<'_>, remover: Remover<'_>) -> Result {
     if text.number().map_err(|_| EINVAL)? == 0 {
         return Ok(());
     }
-    let remover = remover.hold().ok_or(ENODEV)?;
-    // The kernel's driver checks this after it has removed the file, and then there is no second
-    // try.
-    if !mdev.is_active() {
-        return Err(EAGAIN);
-    }
-    remover.remove();
-    Ok(())
+    // The kernel's driver finds a device that is still being made after it has removed the file,
+    // and then there is no second try.
+    remover.hold().ok_or(ENODEV)?.remove()
 }

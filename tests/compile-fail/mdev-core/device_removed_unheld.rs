@@ -16,7 +16,7 @@ pub(crate) fn remove(mdev: &Device, remover: Remover<'_>) {
     let _ = remover;
     // } else {
     if let Some(remover) = remover.hold() {
-        remover.remove();
+        let _ = remover.remove();
     }
     // }
 }

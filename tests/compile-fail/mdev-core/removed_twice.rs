@@ -12,9 +12,9 @@ use kernel::prelude::*;
 /// Removes a device.
 pub(crate) fn remove(remover: Remover<'_>) -> Result {
     let remover = remover.hold().ok_or(ENODEV)?;
-    remover.remove();
+    remover.remove()?;
     // misuse {
-    remover.remove();
+    remover.remove()?;
     // }
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::sys::{driver, Core, Type, Uuid};
 use crate::Mdev;
 use core::marker::PhantomPinned;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::sync::aref::{ARef, AlwaysRefCounted};
@@ -28,6 +28,8 @@ pub(crate) struct Device {
     registration: Arc<Registration>,
     /// Whether it is in sysfs, which keeps a reference.
     in_sysfs: AtomicBool,
+    /// What `mdev_set_iommu_domain()` has set.
+    domain: AtomicPtr<bindings::iommu_domain>,
     state: <Mdev as Core>::State,
     _pin: PhantomPinned,
     // Of `release_callback`. Dropped last, and waited for by `Bus`.
@@ -75,6 +77,27 @@ impl<'call> MaybeMediated<'call> {
     }
 }
 
+/// `mdev_parent_device()`. The parent stays as long as the mediated device.
+pub(super) fn parent_device(dev: MaybeMediated<'_>) -> *mut bindings::device {
+    dev.get().map_or(core::ptr::null_mut(), |mdev| {
+        mdev.registration.dev().as_raw()
+    })
+}
+
+/// `mdev_set_iommu_domain()`. The domain stays until another is set, or NULL.
+pub(super) fn set_iommu_domain(dev: MaybeMediated<'_>, domain: *mut bindings::iommu_domain) {
+    if let Some(mdev) = dev.get() {
+        mdev.domain.store(domain, Ordering::Release);
+    }
+}
+
+/// `mdev_get_iommu_domain()`.
+pub(super) fn get_iommu_domain(dev: MaybeMediated<'_>) -> *mut bindings::iommu_domain {
+    dev.get().map_or(core::ptr::null_mut(), |mdev| {
+        mdev.domain.load(Ordering::Acquire)
+    })
+}
+
 impl Device {
     /// The mediated device of this core behind a `struct device`; `None` for all others.
     pub(super) fn from_dev(dev: &kernel::device::Device) -> Option<&Self> {
@@ -90,11 +113,6 @@ impl Device {
     pub(crate) fn dev(&self) -> &kernel::device::Device {
         // SAFETY: A valid device, as long as this one.
         unsafe { kernel::device::Device::from_raw(self.as_raw()) }
-    }
-
-    /// The parent's device, which stays as long as this one.
-    pub(crate) fn parent_device(&self) -> *mut bindings::device {
-        self.registration.dev().as_raw()
     }
 
     /// Its identity.
@@ -163,7 +181,8 @@ impl Device {
     ///
     /// # Safety
     ///
-    /// The parent is not unregistered before this returns.
+    /// The parent is not unregistered before this returns. The device is active, or nothing else
+    /// makes links to it: its [`AddedDevice`] is being dropped, or was dropped or forgotten.
     pub(super) unsafe fn remove(&self) {
         if !self.in_sysfs.swap(false, Ordering::AcqRel) {
             return;
@@ -257,6 +276,7 @@ impl<'a> NewDevice<'a> {
                 mdev: Opaque::zeroed(),
                 registration,
                 in_sysfs: AtomicBool::new(false),
+                domain: AtomicPtr::new(core::ptr::null_mut()),
                 state: Default::default(),
                 _pin: PhantomPinned,
                 _module: Reference::new()?,
@@ -341,7 +361,7 @@ impl AddedDevice<'_> {
 impl Drop for AddedDevice<'_> {
     fn drop(&mut self) {
         if !self.mdev.is_active() {
-            // SAFETY: We hold the parent.
+            // SAFETY: We hold the parent, and make no links any more.
             unsafe { self.mdev.remove() };
         }
     }

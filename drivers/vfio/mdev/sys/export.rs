@@ -2,6 +2,7 @@
 
 //! The functions that other modules call by their names in C (`include/linux/mdev.h`).
 
+use crate::sys::device;
 use crate::sys::driver::{self, Driver};
 use crate::sys::parent::{self, Blank, Parent, Types};
 use crate::sys::{DomainTypes, MaybeMediated};
@@ -75,7 +76,7 @@ linux::exports! {
     /// `dev` is a device, or NULL.
     unsafe fn mdev_parent_device(
         dev: *mut bindings::device => MaybeMediated<'_>,
-    ) -> *mut bindings::device = Mdev::parent_device;
+    ) -> *mut bindings::device = device::parent_device;
 
     /// Notes the domain of a mediated device.
     ///
@@ -85,7 +86,7 @@ linux::exports! {
     unsafe fn mdev_set_iommu_domain(
         dev: *mut bindings::device => MaybeMediated<'_>,
         domain: *mut bindings::iommu_domain => *mut bindings::iommu_domain,
-    ) = Mdev::set_iommu_domain;
+    ) = device::set_iommu_domain;
 
     /// Returns the domain of a mediated device.
     ///
@@ -94,5 +95,5 @@ linux::exports! {
     /// `dev` is a device, or NULL.
     unsafe fn mdev_get_iommu_domain(
         dev: *mut bindings::device => MaybeMediated<'_>,
-    ) -> *mut bindings::iommu_domain = Mdev::get_iommu_domain;
+    ) -> *mut bindings::iommu_domain = device::get_iommu_domain;
 }

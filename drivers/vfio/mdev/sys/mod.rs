@@ -79,22 +79,14 @@ pub(crate) trait Core {
     fn removed(mdev: &Device, parent: &Parent);
 }
 
-/// The functions of `include/linux/mdev.h` that concern domain types. [`Mdev`] implements it.
+/// The functions of `include/linux/mdev.h` that concern domain types. [`Mdev`] implements it. Those
+/// that return a pointer are [`device`]'s: C code follows it.
 pub(crate) trait DomainTypes {
     /// `mdev_set_domain_type()`.
     fn set_domain_type(dev: MaybeMediated<'_>, ty: bindings::mdev_domain_type) -> c_int;
 
     /// `mdev_get_domain_type()`.
     fn get_domain_type(dev: MaybeMediated<'_>) -> c_int;
-
-    /// `mdev_parent_device()`.
-    fn parent_device(dev: MaybeMediated<'_>) -> *mut bindings::device;
-
-    /// `mdev_set_iommu_domain()`.
-    fn set_iommu_domain(dev: MaybeMediated<'_>, domain: *mut bindings::iommu_domain);
-
-    /// `mdev_get_iommu_domain()`.
-    fn get_iommu_domain(dev: MaybeMediated<'_>) -> *mut bindings::iommu_domain;
 }
 
 type Global = <Mdev as Core>::Global;

@@ -153,7 +153,8 @@ linux::callbacks! {
 fn remove_child(dev: &kernel::device::Device, registration: Data<'_, Withdrawal>) -> c_int {
     let mdev = Device::from_dev(dev);
     if let Some(mdev) = mdev.filter(|mdev| mdev.is_of(&registration)) {
-        // SAFETY: `withdraw` returns before its caller lets the parent go.
+        // SAFETY: `withdraw` returns before its caller lets the parent go, and those who make
+        // devices have held it until it ended.
         unsafe { mdev.remove() };
     }
     0

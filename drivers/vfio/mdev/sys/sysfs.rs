@@ -225,15 +225,24 @@ impl<'a> Remover<'a> {
 impl HeldRemover<'_> {
     /// Removes the device, unless another thread is about to. Removing it waits for all who use its
     /// files, except for the one who removes it by a file of its own.
-    pub(crate) fn remove(self) {
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` for a device that is still being made: an [`AddedDevice`](super::device::AddedDevice)
+    /// has it in sysfs until it is active.
+    pub(crate) fn remove(self) -> Result {
         let Remover { mdev, file, .. } = self.remover;
+        if !mdev.is_active() {
+            return Err(EAGAIN);
+        }
         let file: *const DeviceAttribute = file.0;
         // SAFETY: This thread is in the `store` function of this file of the device, which C code
         // calls once for each `Remover`.
         if unsafe { bindings::device_remove_file_self(mdev.as_raw(), file.cast()) } {
-            // SAFETY: The parent is held.
+            // SAFETY: The parent is held, and the device was active.
             unsafe { mdev.remove() };
         }
+        Ok(())
     }
 }
 
