@@ -6,7 +6,7 @@ use super::Space;
 use crate::error::Failure;
 use crate::sys::request::{PinRequest, Pinned, UnpinRequest};
 use kernel::prelude::*;
-use siov_types::{Iova, IovaRange, PAGE_SIZE};
+use siov_types::{Iova, PAGE_SIZE};
 
 impl Space {
     /// Pins the pages of `request` for a driver, and marks them as written to if `track` has the
@@ -36,11 +36,6 @@ impl Space {
         request: &mut PinRequest<'_>,
         track: Option<u32>,
     ) -> Result<(), Failure> {
-        let page = IovaRange::from_len(iova, PAGE_SIZE).ok_or(EINVAL)?;
-        let area = self.overlapping(page).ok_or(EINVAL)?;
-        if !area.prot.contains(request.prot()) {
-            return Err(EPERM.into());
-        }
         self.ioas.pin_next(request)?;
         if let Some(shift) = track {
             self.mark(iova, PAGE_SIZE, shift);

@@ -174,7 +174,7 @@ pub(crate) struct UnpinRequest {
 
 impl UnpinRequest {
     /// Of the arguments of one call: the driver has pinned so many pages, and uses them no longer.
-    pub(super) fn new(handle: &Handle<'_>, iova: Iova, count: Unpinned) -> Self {
+    pub(super) fn new<T>(handle: &Handle<'_, T>, iova: Iova, count: Unpinned) -> Self {
         Self {
             ioas: handle.number(),
             iova,

@@ -90,8 +90,9 @@ impl<M: Memory> Ioas<M> {
     ///
     /// # Errors
     ///
-    /// `EINVAL` where there is no area, and for memory without page structures; `ENODEV` after the
-    /// exit of the process, `ENOMEM`, and those of charging and pinning.
+    /// `EINVAL` where there is no area, and for memory without page structures; `EPERM` where devices
+    /// may do less than the driver asks for; `ENODEV` after the exit of the process, `ENOMEM`, and
+    /// those of charging and pinning.
     pub(crate) fn pin_next(&mut self, request: &mut PinRequest<'_>) -> Result<(), Failure> {
         if kernel::warn_on!(!request.is_for(&self.id)) {
             return Err(EINVAL.into());
@@ -103,6 +104,10 @@ impl<M: Memory> Ioas<M> {
         let (found, area) = cursor.current_mut();
         if *found != key {
             return Err(EINVAL.into());
+        }
+        // The page is pinned as the area permits: the driver will do with it what it has asked for.
+        if !area.frames.prot.contains(request.prot()) {
+            return Err(EPERM.into());
         }
         if let Some(pin) = area.pins.0.get_mut(&iova) {
             pin.count.inc();
