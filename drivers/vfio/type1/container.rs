@@ -10,7 +10,6 @@ use crate::state::State;
 use crate::sys::access::Buffer;
 use crate::sys::device::Devices;
 use crate::sys::endpoint::NewGroup;
-use crate::sys::handle::Slot;
 use crate::sys::ops::{Container, GroupKind, Opening};
 use crate::sys::request::{PinRequest, Pinned, UnpinRequest};
 use kernel::ioctl::_IO;
@@ -21,8 +20,6 @@ use kernel::uaccess::{UserPtr, UserSlice};
 use linux::bindings;
 use linux::ratelimit::RateLimit;
 use siov_types::Iova;
-
-static CONTAINERS: Slot<Type1> = Slot::new();
 
 const fn request(number: u32) -> u32 {
     _IO(b';' as u32, bindings::VFIO_BASE + number)
@@ -95,10 +92,6 @@ pub(crate) fn write_user(address: usize, bytes: &[u8]) -> Result {
 
 impl Container for Type1 {
     const NAME: &'static CStr = c"vfio-iommu-type1";
-
-    fn slot() -> &'static Slot<Self> {
-        &CONTAINERS
-    }
 
     fn open(arg: usize, opening: Opening) -> Result<Arc<Self>> {
         let v2 = match u32::try_from(arg) {

@@ -21,32 +21,21 @@ use linux::callback::{Call, FromC};
 use linux::vec;
 
 /// What VFIO passes for a container, in a function that it calls: a number, or NULL for none.
-pub(super) struct Handle<'call>(*mut c_void, PhantomData<&'call Call>);
+pub(super) struct Handle<'call, T>(*mut c_void, PhantomData<(&'call Call, T)>);
 
-/// Any pointer, in a function that VFIO calls while the driver is registered.
-impl<'call> FromC<'call, *mut c_void> for Handle<'call> {
+/// Any pointer, in a function that VFIO calls while the driver of containers `T` is registered.
+impl<'call, T> FromC<'call, *mut c_void> for Handle<'call, T> {
     #[inline(always)]
     unsafe fn from_c(c: *mut c_void, _call: &'call Call) -> Self {
         Self(c, PhantomData)
     }
 }
 
-impl Handle<'_> {
-    pub(super) fn is_null(&self) -> bool {
-        self.0.is_null()
-    }
-
-    /// The number, which no other container has had.
-    pub(super) fn number(&self) -> usize {
-        self.0 as usize
-    }
-}
-
 /// What VFIO passes for a container that it opens (`VFIO_SET_IOMMU`).
-pub(super) struct Kind<'call>(usize, PhantomData<&'call Call>);
+pub(super) struct Kind<'call, T>(usize, PhantomData<(&'call Call, T)>);
 
-/// Any number, in a function that VFIO calls while the driver is registered.
-impl<'call> FromC<'call, usize> for Kind<'call> {
+/// Any number, in a function that VFIO calls while the driver of containers `T` is registered.
+impl<'call, T> FromC<'call, usize> for Kind<'call, T> {
     unsafe fn from_c(c: usize, _call: &'call Call) -> Self {
         Self(c, PhantomData)
     }
@@ -79,37 +68,36 @@ struct Table<T: Container> {
 }
 
 /// Where the functions that VFIO calls, which get a number and nothing else, find the open
-/// containers.
+/// containers. It is not the driver's: one that named another place at another time would lose
+/// devices that VFIO unregisters.
 ///
-/// # Invariants
+/// NULL, or the `Table<T>` of the one [`Open<T>`](Open), which resets it before the table is freed.
+/// As long as C code calls functions for containers `T`, there is an `Open<T>`, which is not
+/// dropped.
+static TABLE: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
+
+/// The table of containers `T`.
 ///
-/// NULL, or the table of an [`Open`], which resets it before the table is freed. As long as C code
-/// calls one of these functions, no `Open` is dropped.
-pub(crate) struct Slot<T: Container>(AtomicPtr<Table<T>>);
+/// # Safety
+///
+/// This is called in a call of VFIO's for such containers, and what is returned is not used after
+/// it.
+#[inline]
+unsafe fn table<'a, T: Container>() -> Option<&'a Table<T>> {
+    let table = TABLE.load(Ordering::Acquire).cast::<Table<T>>();
+    // SAFETY: NULL, or the table of an `Open<T>`, as required of us.
+    unsafe { table.as_ref() }
+}
 
-impl<T: Container> Slot<T> {
-    /// For a driver that is not registered.
-    pub(crate) const fn new() -> Self {
-        Self(AtomicPtr::new(core::ptr::null_mut()))
-    }
-
-    /// # Safety
-    ///
-    /// What is returned is not used after the call of VFIO's in which this is called.
-    #[inline]
-    unsafe fn table(&self) -> Option<&Table<T>> {
-        // SAFETY: By the invariant: this is a call of C code.
-        unsafe { self.0.load(Ordering::Acquire).as_ref() }
-    }
-
+impl<T: Container> Kind<'_, T> {
     /// Opens a container; what VFIO is to know it by.
     ///
     /// # Errors
     ///
     /// Those of [`Container::open`], `ENOMEM`, `ENFILE` for more than a million.
-    pub(super) fn open(&self, kind: Kind<'_>) -> Result<*mut c_void> {
-        // SAFETY: Not used after the call that `kind` is borrowed from.
-        let table = unsafe { self.table() }.ok_or(ENODEV)?;
+    pub(super) fn open(&self) -> Result<*mut c_void> {
+        // SAFETY: Not used after the call that `self` is borrowed from.
+        let table = unsafe { table::<T>() }.ok_or(ENODEV)?;
         let mut opening = table.opening.lock();
         vec::reserve(&table.entries, |entries| entries)?;
         let index = {
@@ -127,7 +115,7 @@ impl<T: Container> Slot<T> {
 
         let devices = Arc::pin_init(Devices::new(), GFP_KERNEL)?;
         let container = T::open(
-            kind.0,
+            self.0,
             Opening {
                 // SAFETY: The number was not used before.
                 id: unsafe { IoasId::new(number) },
@@ -145,17 +133,26 @@ impl<T: Container> Slot<T> {
         }
         Ok(core::ptr::without_provenance_mut(number))
     }
+}
 
+impl<T> Handle<'_, T> {
+    pub(super) fn is_null(&self) -> bool {
+        self.0.is_null()
+    }
+
+    /// The number, which no other container has had.
+    pub(super) fn number(&self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl<T: Container> Handle<'_, T> {
     /// What `f` finds in the entry of a container that has not been released.
     #[inline]
-    fn with<R>(
-        &self,
-        handle: &Handle<'_>,
-        f: impl FnOnce(&mut Option<Opened<T>>) -> Option<R>,
-    ) -> Option<R> {
-        let number = handle.number();
-        // SAFETY: Not used after the call that `handle` is borrowed from.
-        let mut entries = unsafe { self.table() }?.entries.lock();
+    fn with<R>(&self, f: impl FnOnce(&mut Option<Opened<T>>) -> Option<R>) -> Option<R> {
+        let number = self.number();
+        // SAFETY: Not used after the call that `self` is borrowed from.
+        let mut entries = unsafe { table::<T>() }?.entries.lock();
         let entry = entries.get_mut(number & INDEX_MASK)?;
         if entry.number != number {
             return None;
@@ -165,29 +162,28 @@ impl<T: Container> Slot<T> {
 
     /// The container, unless it has been released.
     #[inline]
-    pub(super) fn find(&self, handle: &Handle<'_>) -> Option<Arc<T>> {
-        self.with(handle, |opened| Some(opened.as_ref()?.container.clone()))
+    pub(super) fn find(&self) -> Option<Arc<T>> {
+        self.with(|opened| Some(opened.as_ref()?.container.clone()))
     }
 
     /// The container and its devices, unless it has been released.
-    pub(super) fn find_devices(&self, handle: &Handle<'_>) -> Option<(Arc<T>, Arc<Devices>)> {
-        self.with(handle, |opened| {
+    pub(super) fn find_devices(&self) -> Option<(Arc<T>, Arc<Devices>)> {
+        self.with(|opened| {
             let opened = opened.as_ref()?;
             Some((opened.container.clone(), opened.devices.clone()))
         })
     }
 
     /// Releases a container. It is dropped with the last request that is being worked on.
-    pub(super) fn release(&self, handle: &Handle<'_>) {
+    pub(super) fn release(&self) {
         // Dropped here, with the lock released.
-        drop(self.with(handle, Option::take));
+        drop(self.with(Option::take));
     }
 }
 
-/// The open containers of a driver, in its slot as long as this lives.
+/// The open containers of a driver, found as long as this lives.
 pub(super) struct Open<T: Container> {
     _table: Pin<KBox<Table<T>>>,
-    slot: &'static Slot<T>,
 }
 
 impl<T: Container> Open<T> {
@@ -197,7 +193,8 @@ impl<T: Container> Open<T> {
     ///
     /// # Safety
     ///
-    /// There is no other one, and C code calls no function that uses the slot when this is dropped.
+    /// There is no other one, of no type. As long as C code calls functions for containers `T`, this
+    /// is not dropped.
     pub(super) unsafe fn new() -> Result<Self> {
         let _table = KBox::pin_init(
             pin_init!(Table {
@@ -206,15 +203,14 @@ impl<T: Container> Open<T> {
             }),
             GFP_KERNEL,
         )?;
-        let slot = T::slot();
         let raw = core::ptr::from_ref::<Table<T>>(&_table).cast_mut();
-        slot.0.store(raw, Ordering::Release);
-        Ok(Self { _table, slot })
+        TABLE.store(raw.cast(), Ordering::Release);
+        Ok(Self { _table })
     }
 }
 
 impl<T: Container> Drop for Open<T> {
     fn drop(&mut self) {
-        self.slot.0.store(core::ptr::null_mut(), Ordering::Release);
+        TABLE.store(core::ptr::null_mut(), Ordering::Release);
     }
 }

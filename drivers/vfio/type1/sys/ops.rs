@@ -7,7 +7,7 @@
 use super::access::{Buffer, BufferLen, BufferStart, ToUser};
 use super::device::{Devices, VfioDevice};
 use super::endpoint::NewGroup;
-use super::handle::{Handle, Kind, Slot};
+use super::handle::{Handle, Kind};
 use super::ioas::IoasId;
 use super::request::{PagesCount, PagesStart, PinRequest, Pinned, UnpinRequest, Unpinned};
 use crate::group::Group;
@@ -45,9 +45,6 @@ pub(crate) struct Opening {
 pub(crate) trait Container: Send + Sync + Sized + 'static {
     /// The name of the driver.
     const NAME: &'static CStr;
-
-    /// Where the open containers are: a `static` of the driver.
-    fn slot() -> &'static Slot<Self>;
 
     /// Opens a container of the kind `arg` (`VFIO_SET_IOMMU`).
     ///
@@ -129,14 +126,14 @@ impl<T: Container> Calls<T> {
         /// # Safety
         ///
         /// To be called by VFIO while the driver is registered.
-        unsafe fn open_callback(kind: usize => Kind<'_>) -> *mut c_void = Self::open;
+        unsafe fn open_callback(kind: usize => Kind<'_, T>) -> *mut c_void = Self::open;
 
         /// `vfio_iommu_driver_ops::release`.
         ///
         /// # Safety
         ///
         /// As of `open_callback`.
-        unsafe fn release_callback(data: *mut c_void => Handle<'_>) = Self::release;
+        unsafe fn release_callback(data: *mut c_void => Handle<'_, T>) = Self::release;
 
         /// `vfio_iommu_driver_ops::ioctl`.
         ///
@@ -144,7 +141,7 @@ impl<T: Container> Calls<T> {
         ///
         /// As of `open_callback`.
         unsafe fn ioctl_callback(
-            data: *mut c_void => Handle<'_>,
+            data: *mut c_void => Handle<'_, T>,
             cmd: u32 => u32,
             arg: usize => usize,
         ) -> isize = Self::ioctl;
@@ -157,7 +154,7 @@ impl<T: Container> Calls<T> {
         /// has claimed for user space; a device of the group has a driver of VFIO's until the
         /// function returns.
         unsafe fn attach_group_callback(
-            data: *mut c_void => Handle<'_>,
+            data: *mut c_void => Handle<'_, T>,
             group: *mut bindings::iommu_group => NewGroup<'_>,
             kind: bindings::vfio_group_type => bindings::vfio_group_type,
         ) -> i32 = Self::attach_group;
@@ -168,7 +165,7 @@ impl<T: Container> Calls<T> {
         ///
         /// As of `open_callback`. VFIO passes a group that it has a reference to.
         unsafe fn detach_group_callback(
-            data: *mut c_void => Handle<'_>,
+            data: *mut c_void => Handle<'_, T>,
             group: *mut bindings::iommu_group => &iommu::Group,
         ) = Self::detach_group;
 
@@ -179,7 +176,7 @@ impl<T: Container> Calls<T> {
         /// As of `detach_group_callback`. VFIO passes an array of as many elements as it says,
         /// which is the function's until it returns.
         unsafe fn pin_pages_callback(
-            data: *mut c_void => Handle<'_>,
+            data: *mut c_void => Handle<'_, T>,
             group: *mut bindings::iommu_group => &iommu::Group,
             iova: u64 => u64,
             count: i32 => PagesCount<'_>,
@@ -194,7 +191,7 @@ impl<T: Container> Calls<T> {
         /// As of `open_callback`. Drivers ask once for each page that they have pinned, and use it
         /// no longer then.
         unsafe fn unpin_pages_callback(
-            data: *mut c_void => Handle<'_>,
+            data: *mut c_void => Handle<'_, T>,
             iova: u64 => u64,
             count: i32 => Unpinned,
         ) = Self::unpin_pages;
@@ -206,7 +203,7 @@ impl<T: Container> Calls<T> {
         /// As of `open_callback`. VFIO passes a device that it opens for the first time or again,
         /// whose container stays until it is unregistered.
         unsafe fn register_device_callback(
-            data: *mut c_void => Handle<'_>,
+            data: *mut c_void => Handle<'_, T>,
             device: *mut bindings::vfio_device => &VfioDevice,
         ) = Self::register_device;
 
@@ -217,7 +214,7 @@ impl<T: Container> Calls<T> {
         /// As of `open_callback`. VFIO passes a device that it has registered with the same
         /// container.
         unsafe fn unregister_device_callback(
-            data: *mut c_void => Handle<'_>,
+            data: *mut c_void => Handle<'_, T>,
             device: *mut bindings::vfio_device => &VfioDevice,
         ) = Self::unregister_device;
 
@@ -228,7 +225,7 @@ impl<T: Container> Calls<T> {
         /// As of `open_callback`. VFIO passes a buffer of as many bytes as it says, which is the
         /// function's until it returns, and initialised where it is for the process.
         unsafe fn dma_rw_callback(
-            data: *mut c_void => Handle<'_>,
+            data: *mut c_void => Handle<'_, T>,
             iova: u64 => u64,
             buffer: *mut c_void => BufferStart<'_>,
             len: usize => BufferLen<'_>,
@@ -236,21 +233,17 @@ impl<T: Container> Calls<T> {
         ) -> i32 = Self::dma_rw;
     }
 
-    fn find(handle: &Handle<'_>) -> Option<Arc<T>> {
-        T::slot().find(handle)
+    fn open(kind: Kind<'_, T>) -> *mut c_void {
+        kind.open().unwrap_or_else(|e| e.to_ptr())
     }
 
-    fn open(kind: Kind<'_>) -> *mut c_void {
-        T::slot().open(kind).unwrap_or_else(|e| e.to_ptr())
-    }
-
-    fn release(handle: Handle<'_>) {
-        T::slot().release(&handle);
+    fn release(handle: Handle<'_, T>) {
+        handle.release();
     }
 
     /// Without a container, VFIO asks what the driver supports.
-    fn ioctl(handle: Handle<'_>, cmd: u32, arg: usize) -> isize {
-        let container = Self::find(&handle);
+    fn ioctl(handle: Handle<'_, T>, cmd: u32, arg: usize) -> isize {
+        let container = handle.find();
         if container.is_none() && !handle.is_null() {
             // As VFIO answers for a container without a driver.
             return EINVAL.to_errno() as isize;
@@ -262,7 +255,7 @@ impl<T: Container> Calls<T> {
     }
 
     fn attach_group(
-        handle: Handle<'_>,
+        handle: Handle<'_, T>,
         group: NewGroup<'_>,
         kind: bindings::vfio_group_type,
     ) -> i32 {
@@ -272,20 +265,20 @@ impl<T: Container> Calls<T> {
             _ => GroupKind::NoIommu,
         };
         from_result(|| {
-            let container = Self::find(&handle).ok_or(EINVAL)?;
+            let container = handle.find().ok_or(EINVAL)?;
             container.attach_group(group, kind)?;
             Ok(0)
         })
     }
 
-    fn detach_group(handle: Handle<'_>, group: &iommu::Group) {
-        if let Some(container) = Self::find(&handle) {
+    fn detach_group(handle: Handle<'_, T>, group: &iommu::Group) {
+        if let Some(container) = handle.find() {
             container.detach_group(group.into());
         }
     }
 
     fn pin_pages<'call>(
-        handle: Handle<'_>,
+        handle: Handle<'_, T>,
         group: &iommu::Group,
         iova: u64,
         count: PagesCount<'call>,
@@ -293,7 +286,7 @@ impl<T: Container> Calls<T> {
         pages: PagesStart<'call>,
     ) -> i32 {
         from_result(|| {
-            let container = Self::find(&handle).ok_or(EINVAL)?;
+            let container = handle.find().ok_or(EINVAL)?;
             let prot = Prot::from_raw(prot as u32);
             let iova = Iova::new(iova);
             let request = PinRequest::new(&handle, group.into(), iova, prot, pages, count)?;
@@ -301,14 +294,14 @@ impl<T: Container> Calls<T> {
         })
     }
 
-    fn unpin_pages(handle: Handle<'_>, iova: u64, count: Unpinned) {
-        if let Some(container) = Self::find(&handle) {
+    fn unpin_pages(handle: Handle<'_, T>, iova: u64, count: Unpinned) {
+        if let Some(container) = handle.find() {
             container.unpin_pages(UnpinRequest::new(&handle, Iova::new(iova), count));
         }
     }
 
-    fn register_device(handle: Handle<'_>, device: &VfioDevice) {
-        let found = T::slot().find_devices(&handle);
+    fn register_device(handle: Handle<'_, T>, device: &VfioDevice) {
+        let found = handle.find_devices();
         if let Some((container, devices)) = found.filter(|_| device.pins()) {
             // SAFETY: VFIO registers a device that it opens, once, and unregisters it before it is
             // freed and before it releases the container.
@@ -317,8 +310,8 @@ impl<T: Container> Calls<T> {
         }
     }
 
-    fn unregister_device(handle: Handle<'_>, device: &VfioDevice) {
-        let found = T::slot().find_devices(&handle);
+    fn unregister_device(handle: Handle<'_, T>, device: &VfioDevice) {
+        let found = handle.find_devices();
         if let Some((container, devices)) = found.filter(|_| device.pins()) {
             // SAFETY: VFIO has registered the device with this container.
             unsafe { devices.remove(device) };
@@ -327,14 +320,14 @@ impl<T: Container> Calls<T> {
     }
 
     fn dma_rw<'call>(
-        handle: Handle<'_>,
+        handle: Handle<'_, T>,
         iova: u64,
         start: BufferStart<'call>,
         len: BufferLen<'call>,
         to_user: ToUser<'call>,
     ) -> i32 {
         from_result(|| {
-            let container = Self::find(&handle).ok_or(EINVAL)?;
+            let container = handle.find().ok_or(EINVAL)?;
             let mut buffer = Buffer::new(start, len, to_user);
             container.dma_rw(Iova::new(iova), &mut buffer)?;
             // Drivers take what they have read for initialised.

@@ -61,7 +61,7 @@ impl<T: Container> kernel::Module for Module<T> {
         let operations = KBox::new(Operations(operations::<T>(module)), GFP_KERNEL)?;
         let _only = Only::new()?;
         // SAFETY: The only one, which is dropped before `_only` is. VFIO calls no function by then:
-        // the driver is not registered yet, or no longer.
+        // the driver is not registered yet, or no longer. It calls those for containers `T`.
         let _open = unsafe { Open::new() }?;
         let _in_use = InUse::new(Kind::VfioIommuDriver);
         // SAFETY: The operations live until they are unregistered.

@@ -66,8 +66,8 @@ impl<'call> PinRequest<'call> {
     /// # Errors
     ///
     /// `EINVAL` for no pages.
-    pub(super) fn new(
-        handle: &Handle<'_>,
+    pub(super) fn new<T>(
+        handle: &Handle<'_, T>,
         group: Group,
         iova: Iova,
         prot: Prot,
@@ -95,7 +95,7 @@ impl<'call> PinRequest<'call> {
     }
 
     /// What the device is to be permitted.
-    pub(crate) fn prot(&self) -> Prot {
+    pub(super) fn prot(&self) -> Prot {
         self.prot
     }
 
