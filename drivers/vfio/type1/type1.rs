@@ -39,7 +39,8 @@
 //! Outermost first: VFIO's (group, container), that of [`Devices`](sys::device::Devices),
 //! [`Type1::state`](container::Type1::state), the mutex of an IOMMU group, `mmap_lock`.
 //! [`container`] says why the devices come before the state. [`sys::handle`] has two locks, of
-//! which none is held while a request is worked on.
+//! which none is held while a request is worked on, and `sys::endpoint::Groups` one that is held
+//! while a domain is freed at most.
 
 #![deny(unsafe_code)]
 

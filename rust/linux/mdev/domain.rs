@@ -44,7 +44,7 @@ pub fn iommu_domain<'a>(user: Handle<'a>) -> Result<&'a AnyDomain> {
     // SAFETY: A valid device.
     let domain = unsafe { bindings::mdev_get_iommu_domain((**user.dev()).as_raw()) };
     // SAFETY: NULL, or what the container's driver has attached to the parent when the group of the
-    // device was added to the container. It stays until the group is removed, which VFIO does not
-    // allow while the device is open.
+    // device was added to the container. It keeps that until the group is removed, which VFIO does
+    // not allow while the device is open.
     unsafe { domain.cast::<AnyDomain>().as_ref() }.ok_or(ENODEV)
 }

@@ -61,7 +61,7 @@ impl Type1 {
                     return Err(ENODEV);
                 }
             },
-            _ => NewEndpoint::new(new, None)?,
+            _ => NewEndpoint::new(new)?,
         };
         let result = attach_endpoint(&mut state, &endpoint);
         drop(state);

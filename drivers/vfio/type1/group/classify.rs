@@ -35,9 +35,9 @@ impl<'call> Emulated<'call> {
             Ok(None) => return Ok(Self::NoIommu),
             Ok(Some(parent)) => parent.into(),
         };
-        match children.into_parent()? {
-            Some(parent) => NewEndpoint::new(group, Some(parent)).map(Self::AttachParent),
-            None => Ok(Self::NoAuxiliaryDomains(parent)),
-        }
+        Ok(match children.into_endpoint()? {
+            Some(endpoint) => Self::AttachParent(endpoint),
+            None => Self::NoAuxiliaryDomains(parent),
+        })
     }
 }

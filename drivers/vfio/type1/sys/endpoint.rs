@@ -2,15 +2,20 @@
 
 //! Where a group's DMA enters an IOMMU domain: by its own requester ids, or by a PASID of its
 //! parent.
+//!
+//! Drivers of mediated devices find the domain that translates a PASID of the parent
+//! (`mdev_get_iommu_domain()`), and may use it while the device is open: until VFIO detaches the
+//! group, whatever the container does with the domain. So [`Published`] keeps it.
 
 use super::iommu::IommuDomain;
 use super::mdev::Parent;
 use super::reserved::Reserved;
 use crate::group::Group;
+use core::cell::Cell;
 use core::ops::Deref;
 use kernel::error::to_result;
 use kernel::prelude::*;
-use kernel::sync::Arc;
+use kernel::sync::{new_mutex, Arc, Mutex};
 use linux::callback::{Call, FromC};
 use linux::object::Object;
 use linux::{bindings, iommu};
@@ -23,44 +28,71 @@ pub(crate) struct Endpoint {
 
 /// A group that VFIO is attaching: until the call returns, one of its devices has a driver of
 /// VFIO's, and no kernel driver does DMA through it.
-#[derive(Clone, Copy)]
-pub(crate) struct NewGroup<'call>(&'call iommu::Group);
+pub(super) struct Attaching<'call> {
+    group: &'call iommu::Group,
+    /// What a PASID of the group's parent was attached to last in this call.
+    auxiliary: Cell<Option<Auxiliary>>,
+}
 
 /// Of a group that VFIO passes to be attached, with a reference and as above.
-impl<'call> FromC<'call, *mut bindings::iommu_group> for NewGroup<'call> {
+impl<'call> FromC<'call, *mut bindings::iommu_group> for Attaching<'call> {
     unsafe fn from_c(c: *mut bindings::iommu_group, call: &'call Call) -> Self {
-        // SAFETY: As required of us.
-        Self(unsafe { FromC::from_c(c, call) })
+        Self {
+            // SAFETY: As required of us.
+            group: unsafe { FromC::from_c(c, call) },
+            auxiliary: Cell::new(None),
+        }
     }
 }
+
+impl Attaching<'_> {
+    /// The group, for safe code.
+    pub(super) fn group(&self) -> NewGroup<'_> {
+        NewGroup(self)
+    }
+
+    /// Lets drivers of the group find the domain, if its requests carry a PASID.
+    pub(super) fn publish(self) -> Option<Published> {
+        self.auxiliary.take().map(Published::new)
+    }
+}
+
+/// A group that VFIO is attaching.
+#[derive(Clone, Copy)]
+pub(crate) struct NewGroup<'call>(&'call Attaching<'call>);
 
 impl NewGroup<'_> {
     /// The group, which may be used after the call.
     pub(crate) fn get(self) -> Group {
-        self.0.into()
+        self.0.group.into()
     }
 }
 
 /// An [`Endpoint`] that can be attached, because VFIO is attaching its group.
 pub(crate) struct NewEndpoint<'call> {
     endpoint: Arc<Endpoint>,
-    _group: NewGroup<'call>,
+    group: NewGroup<'call>,
 }
 
 impl<'call> NewEndpoint<'call> {
-    /// Of a group whose requests go through its own domain, or which carry a PASID of `parent`.
+    /// Of a group whose requests go through its own domain.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn new(group: NewGroup<'call>, parent: Option<Parent>) -> Result<Self> {
+    pub(crate) fn new(group: NewGroup<'call>) -> Result<Self> {
+        Self::with_parent(group, None)
+    }
+
+    /// Of a group whose requests carry a PASID of `parent`, if there is one.
+    pub(super) fn with_parent(group: NewGroup<'call>, parent: Option<Parent>) -> Result<Self> {
         let endpoint = Endpoint {
             group: group.get(),
             parent,
         };
         Ok(Self {
             endpoint: Arc::new(endpoint, GFP_KERNEL)?,
-            _group: group,
+            group,
         })
     }
 }
@@ -130,6 +162,80 @@ impl Endpoint {
     }
 }
 
+/// A domain for the requests of a group that carry a PASID.
+struct Auxiliary {
+    endpoint: Arc<Endpoint>,
+    domain: Arc<IommuDomain>,
+}
+
+/// A domain that drivers of a group's mediated devices find, until this is dropped.
+pub(super) struct Published(Auxiliary);
+
+impl Published {
+    fn new(auxiliary: Auxiliary) -> Self {
+        let this = Self(auxiliary);
+        if let Some(parent) = &this.0.endpoint.parent {
+            // SAFETY: `drop` sets another before the domain is freed.
+            unsafe { parent.set_domain(this.0.domain.as_raw()) };
+        }
+        this
+    }
+
+    fn group(&self) -> &Group {
+        self.0.endpoint.group()
+    }
+}
+
+impl Drop for Published {
+    fn drop(&mut self) {
+        if let Some(parent) = &self.0.endpoint.parent {
+            // SAFETY: No domain at all.
+            unsafe { parent.set_domain(core::ptr::null_mut()) };
+        }
+    }
+}
+
+/// What is published of the groups in a container, as VFIO attaches and detaches them.
+#[pin_data]
+pub(super) struct Groups {
+    #[pin]
+    published: Mutex<KVec<Published>>,
+}
+
+impl Groups {
+    /// Of an empty container.
+    pub(super) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            published <- new_mutex!(KVec::new(), "vfio_iommu_type1 groups"),
+        })
+    }
+
+    /// Makes room for [`Self::add`] of one group. Groups are attached one by one.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(super) fn reserve(&self) -> Result {
+        Ok(self.published.lock().reserve(1, GFP_KERNEL)?)
+    }
+
+    /// Keeps what was published, until [`Self::remove`].
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` without room.
+    pub(super) fn add(&self, new: Published) -> Result {
+        let mut published = self.published.lock();
+        published.push_within_capacity(new).map_err(|_| ENOMEM)
+    }
+
+    /// Drops what was published of `group`, whose devices are closed.
+    pub(super) fn remove(&self, group: &iommu::Group) {
+        let mut published = self.published.lock();
+        published.retain(|known| **known.group() != *group);
+    }
+}
+
 /// A group attached to a domain, detached when dropped. Both stay until then.
 pub(super) struct Attachment {
     endpoint: Arc<Endpoint>,
@@ -140,11 +246,17 @@ impl Attachment {
     /// # Errors
     ///
     /// Those of the IOMMU core and drivers, `EBUSY` when the group has another owner.
-    pub(super) fn new(endpoint: &NewEndpoint<'_>, domain: Arc<IommuDomain>) -> Result<Self> {
-        let endpoint = endpoint.endpoint.clone();
+    pub(super) fn new(new: &NewEndpoint<'_>, domain: Arc<IommuDomain>) -> Result<Self> {
+        let endpoint = new.endpoint.clone();
         match &endpoint.parent {
-            // SAFETY: Detached when what is made here is dropped, which keeps the domain.
-            Some(parent) => unsafe { parent.attach(&domain) }?,
+            Some(parent) => {
+                // SAFETY: Detached when what is made here is dropped, which keeps the domain.
+                unsafe { parent.attach(&domain) }?;
+                new.group.0.auxiliary.set(Some(Auxiliary {
+                    endpoint: endpoint.clone(),
+                    domain: domain.clone(),
+                }));
+            }
             None => {
                 let group = endpoint.group.as_raw();
                 // SAFETY: Both are valid, and the domain is so until it is detached, as above. The

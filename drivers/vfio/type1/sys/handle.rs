@@ -10,6 +10,7 @@
 //! Lock order: [`Table::opening`], then [`Table::entries`], inside of which no other lock is taken.
 
 use super::device::Devices;
+use super::endpoint::Groups;
 use super::ioas::IoasId;
 use super::ops::{Container, Opening};
 use core::ffi::c_void;
@@ -48,6 +49,8 @@ const INDEX_MASK: usize = (1 << INDEX_BITS) - 1;
 
 /// An open container.
 struct Opened<T> {
+    // Dropped before the domains that are published there.
+    groups: Arc<Groups>,
     container: Arc<T>,
     devices: Arc<Devices>,
 }
@@ -113,6 +116,7 @@ impl<T: Container> Kind<'_, T> {
         *opening += 1;
         let number = *opening << INDEX_BITS | index;
 
+        let groups = Arc::pin_init(Groups::new(), GFP_KERNEL)?;
         let devices = Arc::pin_init(Devices::new(), GFP_KERNEL)?;
         let container = T::open(
             self.0,
@@ -124,7 +128,11 @@ impl<T: Container> Kind<'_, T> {
         )?;
         let entry = Entry {
             number,
-            opened: Some(Opened { container, devices }),
+            opened: Some(Opened {
+                groups,
+                container,
+                devices,
+            }),
         };
         let mut entries = table.entries.lock();
         match entries.get_mut(index) {
@@ -171,6 +179,14 @@ impl<T: Container> Handle<'_, T> {
         self.with(|opened| {
             let opened = opened.as_ref()?;
             Some((opened.container.clone(), opened.devices.clone()))
+        })
+    }
+
+    /// The container and what is published of its groups, unless it has been released.
+    pub(super) fn find_groups(&self) -> Option<(Arc<T>, Arc<Groups>)> {
+        self.with(|opened| {
+            let opened = opened.as_ref()?;
+            Some((opened.container.clone(), opened.groups.clone()))
         })
     }
 

@@ -5,7 +5,7 @@
 //!
 //! C headers: `include/linux/mdev.h`, `include/linux/iommu-aux.h`
 
-use super::endpoint::NewGroup;
+use super::endpoint::{NewEndpoint, NewGroup};
 use super::iommu::{GroupedDevice, IommuDomain};
 use core::ffi::c_int;
 use core::ptr::NonNull;
@@ -83,7 +83,7 @@ impl AuxiliaryDomains {
 pub(crate) struct Children<'call> {
     devices: KVec<ARef<Device>>,
     mdev: Mdev,
-    _group: NewGroup<'call>,
+    group: NewGroup<'call>,
 }
 
 impl<'call> Children<'call> {
@@ -99,7 +99,7 @@ impl<'call> Children<'call> {
         Ok(Some(Self {
             devices: group.get().devices()?,
             mdev,
-            _group: group,
+            group,
         }))
     }
 
@@ -123,12 +123,13 @@ impl<'call> Children<'call> {
         }
     }
 
-    /// The parent, for domains to be attached to it; `None` when iommu_aux.ko is not loaded.
+    /// Where their DMA enters a domain: by a PASID of the parent. `None` when iommu_aux.ko is not
+    /// loaded.
     ///
     /// # Errors
     ///
-    /// `ENODEV` when there is no one parent, or it has no IOMMU.
-    pub(crate) fn into_parent(self) -> Result<Option<Parent>> {
+    /// `ENODEV` when there is no one parent, or it has no IOMMU; `ENOMEM`.
+    pub(crate) fn into_endpoint(self) -> Result<Option<NewEndpoint<'call>>> {
         let Some(auxiliary) = AuxiliaryDomains::get() else {
             return Ok(None);
         };
@@ -136,17 +137,18 @@ impl<'call> Children<'call> {
         // SAFETY: One of the devices has a driver until the call returns, and a parent is not
         // removed before its mediated devices are.
         let device = unsafe { GroupedDevice::new(device) }.ok_or(ENODEV)?;
-        Ok(Some(Parent {
+        let parent = Parent {
             device,
             children: self.devices,
             mdev: self.mdev,
             auxiliary,
-        }))
+        };
+        NewEndpoint::with_parent(self.group, Some(parent)).map(Some)
     }
 }
 
 /// The parent of mediated devices, and those of them that are in one group.
-pub(crate) struct Parent {
+pub(super) struct Parent {
     device: GroupedDevice,
     children: KVec<ARef<Device>>,
     mdev: Mdev,
@@ -159,7 +161,7 @@ impl Parent {
         &self.device
     }
 
-    /// Attaches `domain` to a PASID of the parent, and sets it as that of the children.
+    /// Attaches `domain` to a PASID of the parent.
     ///
     /// # Errors
     ///
@@ -171,25 +173,22 @@ impl Parent {
     pub(super) unsafe fn attach(&self, domain: &IommuDomain) -> Result {
         let attach = self.auxiliary.attach.function();
         // SAFETY: The device is valid, and so is the domain, until it is detached.
-        to_result(unsafe { attach(domain.as_raw(), self.device.device().as_raw()) })?;
-        // SAFETY: It is detached, and before that taken from the children, while it is valid.
-        unsafe { self.set_domain(domain.as_raw()) };
-        Ok(())
+        to_result(unsafe { attach(domain.as_raw(), self.device.device().as_raw()) })
     }
 
     /// Undoes [`Self::attach`].
     pub(super) fn detach(&self, domain: &IommuDomain) {
-        // SAFETY: No domain at all.
-        unsafe { self.set_domain(core::ptr::null_mut()) };
         let detach = self.auxiliary.detach.function();
         // SAFETY: Device and domain are valid. Where the domain is not attached, nothing happens.
         unsafe { detach(domain.as_raw(), self.device.device().as_raw()) };
     }
 
+    /// Sets the domain that drivers of the children find.
+    ///
     /// # Safety
     ///
     /// `domain` is NULL, or valid until another is set.
-    unsafe fn set_domain(&self, domain: *mut bindings::iommu_domain) {
+    pub(super) unsafe fn set_domain(&self, domain: *mut bindings::iommu_domain) {
         for child in &self.children {
             // SAFETY: Any valid device; the domain as required of us.
             unsafe { self.mdev.set_domain.function()(child.as_raw(), domain) };

@@ -4,7 +4,8 @@
 //!
 //! Outside of this folder no code is unsafe, and nothing that safe code does with what is exported
 //! here breaks memory: pages are unpinned when nothing translates to them any more, domains are
-//! freed when nothing is attached to them, and what C code lends for a call is not kept.
+//! freed when nothing is attached to them and no driver of a mediated device finds them, and what C
+//! code lends for a call is not kept.
 //!
 //! From the top to the bottom:
 //!

@@ -6,7 +6,7 @@
 
 use super::access::{Buffer, BufferLen, BufferStart, ToUser};
 use super::device::{Devices, VfioDevice};
-use super::endpoint::NewGroup;
+use super::endpoint::{Attaching, NewGroup};
 use super::handle::{Handle, Kind};
 use super::ioas::IoasId;
 use super::request::{PagesCount, PagesStart, PinRequest, Pinned, UnpinRequest, Unpinned};
@@ -155,7 +155,7 @@ impl<T: Container> Calls<T> {
         /// function returns.
         unsafe fn attach_group_callback(
             data: *mut c_void => Handle<'_, T>,
-            group: *mut bindings::iommu_group => NewGroup<'_>,
+            group: *mut bindings::iommu_group => Attaching<'_>,
             kind: bindings::vfio_group_type => bindings::vfio_group_type,
         ) -> i32 = Self::attach_group;
 
@@ -256,7 +256,7 @@ impl<T: Container> Calls<T> {
 
     fn attach_group(
         handle: Handle<'_, T>,
-        group: NewGroup<'_>,
+        group: Attaching<'_>,
         kind: bindings::vfio_group_type,
     ) -> i32 {
         let kind = match kind {
@@ -265,14 +265,20 @@ impl<T: Container> Calls<T> {
             _ => GroupKind::NoIommu,
         };
         from_result(|| {
-            let container = handle.find().ok_or(EINVAL)?;
-            container.attach_group(group, kind)?;
+            let (container, groups) = handle.find_groups().ok_or(EINVAL)?;
+            groups.reserve()?;
+            container.attach_group(group.group(), kind)?;
+            // Devices of the group are opened after this, and closed before it is detached.
+            let new: Group = group.group().get();
+            let added = group.publish().map_or(Ok(()), |domain| groups.add(domain));
+            added.inspect_err(|_| container.detach_group(new))?;
             Ok(0)
         })
     }
 
     fn detach_group(handle: Handle<'_, T>, group: &iommu::Group) {
-        if let Some(container) = handle.find() {
+        if let Some((container, groups)) = handle.find_groups() {
+            groups.remove(group);
             container.detach_group(group.into());
         }
     }
