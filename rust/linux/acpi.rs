@@ -5,25 +5,18 @@
 use crate::bindings;
 use core::ops::Deref;
 use core::ptr::NonNull;
+use kernel::alloc::KVVec;
 use kernel::prelude::*;
 
-/// An ACPI table, held while this lives.
-pub struct Table {
-    header: NonNull<bindings::acpi_table_header>,
-}
+/// A copy of an ACPI table: firmware, and AML that it brings, may change some of them at any time,
+/// the global lock in the FACS for instance.
+pub struct Table(KVVec<u8>);
 
-// SAFETY: The table is memory that nobody changes.
-unsafe impl Send for Table {}
-// SAFETY: As above.
-unsafe impl Sync for Table {}
+/// A table that the ACPI core has mapped, until this is dropped.
+struct Mapped(NonNull<bindings::acpi_table_header>);
 
-impl Table {
-    /// The first table with this signature, four characters.
-    ///
-    /// # Errors
-    ///
-    /// `ENODEV` when firmware has none.
-    pub fn get(signature: &'static [u8; 4]) -> Result<Self> {
+impl Mapped {
+    fn get(signature: &'static [u8; 4]) -> Result<Self> {
         let mut header = core::ptr::null_mut();
         let name = core::ptr::from_ref(signature).cast_mut().cast();
         // SAFETY: `header` is valid for writes; four characters of the signature are read, and none is written.
@@ -31,8 +24,44 @@ impl Table {
         if status != 0 {
             return Err(ENODEV);
         }
-        let header = NonNull::new(header).ok_or(ENODEV)?;
-        Ok(Self { header })
+        NonNull::new(header).map(Self).ok_or(ENODEV)
+    }
+
+    /// As many bytes as the header says, which the ACPI core has mapped.
+    fn len(&self) -> usize {
+        // SAFETY: The table is mapped; no reference is made.
+        let len = unsafe { &raw const (*self.0.as_ptr()).length };
+        // SAFETY: As above. The header is packed.
+        let bytes = unsafe { len.cast::<[u8; 4]>().read_volatile() };
+        u32::from_ne_bytes(bytes) as usize
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        // SAFETY: Got in `get`.
+        unsafe { bindings::acpi_put_table(self.0.as_ptr()) };
+    }
+}
+
+impl Table {
+    /// The first table with this signature, four characters.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` when firmware has none, `ENOMEM`.
+    pub fn get(signature: &'static [u8; 4]) -> Result<Self> {
+        let mapped = Mapped::get(signature)?;
+        let start = mapped.0.as_ptr().cast::<u8>();
+        let len = mapped.len();
+        let mut bytes = KVVec::with_capacity(len, GFP_KERNEL)?;
+        for at in 0..len {
+            // SAFETY: The ACPI core has mapped so many bytes.
+            let byte = unsafe { start.add(at) };
+            // SAFETY: As above; whoever changes it does so behind the compiler's back.
+            bytes.push(unsafe { byte.read_volatile() }, GFP_KERNEL)?;
+        }
+        Ok(Self(bytes))
     }
 }
 
@@ -41,16 +70,6 @@ impl Deref for Table {
 
     /// The table's bytes, header included, as many as the header says.
     fn deref(&self) -> &[u8] {
-        // SAFETY: The table is mapped until it is put in `drop`.
-        let len = unsafe { (*self.header.as_ptr()).length } as usize;
-        // SAFETY: The ACPI core has mapped as much as the header says, and firmware's tables do not change.
-        unsafe { core::slice::from_raw_parts(self.header.as_ptr().cast(), len) }
-    }
-}
-
-impl Drop for Table {
-    fn drop(&mut self) {
-        // SAFETY: Got in `get`.
-        unsafe { bindings::acpi_put_table(self.header.as_ptr()) };
+        &self.0
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! why: The bytes of a table are mapped as long as the table is held.
+//! why: The bytes of a table stay as long as the table.
 //! against: linux
 //! error: E0505
 

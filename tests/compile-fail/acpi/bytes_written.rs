@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! why: A table is memory that nobody changes.
+//! why: A table that was checked does not change.
 //! against: linux
 //! error: E0596
 
