@@ -29,6 +29,10 @@ pub(crate) fn virt_to_phys(virt: NonNull<u8>) -> PhysAddr {
 #[inline]
 pub(crate) fn flush_cache<T>(values: &[T]) {
     let (start, len) = (values.as_ptr().cast_mut().cast(), size_of_val(values));
+    if len == 0 {
+        // The address may be any, and the function flushes the line that it lies in.
+        return;
+    }
     // SAFETY: The memory is mapped, and CLFLUSH changes none of it.
     unsafe { bindings::clflush_cache_range(start, len as u32) };
 }
