@@ -4,8 +4,10 @@
 
 use kernel::prelude::*;
 use linux::{acpi, mmio};
-use siov_types::PhysAddr;
+use siov_types::{PhysAddr, PAGE_SIZE};
+use siov_vtd::capability::register_span;
 use siov_vtd::dmar::CheckedDmar;
+use siov_vtd::{Capability, ExtendedCapability};
 
 /// A unit as the machine's DMAR table describes it: there are no others.
 #[derive(Clone, Copy, Debug)]
@@ -50,13 +52,25 @@ impl UnitDescription {
     }
 }
 
+/// Bytes of registers that a unit can have, as far as its capabilities can say.
+const MOST: u64 = register_span(
+    Capability::from_raw(u64::MAX),
+    ExtendedCapability::from_raw(u64::MAX),
+)
+.next_multiple_of(PAGE_SIZE as usize) as u64;
+
 /// Claims and maps `len` bytes of registers of the unit.
 ///
 /// # Errors
 ///
-/// Those of [`mmio::Registers::claim`].
+/// `EINVAL` for more than firmware says that there are, and than there can be; those of
+/// [`mmio::Registers::claim`].
 pub(crate) fn claim(unit: &UnitDescription, len: u64) -> Result<mmio::Registers> {
-    // SAFETY: The DMAR table, which has been checked, says that these are the registers of a remapping unit. A kernel
-    // that does not believe its firmware has no other source; memory that the kernel uses is claimed, and refused.
+    if len > unit.len.max(MOST) {
+        return Err(EINVAL);
+    }
+    // SAFETY: The DMAR table, which has been checked, says that these are the registers of a
+    // remapping unit, or the unit that it has more. A kernel that does not believe its firmware has
+    // no other source; memory that the kernel uses is claimed, and refused.
     unsafe { mmio::Registers::claim(unit.base, len, c"vtd") }
 }
