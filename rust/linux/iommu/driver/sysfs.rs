@@ -89,16 +89,18 @@ const fn attribute<D: Driver, const N: usize>() -> bindings::device_attribute {
     }
 }
 
-/// The device in sysfs of a registered unit of this driver.
-struct UnitDevice<'call, D: Driver>(&'call Unit<D>);
+/// The device in sysfs of a unit of this driver; none when that is being removed.
+struct UnitDevice<'call, D: Driver>(Option<&'call Unit<D>>);
 
 impl<'call, D: Driver> FromC<'call, *mut bindings::device> for UnitDevice<'call, D> {
     unsafe fn from_c(dev: *mut bindings::device, _call: &'call Call) -> Self {
-        // SAFETY: As required of us.
-        let data = unsafe { (*dev).driver_data };
+        // SAFETY: As required of us; no reference is made.
+        let data = unsafe { &raw const (*dev).driver_data };
+        // SAFETY: As above. C code changes the pointer as a whole.
+        let data = unsafe { data.read_volatile() };
         // SAFETY: `iommu_device_sysfs_add()` stores the `iommu_device` there, with which a unit begins; it stays as
-        // long as the folder has users.
-        Self(unsafe { &*data.cast() })
+        // long as the folder has users. `iommu_device_sysfs_remove()` stores NULL before it waits for them.
+        Self(unsafe { data.cast::<Unit<D>>().as_ref() })
     }
 }
 
@@ -124,7 +126,10 @@ impl<D: Driver, const N: usize> Show<D, N> {
         _attr: *mut bindings::device_attribute,
         mut text: Text<'_>,
     ) -> isize {
-        let written = D::ATTRIBUTES.get(N).map(|a| (a.show)(dev.0, &mut text));
+        let Some(unit) = dev.0 else {
+            return ENODEV.to_errno() as isize;
+        };
+        let written = D::ATTRIBUTES.get(N).map(|a| (a.show)(unit, &mut text));
         match written {
             Some(Ok(())) => text.len as isize,
             _ => EIO.to_errno() as isize,
