@@ -180,14 +180,20 @@ void siov_helper_init_mdev_unreg_sem(struct rw_semaphore *sem)
 	init_rwsem(sem);
 }
 
+/* BARs in memory: the address of one of I/O ports is that of something else there. */
+static bool is_memory_bar(struct pci_dev *pdev, int bar)
+{
+	return bar >= 0 && bar < PCI_STD_NUM_BARS && pci_resource_flags(pdev, bar) & IORESOURCE_MEM;
+}
+
 resource_size_t siov_helper_pci_resource_start(struct pci_dev *pdev, int bar)
 {
-	return bar >= 0 && bar < PCI_STD_NUM_BARS ? pci_resource_start(pdev, bar) : 0;
+	return is_memory_bar(pdev, bar) ? pci_resource_start(pdev, bar) : 0;
 }
 
 resource_size_t siov_helper_pci_resource_len(struct pci_dev *pdev, int bar)
 {
-	return bar >= 0 && bar < PCI_STD_NUM_BARS ? pci_resource_len(pdev, bar) : 0;
+	return is_memory_bar(pdev, bar) ? pci_resource_len(pdev, bar) : 0;
 }
 
 unsigned long siov_helper_vma_size(struct vm_area_struct *vma)

@@ -9,6 +9,7 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
+use kernel::sync::{Arc, Completion};
 use siov_types::{PhysAddr, PAGE_SIZE};
 
 /// Exclusive use of a range of registers, mapped uncached.
@@ -19,8 +20,46 @@ use siov_types::{PhysAddr, PAGE_SIZE};
 pub struct Registers {
     base: NonNull<u8>,
     len: usize,
-    // Dropped after the mapping has ended.
+    // Dropped in this order, after the mapping has ended.
     claim: Claim,
+    _lease: Option<Lease>,
+}
+
+/// The time in which registers may be mapped: what lies there is something else later.
+#[pin_data]
+pub(crate) struct Term {
+    begun: AtomicBool,
+    #[pin]
+    ended: Completion,
+}
+
+impl Term {
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new() -> Result<Arc<Self>> {
+        let this = pin_init!(Self {
+            begun: AtomicBool::new(false),
+            ended <- Completion::new(),
+        });
+        Ok(Arc::pin_init(this, GFP_KERNEL)?)
+    }
+
+    /// Waits until the registers are not mapped any more, if they were.
+    pub(crate) fn end(&self) {
+        if self.begun.load(Ordering::Acquire) {
+            self.ended.wait_for_completion();
+        }
+    }
+}
+
+/// The use of registers, for whose end [`Term::end`] waits.
+struct Lease(Arc<Term>);
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.0.ended.complete_all();
+    }
 }
 
 /// A range of `/proc/iomem` that is ours: where it starts, and its bytes.
@@ -81,7 +120,15 @@ impl Registers {
             base: NonNull::new(base.cast()).ok_or(ENOMEM)?,
             len: size,
             claim,
+            _lease: None,
         })
+    }
+
+    /// Has `term` end with the mapping. For one mapping each.
+    pub(crate) fn leased(mut self, term: Arc<Term>) -> Self {
+        term.begun.store(true, Ordering::Release);
+        self._lease = Some(Lease(term));
+        self
     }
 
     /// Where the registers lie in physical memory.

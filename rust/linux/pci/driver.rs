@@ -3,7 +3,8 @@
 //! Drivers of PCI functions: being bound to one, its BARs, and its message interrupts.
 //!
 //! What a driver gets from a function (bus mastering, vectors, interrupts) belongs to the binding: it ends when
-//! the driver is unbound, in reverse order, whatever the driver does with the values that stand for it.
+//! the driver is unbound, in reverse order, whatever the driver does with the values that stand for it. Unbinding
+//! waits for mapped BARs to be dropped.
 //!
 //! The kernel crate's `pci::Driver` has another interface in each of the kernels that we support.
 //!
@@ -99,7 +100,7 @@ impl Function<'_> {
     ///
     /// # Errors
     ///
-    /// `ENODEV` when the function has no such BAR, or firmware gave it no address.
+    /// `ENODEV` when the function has no such BAR in memory, or firmware gave it no address.
     pub fn bar(&self, index: usize) -> Result<(PhysAddr, u64)> {
         let index = i32::try_from(index)?;
         // SAFETY: The device is valid, and the helper checks the index.
@@ -112,15 +113,19 @@ impl Function<'_> {
         Ok((PhysAddr::new(start), len))
     }
 
-    /// Claims a BAR and maps it.
+    /// Claims a BAR and maps it. Unbinding the driver waits until the result is dropped: the range may
+    /// belong to another device later.
     ///
     /// # Errors
     ///
-    /// As [`Self::bar`] and [`mmio::Registers::claim`].
+    /// As [`Self::bar`] and [`mmio::Registers::claim`], `ENOMEM`.
     pub fn map_bar(&self, index: usize, name: &'static CStr) -> Result<mmio::Registers> {
         let (start, len) = self.bar(index)?;
-        // SAFETY: A BAR is a range of registers.
-        unsafe { mmio::Registers::claim(start, len, name) }
+        let term = mmio::Term::new()?;
+        devres::register(self.bound(), MappedBar(term.clone()), GFP_KERNEL)?;
+        // SAFETY: A BAR in memory is a range of registers, of this device until its driver is unbound.
+        let registers = unsafe { mmio::Registers::claim(start, len, name) }?;
+        Ok(registers.leased(term))
     }
 
     /// Allocates `count` MSI-X vectors, once.
@@ -161,6 +166,15 @@ impl Function<'_> {
                 Err(e)
             }
         }
+    }
+}
+
+/// A BAR that may be mapped; dropped when the driver is unbound.
+struct MappedBar(Arc<mmio::Term>);
+
+impl Drop for MappedBar {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 
