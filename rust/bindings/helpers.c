@@ -40,6 +40,12 @@ int siov_helper_pci_domain_nr(struct pci_bus *bus)
 	return pci_domain_nr(bus);
 }
 
+/* This file is linked into each module. */
+bool siov_helper_module_is_going(void)
+{
+	return READ_ONCE(THIS_MODULE->state) == MODULE_STATE_GOING;
+}
+
 bool siov_helper_irqs_disabled(void)
 {
 	return irqs_disabled();

@@ -20,6 +20,7 @@ void siov_helper_list_add_tail(struct list_head *new, struct list_head *head);
 int siov_helper_pci_domain_nr(struct pci_bus *bus);
 int siov_helper_dev_to_node(struct device *dev);
 bool siov_helper_irqs_disabled(void);
+bool siov_helper_module_is_going(void);
 void siov_helper_device_lock(struct device *dev);
 void siov_helper_device_unlock(struct device *dev);
 bool siov_helper_dev_is_bound_to(struct device *dev, const char *name);

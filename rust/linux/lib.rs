@@ -27,6 +27,7 @@ pub mod symbol;
 pub mod sync;
 pub mod syscore;
 pub mod sysfs;
+pub mod unload;
 pub mod vec;
 pub mod work;
 

@@ -9,12 +9,13 @@
 //!
 //! Locks, outermost first: a parent's registration, which is held while a device is created or
 //! removed, and which can end when it is not held; the driver core's lock of a device;
-//! [`sys::GLOBAL`]. What [`sys`] takes inside of these is written there.
+//! that of [`sys::with_global`]. What [`sys`] takes inside of these is written there.
 
 #![deny(unsafe_code)]
 
 use crate::sys::{
-    send_change, Core, Device, DeviceAttribute, Module, Parent, Type, TypeAttribute, Uuid, GLOBAL,
+    send_change, with_global, Core, Device, DeviceAttribute, Module, Parent, Type, TypeAttribute,
+    Uuid,
 };
 use kernel::prelude::*;
 use kernel::rbtree::RBTree;
@@ -86,16 +87,18 @@ impl<'a> Claim<'a> {
     ///
     /// `EEXIST` for a UUID that is taken, `EUSERS` when the driver has no instance left.
     fn new(uuid: Uuid, parent: &'a Parent) -> Result<Self> {
-        let mut known = GLOBAL.lock();
-        let known = known.0.get_or_insert_default();
-        if known.get(&uuid).is_some() {
-            return Err(EEXIST);
-        }
-        parent.take_instance()?;
-        known
-            .try_create_and_insert(uuid, (), GFP_KERNEL)
-            .inspect_err(|_| parent.return_instance())?;
-        Ok(Self { uuid, parent })
+        let claim = |global: &mut Known| {
+            let known = global.0.get_or_insert_default();
+            if known.get(&uuid).is_some() {
+                return Err(EEXIST);
+            }
+            parent.take_instance()?;
+            known
+                .try_create_and_insert(uuid, (), GFP_KERNEL)
+                .inspect_err(|_| parent.return_instance())?;
+            Ok(Self { uuid, parent })
+        };
+        with_global(claim).ok_or(ENODEV)?
     }
 
     /// Leaves them to a device that is in sysfs: [`Mdev::removed`] gives them back.
@@ -106,9 +109,7 @@ impl<'a> Claim<'a> {
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
-        if let Some(known) = &mut GLOBAL.lock().0 {
-            known.remove(&self.uuid);
-        }
+        let _ = with_global(|global| global.0.as_mut()?.remove(&self.uuid));
         self.parent.return_instance();
     }
 }

@@ -11,8 +11,7 @@ mod registry;
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
 
-/// The loaded module. It is in the place that `module!` has for it, which only the kernel drops: all callers depend on
-/// the module, and have been unloaded by then.
+/// The loaded module. After it was dropped there is no registry, and callers get an error.
 pub(crate) struct Module(());
 
 impl kernel::Module for Module {
@@ -21,8 +20,7 @@ impl kernel::Module for Module {
         if STARTED.swap(true, Ordering::AcqRel) {
             return Err(EBUSY);
         }
-        // SAFETY: This is not reached a second time, and whoever links with the module's functions waits until it has
-        // returned.
+        // SAFETY: This is not reached a second time.
         unsafe { registry::start() }?;
         Ok(Self(()))
     }

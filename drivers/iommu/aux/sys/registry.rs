@@ -4,6 +4,7 @@
 
 use super::faults::{is, Faults};
 use core::iter;
+use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::device::Device;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
@@ -15,9 +16,13 @@ use siov_types::Pasid;
 
 global_lock! {
     /// `None` before the module has started and after it has stopped.
-    // SAFETY: `start` initialises it before any other function of this module can be called.
+    // SAFETY: `start` initialises it, and `with` does not use it before.
     unsafe(uninit) static REGISTRY: Mutex<Option<Registry>> = None;
 }
+
+/// Whether the lock is initialised. The driver may be built with another type for its module, and C
+/// code call it all the same.
+static STARTED: AtomicBool = AtomicBool::new(false);
 
 /// Global state, protected by `REGISTRY`.
 pub(crate) struct Registry {
@@ -65,7 +70,7 @@ impl Keyed for Auxiliary {
 ///
 /// # Safety
 ///
-/// Called once, and returns before any other function of this file is called.
+/// Called once.
 pub(super) unsafe fn start() -> Result {
     // SAFETY: As required of us.
     unsafe { REGISTRY.init() };
@@ -78,6 +83,7 @@ pub(super) unsafe fn start() -> Result {
         bindings: 0,
     };
     *REGISTRY.lock() = Some(registry);
+    STARTED.store(true, Ordering::Release);
     Ok(())
 }
 
@@ -88,6 +94,9 @@ pub(super) fn stop() {
 
 /// Calls `f` with the registry locked.
 pub(crate) fn with<R>(f: impl FnOnce(&mut Registry) -> Result<R>) -> Result<R> {
+    if !STARTED.load(Ordering::Acquire) {
+        return Err(ENODEV);
+    }
     f(REGISTRY.lock().as_mut().ok_or(ENODEV)?)
 }
 

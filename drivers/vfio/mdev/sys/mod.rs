@@ -14,7 +14,7 @@
 //! reference to it: it knows its parent by a [`Registration`](registration::Registration) only.
 //!
 //! Locks, outermost first: a parent's registration that is held (a count, [`registration::Held`]),
-//! the driver core's lock of a device, [`GLOBAL`], and inside of all others `registration::PARENTS`
+//! the driver core's lock of a device, `GLOBAL`, and inside of all others `registration::PARENTS`
 //! and `Registration::state`.
 //!
 //! C header: [`include/linux/mdev.h`](srctree/include/linux/mdev.h)
@@ -42,6 +42,7 @@ use kernel::ffi::c_int;
 use kernel::prelude::*;
 use kernel::sync::global_lock;
 use linux::bindings;
+use linux::unload::UntilUnload;
 
 /// The identity of a mediated device (`guid_t`), in the order of its bytes in memory.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -53,7 +54,7 @@ pub(crate) struct Uuid([u8; 16]);
 /// Functions are called with the parent's registration held where they say so, and without other
 /// locks of this module.
 pub(crate) trait Core {
-    /// State of the core as a whole, protected by [`GLOBAL`].
+    /// State of the core as a whole, protected by `GLOBAL`.
     type Global: Send + 'static;
     /// Its value when the module is loaded.
     const GLOBAL: Self::Global;
@@ -93,17 +94,28 @@ type Global = <Mdev as Core>::Global;
 
 global_lock! {
     /// What the core has once.
-    // SAFETY: `Module::init` initialises it, before any other function of this module can be
-    // called.
-    pub(crate) unsafe(uninit) static GLOBAL: Mutex<Global> = Mdev::GLOBAL;
+    // SAFETY: `Module::init` initialises it, and it is used by `with_global` alone, which returns
+    // `None` before.
+    unsafe(uninit) static GLOBAL: Mutex<Global> = Mdev::GLOBAL;
 }
 
-/// The loaded module.
-///
-/// Its bus stays registered until the module is unloaded: no code outside of [`sys`](self) can drop
-/// it, because nothing but [`init`](kernel::Module::init), which works once, makes a `Module`.
+/// Whether the locks of this module are initialised. The driver may be built with another type for
+/// its module, and C code call it all the same.
+static STARTED: AtomicBool = AtomicBool::new(false);
+
+/// Whether [`Module::init`](kernel::Module::init) was called.
+fn has_started() -> bool {
+    STARTED.load(Ordering::Acquire)
+}
+
+/// Calls `f` with what the core has once, locked; `None` before the module has started.
+pub(crate) fn with_global<R>(f: impl FnOnce(&mut Global) -> R) -> Option<R> {
+    has_started().then(|| f(&mut GLOBAL.lock()))
+}
+
+/// The loaded module. Its bus stays registered until the module is unloaded.
 pub(crate) struct Module {
-    _bus: Bus,
+    _bus: UntilUnload<Bus>,
 }
 
 impl kernel::Module for Module {
@@ -117,8 +129,9 @@ impl kernel::Module for Module {
         unsafe { GLOBAL.init() };
         // SAFETY: As above.
         unsafe { registration::PARENTS.init() };
+        STARTED.store(true, Ordering::Release);
         Ok(Self {
-            _bus: Bus::register()?,
+            _bus: UntilUnload::new(Bus::register()?),
         })
     }
 }

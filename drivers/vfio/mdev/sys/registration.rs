@@ -7,7 +7,7 @@
 //! nothing keeps the parent any more: the lock may be freed while they are at it. A
 //! [`Registration`] is counted.
 
-use crate::sys::Parent;
+use crate::sys::{has_started, Parent};
 use core::ptr::NonNull;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
@@ -17,8 +17,8 @@ use linux::object::Object;
 
 global_lock! {
     /// The parents that are registered.
-    // SAFETY: `Module::init` initialises it, before any other function of this module can be
-    // called.
+    // SAFETY: `Module::init` initialises it. `Registration::new` fails before, and there are no
+    // others.
     pub(super) unsafe(uninit) static PARENTS: Mutex<KVec<Arc<Registration>>> = KVec::new();
 }
 
@@ -58,6 +58,9 @@ impl Registration {
     ///
     /// The parent stays valid until [`Self::end`] has returned.
     pub(super) unsafe fn new(parent: &Parent) -> Result<Arc<Self>> {
+        if !has_started() {
+            return Err(ENODEV);
+        }
         let state = State {
             ended: false,
             holders: 0,
@@ -78,6 +81,9 @@ impl Registration {
 
     /// That of `parent`, unless it has ended.
     pub(super) fn of(parent: &Parent) -> Option<Arc<Self>> {
+        if !has_started() {
+            return None;
+        }
         let parents = PARENTS.lock();
         let found = parents.iter().find(|this| this.is_of(parent));
         found.cloned()

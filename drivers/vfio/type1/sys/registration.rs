@@ -11,6 +11,7 @@ use kernel::error::to_result;
 use kernel::prelude::*;
 use linux::bindings;
 use linux::module::{InUse, Kind};
+use linux::unload::UntilUnload;
 
 /// The C structure, which C code reads.
 struct Operations(bindings::vfio_iommu_driver_ops);
@@ -44,16 +45,10 @@ impl Drop for Only {
     }
 }
 
-/// The loaded module: the driver is registered as long as this lives, and there is one at a time.
-///
-/// It is in the place that `module!` has for it, which only the kernel drops. By then all
-/// containers are released, since VFIO takes a reference to the module for each of them.
+/// The loaded module: the driver is registered until it is unloaded, and there is one at a time. By
+/// then all containers are released, since VFIO takes a reference to the module for each of them.
 pub(crate) struct Module<T: Container> {
-    operations: KBox<Operations>,
-    // Dropped in this order, after the driver was unregistered.
-    _open: Open<T>,
-    _only: Only,
-    _in_use: InUse,
+    _registered: UntilUnload<Registered<T>>,
 }
 
 impl<T: Container> kernel::Module for Module<T> {
@@ -61,23 +56,35 @@ impl<T: Container> kernel::Module for Module<T> {
         let operations = KBox::new(Operations(operations::<T>(module)), GFP_KERNEL)?;
         let _only = Only::new()?;
         // SAFETY: The only one, which is dropped before `_only` is. VFIO calls no function by then:
-        // the driver is not registered yet, or no longer. It calls those for containers `T`.
+        // the driver is not registered yet, or the module is being unloaded. It calls those for
+        // containers `T`.
         let _open = unsafe { Open::new() }?;
         let _in_use = InUse::new(Kind::VfioIommuDriver);
         // SAFETY: The operations live until they are unregistered.
         to_result(unsafe { bindings::vfio_register_iommu_driver(&raw const operations.0) })?;
         Ok(Self {
-            operations,
-            _open,
-            _only,
-            _in_use,
+            _registered: UntilUnload::new(Registered {
+                operations,
+                _open,
+                _only,
+                _in_use,
+            }),
         })
     }
 }
 
-impl<T: Container> Drop for Module<T> {
+/// The driver, while it is registered.
+struct Registered<T: Container> {
+    operations: KBox<Operations>,
+    // Dropped in this order, after the driver was unregistered.
+    _open: Open<T>,
+    _only: Only,
+    _in_use: InUse,
+}
+
+impl<T: Container> Drop for Registered<T> {
     fn drop(&mut self) {
-        // SAFETY: Registered in `init`.
+        // SAFETY: Registered in `Module::init`.
         unsafe { bindings::vfio_unregister_iommu_driver(&raw const self.operations.0) };
     }
 }
