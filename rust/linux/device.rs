@@ -17,15 +17,41 @@ pub fn has_driver(dev: &Device) -> bool {
     !driver.is_null()
 }
 
-/// Calls `f` with the device, whose driver stays bound until this returns; `None` without a driver. Takes the
-/// device's lock, so it may sleep.
-pub fn with_driver<R>(dev: &Device, f: impl FnOnce(&Device<Bound>) -> R) -> Option<R> {
+/// A device that has a driver, which stays bound for `'a`.
+///
+/// `Device<Bound>` says more to the kernel crate: that the driver is one of this module, which is not
+/// unloaded before it is unbound. So what has a `drop` function can be registered for the latter.
+#[derive(Clone, Copy)]
+pub struct Driven<'a>(&'a Device);
+
+impl<'a> Driven<'a> {
+    /// The device.
+    pub fn device(self) -> &'a Device {
+        self.0
+    }
+}
+
+impl<'a> From<&'a Device<Bound>> for Driven<'a> {
+    fn from(dev: &'a Device<Bound>) -> Self {
+        Self(dev)
+    }
+}
+
+impl AsRef<Device> for Driven<'_> {
+    fn as_ref(&self) -> &Device {
+        self.0
+    }
+}
+
+/// Calls `f` with the device, whose driver, of whatever module, stays bound until this returns; `None`
+/// without a driver. Takes the device's lock, so it may sleep.
+pub fn with_driver<R>(dev: &Device, f: impl FnOnce(Driven<'_>) -> R) -> Option<R> {
     // SAFETY: The device is valid.
     unsafe { bindings::siov_helper_device_lock(dev.as_raw()) };
     // SAFETY: The device is valid and locked.
     let driver = unsafe { (*dev.as_raw()).driver };
-    // SAFETY: A driver is bound, and not unbound while the device is locked.
-    let result = (!driver.is_null()).then(|| f(unsafe { dev.as_bound() }));
+    // A driver that is bound is not unbound while the device is locked.
+    let result = (!driver.is_null()).then(|| f(Driven(dev)));
     // SAFETY: Locked above, by this thread.
     unsafe { bindings::siov_helper_device_unlock(dev.as_raw()) };
     result

@@ -3,10 +3,9 @@
 //! A driver in Rust that uses auxiliary domains, for tests: enables every siov-testdev that has a driver,
 //! and keeps two domains attached to each until it is unloaded.
 
-use kernel::device::{self, Bound};
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use linux::device::with_driver;
+use linux::device::{with_driver, Driven};
 use linux::iommu::{DmaFault, IommuDevice, OwnedDomain};
 use linux::pci::{self, DeviceExt};
 use linux_aux::{auxiliary_id, is_capable, Attachment, Enabled, FaultHandler, OnFault};
@@ -45,7 +44,7 @@ struct Device {
 }
 
 impl Device {
-    fn new(bound: &device::Device<Bound>) -> Result<Self> {
+    fn new(bound: Driven<'_>) -> Result<Self> {
         if !is_capable(bound) {
             return Err(ENODEV);
         }

@@ -17,18 +17,20 @@ mod fault;
 
 pub use fault::{FaultHandler, OnFault};
 
-use kernel::device::{Bound, Device};
+use kernel::device::Device;
 use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
 use linux::bindings;
+use linux::device::Driven;
 use linux::iommu::{AnyDomain, OwnedDomain};
 use linux::object::Object;
 use siov_types::Pasid;
 
 /// Whether `dev` has PASIDs, and an IOMMU whose driver attaches domains to them.
-pub fn is_capable(dev: &Device<Bound>) -> bool {
+pub fn is_capable<'a>(dev: impl Into<Driven<'a>>) -> bool {
+    let dev = dev.into().device();
     // SAFETY: The device is valid, and its driver stays bound.
     unsafe { bindings::iommu_aux_capable(dev.as_raw()) }
 }
@@ -58,11 +60,12 @@ impl Enabled {
     /// # Errors
     ///
     /// `EOPNOTSUPP` for a device that is not [capable](is_capable); `EBUSY` for one that is enabled.
-    pub fn new(dev: &Device<Bound>) -> Result<Self> {
+    pub fn new<'a>(dev: impl Into<Driven<'a>>) -> Result<Self> {
+        let dev = dev.into().device();
         // SAFETY: The device is valid, and its driver stays bound.
         to_result(unsafe { bindings::iommu_enable_aux_domain(dev.as_raw()) })?;
         Ok(Self {
-            dev: (&**dev).into(),
+            dev: dev.into(),
             // SAFETY: The device is valid, and its driver stays bound.
             binding: unsafe { bindings::iommu_aux_binding(dev.as_raw()) },
         })

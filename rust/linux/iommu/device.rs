@@ -3,8 +3,9 @@
 //! Devices whose requests an IOMMU translates.
 
 use crate::bindings;
+use crate::device::Driven;
 use crate::object::Object;
-use kernel::device::{Bound, Device};
+use kernel::device::Device;
 use kernel::error::from_err_ptr;
 
 /// A device whose requests an IOMMU sees.
@@ -18,9 +19,9 @@ pub struct IommuDevice<'a>(&'a Device);
 
 impl<'a> IommuDevice<'a> {
     /// The device, if it has an IOMMU. A device with a driver is not removed before the driver is unbound.
-    pub fn new(dev: &'a Device<Bound>) -> Option<Self> {
+    pub fn new(dev: impl Into<Driven<'a>>) -> Option<Self> {
         // SAFETY: The device is bound.
-        unsafe { Self::from_device(dev) }
+        unsafe { Self::from_device(dev.into().device()) }
     }
 
     /// As [`Self::new`], for a device that may not have a driver.

@@ -2,7 +2,7 @@
 
 //! why: Auxiliary domains belong to the driver of a device, and end with its binding.
 //! against: linux linux_aux
-//! error: E0308
+//! error: E0277 From<&kernel::device::Device>` is not satisfied
 
 #![forbid(unsafe_code)]
 

@@ -3,7 +3,7 @@
 //! why: A device without a driver may be removed at any time, and with it what the IOMMU core keeps
 //!     for it.
 //! against: linux
-//! error: E0308
+//! error: E0277 From<&kernel::device::Device>` is not satisfied
 
 #![forbid(unsafe_code)]
 
