@@ -42,7 +42,7 @@ impl Term {
             begun: AtomicBool::new(false),
             ended <- Completion::new(),
         });
-        Ok(Arc::pin_init(this, GFP_KERNEL)?)
+        Arc::pin_init(this, GFP_KERNEL)
     }
 
     /// Waits until the registers are not mapped any more, if they were.

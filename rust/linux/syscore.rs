@@ -10,6 +10,7 @@ use crate::module::{InUse, Kind};
 use core::ffi::c_void;
 use core::marker::PhantomPinned;
 use core::mem::ManuallyDrop;
+use core::sync::atomic::{AtomicU32, Ordering};
 use kernel::prelude::*;
 use kernel::types::Opaque;
 
@@ -40,8 +41,29 @@ unsafe impl<T: SystemCore> Send for Node<T> {}
 // SAFETY: As above.
 unsafe impl<T: SystemCore> Sync for Node<T> {}
 
-/// A registered component. It stays registered with a warning, and is never freed, if it is dropped with interrupts off: that may be
-/// in one of its own callbacks, for which the list of components must not change.
+/// Callbacks of suspend and resume that are under way: one, or none. Whatever runs meanwhile, because
+/// one sleeps by mistake and so lets interrupts in, must not change the list of components.
+static CALLED: AtomicU32 = AtomicU32::new(0);
+
+/// A call of suspend or resume, until this is dropped.
+struct Called;
+
+impl Called {
+    fn new() -> Self {
+        CALLED.fetch_add(1, Ordering::SeqCst);
+        Self
+    }
+}
+
+impl Drop for Called {
+    fn drop(&mut self) {
+        CALLED.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// A registered component. It stays registered with a warning, and is never freed, if it is dropped
+/// with interrupts off, or while a component suspends or resumes: the list of components must not
+/// change then.
 pub struct Registration<T: SystemCore>(ManuallyDrop<Pin<KBox<Node<T>>>>);
 
 impl<T: SystemCore> Registration<T> {
@@ -103,10 +125,12 @@ impl<T: SystemCore> Registration<T> {
     }
 
     fn suspend(component: Data<'_, Self>) -> i32 {
+        let _called = Called::new();
         component.suspend().map_or_else(Error::to_errno, |()| 0)
     }
 
     fn resume(component: Data<'_, Self>) {
+        let _called = Called::new();
         component.resume();
     }
 
@@ -121,10 +145,11 @@ impl<T: SystemCore> Registered for Registration<T> {
 
 impl<T: SystemCore> Drop for Registration<T> {
     fn drop(&mut self) {
-        if crate::irq::off_when_dropped() {
+        if crate::irq::off_when_dropped() || kernel::warn_on!(CALLED.load(Ordering::SeqCst) != 0) {
             return;
         }
-        // SAFETY: Registered in `new`. No callback runs: those do with interrupts off, on one CPU.
+        // SAFETY: Registered in `new`. No callback of suspend or resume runs: those do on one CPU,
+        // and are counted. One of shutdown is waited for.
         unsafe { bindings::unregister_syscore(self.0.syscore.get()) };
         // SAFETY: Not used after this.
         unsafe { ManuallyDrop::drop(&mut self.0) };
