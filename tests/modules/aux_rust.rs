@@ -83,7 +83,7 @@ impl Device {
 }
 
 /// Attaches `domain`, or a new one.
-fn attach(bound: &device::Device<Bound>, domain: Option<Arc<OwnedDomain>>) -> Result<Attachment> {
+fn attach(bound: Driven<'_>, domain: Option<Arc<OwnedDomain>>) -> Result<Attachment> {
     let enabled = Arc::new(Enabled::new(bound)?, GFP_KERNEL)?;
     let domain = match domain {
         Some(domain) => domain,

@@ -70,7 +70,7 @@ impl<'a> IommuDevice<'a> {
         let unit = unsafe { (*self.iommu()).iommu_dev };
         // SAFETY: The unit of a device stays as long as the device has an IOMMU, and operations as
         // long as their unit is registered.
-        unsafe { (*unit).ops }
+        unsafe { (*unit).ops }.cast()
     }
 
     /// The module of the operations, to which the core has a reference for `'a`; null for code of
