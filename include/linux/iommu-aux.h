@@ -34,8 +34,8 @@ bool iommu_aux_capable(struct device *dev);
  * What is left when the driver of @dev is unbound is undone then, with a warning if domains are
  * still attached.
  *
- * Return: 0; -EOPNOTSUPP if !iommu_aux_capable(@dev); -EBUSY if enabled already; -ENODEV if no driver
- * is bound to @dev; -EINVAL for no device; -ENOMEM.
+ * Return: 0; -EOPNOTSUPP if !iommu_aux_capable(@dev); -EBUSY if enabled already; -ENODEV if no
+ * driver is bound to @dev; -EINVAL for no device; -ENOMEM.
  */
 int iommu_enable_aux_domain(struct device *dev);
 
@@ -56,11 +56,11 @@ int iommu_disable_aux_domain(struct device *dev);
  * May be called several times for the same pair; each call needs its iommu_aux_detach_device().
  * The domain must not be freed before.
  *
- * Return: 0; -ENODEV if @dev is not enabled; -EINVAL for no domain or device, for a domain that is no
- * paging domain, belongs to another IOMMU driver, or whose PASID is beyond what @dev has;
+ * Return: 0; -ENODEV if @dev is not enabled; -EINVAL for no domain or device, for a domain that is
+ * no paging domain, belongs to another IOMMU driver, or whose PASID is beyond what @dev has;
  * -EOPNOTSUPP for a domain that its driver cannot attach to a PASID; -ENOSPC if no PASID is left;
- * -EBUSY if somebody else uses the domain's PASID on @dev or in its group; -EOVERFLOW; -ENOMEM; what the IOMMU driver
- * returns.
+ * -EBUSY if somebody else uses the domain's PASID on @dev or in its group; -EOVERFLOW; -ENOMEM;
+ * what the IOMMU driver returns.
  */
 int iommu_aux_attach_device(struct iommu_domain *domain, struct device *dev);
 
@@ -69,9 +69,9 @@ int iommu_aux_attach_device(struct iommu_domain *domain, struct device *dev);
  * @domain: the domain
  * @dev: the device
  *
- * When the last attachment to @dev goes, requests with the PASID are blocked from the return of this
- * function on. The device must have been told before to send no more of them: the PASID may be given
- * to another domain as soon as this one is attached nowhere.
+ * When the last attachment to @dev goes, requests with the PASID are blocked from the return of
+ * this function on. The device must have been told before to send no more of them: the PASID may be
+ * given to another domain as soon as this one is attached nowhere.
  */
 void iommu_aux_detach_device(struct iommu_domain *domain, struct device *dev);
 
@@ -143,9 +143,9 @@ typedef void (*iommu_aux_fault_handler_t)(const struct iommu_dma_fault *fault, v
  *
  * Several handlers may be registered for the same pair. They go with the last attachment.
  *
- * Return: 0; -EOPNOTSUPP if the IOMMU driver of @dev tells nobody; -ENODEV if @domain is not attached;
- * -EEXIST if this @handler is registered with this @data; -EINVAL for no domain, device or handler;
- * -ENOMEM.
+ * Return: 0; -EOPNOTSUPP if the IOMMU driver of @dev tells nobody; -ENODEV if @domain is not
+ * attached; -EEXIST if this @handler is registered with this @data; -EINVAL for no domain, device
+ * or handler; -ENOMEM.
  */
 int iommu_aux_register_fault_handler(struct iommu_domain *domain, struct device *dev,
 				     iommu_aux_fault_handler_t handler, void *data);

@@ -39,8 +39,8 @@ struct iommu_dma_fault {
 };
 
 /*
- * An atomic notifier chain. The data of a call is a struct iommu_dma_fault, valid, as is its device,
- * until the call returns. Called in hard interrupt context.
+ * An atomic notifier chain. The data of a call is a struct iommu_dma_fault, valid, as is its
+ * device, until the call returns. Called in hard interrupt context.
  */
 int vtd_register_fault_notifier(struct notifier_block *nb);
 int vtd_unregister_fault_notifier(struct notifier_block *nb);

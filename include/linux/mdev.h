@@ -32,8 +32,8 @@ enum mdev_domain_type {
  * To be called from the probe function of the parent's driver, before the device is registered with
  * VFIO.
  *
- * Return: 0, -EBUSY when the device may be in use already, -EINVAL for an unknown type, -ENODEV when
- * @dev is not a mediated device.
+ * Return: 0, -EBUSY when the device may be in use already, -EINVAL for an unknown type, -ENODEV
+ * when @dev is not a mediated device.
  */
 int mdev_set_domain_type(struct device *dev, enum mdev_domain_type type);
 

@@ -97,7 +97,7 @@ int siov_helper_pci_ats_queue_depth(struct pci_dev *pdev)
 	return PCI_ATS_CAP_QDEP(cap) ? PCI_ATS_CAP_QDEP(cap) : PCI_ATS_MAX_QDEP;
 }
 
-/* What a device writes, and where, to raise this interrupt; 32-bit destinations as DMAR units have. */
+/* What a device writes, and where, to raise this interrupt; 32-bit destinations, as units have. */
 void siov_helper_compose_dmar_msg(struct irq_data *data, u32 *address_lo, u32 *address_hi, u32 *value)
 {
 	struct irq_cfg *cfg = irqd_cfg(data);

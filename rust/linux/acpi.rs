@@ -19,7 +19,8 @@ impl Mapped {
     fn get(signature: &'static [u8; 4]) -> Result<Self> {
         let mut header = core::ptr::null_mut();
         let name = core::ptr::from_ref(signature).cast_mut().cast();
-        // SAFETY: `header` is valid for writes; four characters of the signature are read, and none is written.
+        // SAFETY: `header` is valid for writes; four characters of the signature are read, and none
+        // is written.
         let status = unsafe { bindings::acpi_get_table(name, 1, &raw mut header) };
         if status != 0 {
             return Err(ENODEV);

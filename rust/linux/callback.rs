@@ -2,13 +2,14 @@
 
 //! Functions that C code calls.
 //!
-//! C calls a *trampoline*: an `unsafe extern "C" fn` with the types of the C prototype, so that its kCFI type
-//! identifier is that of the prototype. It converts the arguments and calls a safe function.
-//! [`callbacks!`](crate::callbacks) makes trampolines for tables of function pointers,
+//! C calls a *trampoline*: an `unsafe extern "C" fn` with the types of the C prototype, so that its
+//! kCFI type identifier is that of the prototype. It converts the arguments and calls a safe
+//! function. [`callbacks!`](crate::callbacks) makes trampolines for tables of function pointers,
 //! [`exports!`](crate::exports) those that C code and other modules call by name.
 //!
-//! What a trampoline passes on is borrowed from a [`Call`] on its stack, so a safe function can take
-//! `&'a Device` for every `'a`, and cannot take `&'static Device`: nothing that C lent for a call can be kept.
+//! What a trampoline passes on is borrowed from a [`Call`] on its stack, so a safe function can
+//! take `&'a Device` for every `'a`, and cannot take `&'static Device`: nothing that C lent for a
+//! call can be kept.
 
 use crate::bindings;
 use crate::object::Object;
@@ -32,15 +33,15 @@ impl Call {
 
 /// A parameter of a safe function for which C code passes a `C`.
 ///
-/// The documentation of a type that implements this says what has to be true of the `C`, beside what is said
-/// here.
+/// The documentation of a type that implements this says what has to be true of the `C`, beside
+/// what is said here.
 pub trait FromC<'call, C>: Sized {
     /// Takes over what C code passed.
     ///
     /// # Safety
     ///
-    /// `c` is what C code passed in the place of this parameter: what the documentation of `Self` demands is
-    /// true of it until `call` ends.
+    /// `c` is what C code passed in the place of this parameter: what the documentation of `Self`
+    /// demands is true of it until `call` ends.
     unsafe fn from_c(c: C, call: &'call Call) -> Self;
 }
 
@@ -71,7 +72,8 @@ impl<'call, C, T: Object<C>> FromC<'call, *mut C> for Option<&'call T> {
     }
 }
 
-/// Where the function leaves a result: not NULL, initialised, and nobody else's until the call ends.
+/// Where the function leaves a result: not NULL, initialised, and nobody else's until the call
+/// ends.
 impl<'call, C: Plain> FromC<'call, *mut C> for &'call mut C {
     #[inline(always)]
     unsafe fn from_c(c: *mut C, _call: &'call Call) -> Self {
@@ -119,14 +121,15 @@ impl<C> FromC<'_, *const C> for *const C {
     }
 }
 
-/// Something that C code is given together with a pointer to data, which comes back in each callback.
+/// Something that C code is given together with a pointer to data, which comes back in each
+/// callback.
 pub trait Registered {
     /// What the pointer leads to.
     type Data;
 }
 
-/// The data of a registration, in one of its callbacks: the pointer is what [`Data::cookie`] of the same `R`
-/// made, of data that stays until the registration has ended.
+/// The data of a registration, in one of its callbacks: the pointer is what [`Data::cookie`] of the
+/// same `R` made, of data that stays until the registration has ended.
 pub struct Data<'call, R: Registered>(&'call R::Data);
 
 impl<R: Registered> Data<'_, R> {
@@ -156,10 +159,10 @@ impl<'call, R: Registered> FromC<'call, *mut c_void> for Data<'call, R> {
 
 /// Makes trampolines in an `impl` block.
 ///
-/// Each parameter is written as `name: C => Rust`, with the type of the C prototype and that of the safe
-/// function behind `=`, which has to take a lifetime of any length. A trampoline is an `unsafe fn`: its
-/// `# Safety` section says for which pointer of which C table it is, and why C code passes there what the
-/// types to the right promise.
+/// Each parameter is written as `name: C => Rust`, with the type of the C prototype and that of the
+/// safe function behind `=`, which has to take a lifetime of any length. A trampoline is an
+/// `unsafe fn`: its `# Safety` section says for which pointer of which C table it is, and why C
+/// code passes there what the types to the right promise.
 ///
 /// ```ignore
 /// impl<T: PagingDomain> Table<T> {
@@ -168,7 +171,7 @@ impl<'call, R: Registered> FromC<'call, *mut c_void> for Data<'call, R> {
 ///         ///
 ///         /// # Safety
 ///         ///
-///         /// For domains that `Domain::<T>::new` made, which the core passes to their own operations.
+///         /// For domains that `Domain::<T>::new` made, which the core passes to their operations.
 ///         unsafe fn flush_iotlb_all_callback(domain: *mut bindings::iommu_domain => &Domain<T>)
 ///             = Self::flush_iotlb_all;
 ///     }
@@ -189,7 +192,8 @@ macro_rules! callbacks {
             let _call = $crate::callback::Call::new();
             $(
                 let $argument: $rust =
-                    // SAFETY: The caller keeps what the section `# Safety` of this function demands.
+                    // SAFETY: The caller keeps what the section `# Safety` of this function
+                    // demands.
                     unsafe { $crate::callback::FromC::from_c($argument, &_call) };
             )*
             // A safe function, for every lifetime of what C code lends.
@@ -201,7 +205,8 @@ macro_rules! callbacks {
 
 /// Makes trampolines that C code finds by name, of the form of [`callbacks!`](crate::callbacks).
 ///
-/// It compiles only if the types are those of the prototype that C code includes, as bindgen found it.
+/// It compiles only if the types are those of the prototype that C code includes, as bindgen found
+/// it.
 #[macro_export]
 macro_rules! exports {
     ($(

@@ -19,8 +19,9 @@ pub fn has_driver(dev: &Device) -> bool {
 
 /// A device that has a driver, which stays bound for `'a`.
 ///
-/// `Device<Bound>` says more to the kernel crate: that the driver is one of this module, which is not
-/// unloaded before it is unbound. So what has a `drop` function can be registered for the latter.
+/// `Device<Bound>` says more to the kernel crate: that the driver is one of this module, which is
+/// not unloaded before it is unbound. So what has a `drop` function can be registered for the
+/// latter.
 #[derive(Clone, Copy)]
 pub struct Driven<'a>(&'a Device);
 
@@ -43,8 +44,8 @@ impl AsRef<Device> for Driven<'_> {
     }
 }
 
-/// Calls `f` with the device, whose driver, of whatever module, stays bound until this returns; `None`
-/// without a driver. Takes the device's lock, so it may sleep.
+/// Calls `f` with the device, whose driver, of whatever module, stays bound until this returns;
+/// `None` without a driver. Takes the device's lock, so it may sleep.
 pub fn with_driver<R>(dev: &Device, f: impl FnOnce(Driven<'_>) -> R) -> Option<R> {
     // SAFETY: The device is valid.
     unsafe { bindings::siov_helper_device_lock(dev.as_raw()) };

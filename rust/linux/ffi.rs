@@ -43,8 +43,8 @@ impl<'call, T> Argument<'call, T> {
     }
 }
 
-/// A device that a C caller passed: as [`Argument`], and if it has a driver, the driver stays bound until the call
-/// ends.
+/// A device that a C caller passed: as [`Argument`], and if it has a driver, the driver stays bound
+/// until the call ends.
 pub struct DeviceArgument<'call>(Argument<'call, Device>);
 
 impl<'call> FromC<'call, *mut crate::bindings::device> for DeviceArgument<'call> {

@@ -28,7 +28,8 @@ impl<T> Instance<T> {
 
     /// Calls `f` with the instance, which stays until this returns; `None` without one.
     pub fn with<R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {
-        // Sequentially consistent, here and in `drop`: either this finds no instance, or it is waited for.
+        // Sequentially consistent, here and in `drop`: either this finds no instance, or it is
+        // waited for.
         self.users.fetch_add(1, Ordering::SeqCst);
         // SAFETY: Null, or published and not withdrawn before `users` is 0.
         let value = unsafe { self.value.load(Ordering::SeqCst).as_ref() };

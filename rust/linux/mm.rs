@@ -8,8 +8,9 @@ use siov_types::PhysAddr;
 
 /// The address in the direct map of `phys`.
 ///
-/// Dereferencing it is up to those who own the memory at `phys`. (`phys_to_virt()` of `arch/x86/include/asm/io.h`, here because it is inline
-/// there and sits in the hot path of every page-table walk.)
+/// Dereferencing it is up to those who own the memory at `phys`. (`phys_to_virt()` of
+/// `arch/x86/include/asm/io.h`, here because it is inline there and sits in the hot path of every
+/// page-table walk.)
 #[inline(always)]
 pub(crate) fn phys_to_virt(phys: PhysAddr) -> *mut u8 {
     // SAFETY: `page_offset_base` is written once, early at boot.
@@ -25,7 +26,8 @@ pub(crate) fn virt_to_phys(virt: NonNull<u8>) -> PhysAddr {
     PhysAddr::new((virt.as_ptr() as u64).wrapping_sub(base))
 }
 
-/// Writes the cache lines of `values` back to memory, for a reader that does not snoop the CPU's caches.
+/// Writes the cache lines of `values` back to memory, for a reader that does not snoop the CPU's
+/// caches.
 #[inline]
 pub(crate) fn flush_cache<T>(values: &[T]) {
     let (start, len) = (values.as_ptr().cast_mut().cast(), size_of_val(values));

@@ -104,8 +104,8 @@ impl Registers {
     ///
     /// # Safety
     ///
-    /// The range holds registers of a device, and not memory. What they make the device do is beyond what types
-    /// can say, as with all of the kernel crate's access to registers.
+    /// The range holds registers of a device, and not memory. What they make the device do is
+    /// beyond what types can say, as with all of the kernel crate's access to registers.
     pub unsafe fn claim(phys: PhysAddr, len: u64, name: &'static CStr) -> Result<Self> {
         if len == 0 || len % PAGE_SIZE != 0 || !phys.is_aligned(PAGE_SIZE) {
             return Err(EINVAL);
@@ -154,7 +154,8 @@ impl Registers {
         })
     }
 
-    /// Where the register of type `T` at `offset` is mapped; `None`, and a warning, outside of the mapping.
+    /// Where the register of type `T` at `offset` is mapped; `None`, and a warning, outside of the
+    /// mapping.
     #[inline(always)]
     fn at<T>(&self, offset: usize) -> Option<*mut T> {
         let fits = offset % size_of::<T>() == 0

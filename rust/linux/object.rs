@@ -10,13 +10,13 @@ use kernel::device::DeviceContext;
 ///
 /// # Safety
 ///
-/// Where a reference to `Self` exists, a valid `C` that C code may change lies at the same address: so
-/// `Self` is, or begins with, an [`Opaque`](kernel::types::Opaque) of it, or an atomic.
+/// Where a reference to `Self` exists, a valid `C` that C code may change lies at the same address:
+/// so `Self` is, or begins with, an [`Opaque`](kernel::types::Opaque) of it, or an atomic.
 pub unsafe trait Object<C> {
     /// The C structure, for calls of C functions. It is valid as long as `self` is.
     ///
-    /// Fields are read by `(*object.as_raw()).field`: no reference to a `C` may be made, because C code may
-    /// write to it meanwhile.
+    /// Fields are read by `(*object.as_raw()).field`: no reference to a `C` may be made, because C
+    /// code may write to it meanwhile.
     #[inline(always)]
     fn as_raw(&self) -> *mut C {
         core::ptr::from_ref(self).cast_mut().cast()

@@ -9,7 +9,8 @@ use core::ffi::c_void;
 use core::mem::{size_of, transmute_copy};
 use kernel::prelude::*;
 
-/// An exported function of type `F`, an `unsafe extern "C" fn`. Its module cannot be unloaded meanwhile.
+/// An exported function of type `F`, an `unsafe extern "C" fn`. Its module cannot be unloaded
+/// meanwhile.
 pub struct Symbol<F> {
     name: &'static CStr,
     function: F,
@@ -47,11 +48,11 @@ impl<F> Drop for Symbol<F> {
     }
 }
 
-/// Declares types for functions of modules that may or may not be there; a value of such a type keeps the
-/// module.
+/// Declares types for functions of modules that may or may not be there; a value of such a type
+/// keeps the module.
 ///
-/// It compiles only if the type of the function is that of the prototype which the module that defines it
-/// includes, as bindgen found it.
+/// It compiles only if the type of the function is that of the prototype which the module that
+/// defines it includes, as bindgen found it.
 ///
 /// ```ignore
 /// linux::imports! {

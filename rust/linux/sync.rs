@@ -5,8 +5,8 @@
 use crate::bindings;
 use kernel::sync::lock::{Backend, Guard, Lock};
 
-/// A raw spinlock whose holder runs with interrupts off. Interrupts come back as they were when it is
-/// released, so locks that are nested must be released in reverse order.
+/// A raw spinlock whose holder runs with interrupts off. Interrupts come back as they were when it
+/// is released, so locks that are nested must be released in reverse order.
 ///
 /// Made by [`new_raw_spinlock!`](crate::new_raw_spinlock).
 pub type RawSpinLock<T> = Lock<T, RawSpinLockBackend>;

@@ -22,7 +22,8 @@ pub trait SystemCore: Send + Sync + 'static {
     /// The system is awake again, or did not fall asleep after `suspend`.
     fn resume(&self);
 
-    /// The system goes down, reboots, or boots another kernel by kexec. Devices have been shut down.
+    /// The system goes down, reboots, or boots another kernel by kexec. Devices have been shut
+    /// down.
     fn shutdown(&self);
 }
 
@@ -41,8 +42,8 @@ unsafe impl<T: SystemCore> Send for Node<T> {}
 // SAFETY: As above.
 unsafe impl<T: SystemCore> Sync for Node<T> {}
 
-/// Callbacks of suspend and resume that are under way: one, or none. Whatever runs meanwhile, because
-/// one sleeps by mistake and so lets interrupts in, must not change the list of components.
+/// Callbacks of suspend and resume that are under way: one, or none. Whatever runs meanwhile,
+/// because one sleeps by mistake and so lets interrupts in, must not change the list of components.
 static CALLED: AtomicU32 = AtomicU32::new(0);
 
 /// A call of suspend or resume, until this is dropped.
@@ -96,7 +97,8 @@ impl<T: SystemCore> Registration<T> {
         };
         // SAFETY: The structure is ours until it is registered.
         unsafe { raw.write(syscore) };
-        // SAFETY: The structure, and the component beside it, are pinned until `drop` has unregistered it.
+        // SAFETY: The structure, and the component beside it, are pinned until `drop` has
+        // unregistered it.
         unsafe { bindings::register_syscore(raw) };
         Ok(Self(ManuallyDrop::new(this)))
     }

@@ -21,8 +21,8 @@ pub trait Task: Send + Sync + 'static {
 
 /// A task that can be requested from any context. Dropping it waits until it does not run.
 ///
-/// Unlike the kernel crate's work items it is no reference-counted object of its own, so that nothing
-/// runs any more, and no code of the module is needed, once it is gone.
+/// Unlike the kernel crate's work items it is no reference-counted object of its own, so that
+/// nothing runs any more, and no code of the module is needed, once it is gone.
 #[pin_data(PinnedDrop)]
 pub struct Deferred<T: Task> {
     #[pin]
@@ -84,8 +84,8 @@ impl<T: Task> Deferred<T> {
         ///
         /// # Safety
         ///
-        /// For the work items that `new` initialises: the work queue passes the item that it runs, which lies
-        /// in a `Deferred<T>` whose `drop` waits until this has returned.
+        /// For the work items that `new` initialises: the work queue passes the item that it runs,
+        /// which lies in a `Deferred<T>` whose `drop` waits until this has returned.
         unsafe fn run_callback(work: *mut bindings::work_struct => Running<'_, T>) = Self::run;
     }
 
@@ -94,7 +94,8 @@ impl<T: Task> Deferred<T> {
     }
 }
 
-/// The task of a work item that runs: one that lies in a `Deferred<T>`, which stays until the call ends.
+/// The task of a work item that runs: one that lies in a `Deferred<T>`, which stays until the call
+/// ends.
 struct Running<'call, T: Task>(&'call Deferred<T>);
 
 impl<'call, T: Task> FromC<'call, *mut bindings::work_struct> for Running<'call, T> {

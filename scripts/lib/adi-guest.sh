@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# tools/adi-guest, a payload like those of micro-bench and for the same target, with the crates that describe the
-# device beside it.
+# tools/adi-guest, a payload like those of micro-bench and for the same target, with the crates that
+# describe the device beside it.
 
 ADI_GUEST_TARGET=x86_64-unknown-none
 

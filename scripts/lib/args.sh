@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# Options that all scripts share, and --help: the comment at the head of the script is its help text.
+# Options that all scripts share, and --help: the comment at the head of the script is its help
+# text.
 
 usage() {
 	sed -n '4,/^[^#]/{/^#/!d;s/^# \{0,1\}//;p}' "$0"

@@ -3,8 +3,8 @@
 #
 # Building the checkout in the root, out of tree. One build directory per checkout and kernel:
 #   modules/     what Kbuild makes, kernel modules at their source's path
-#   target/      cargo's; programs for host and guest in target/$RUST_TARGET/release, QEMU plugins in
-#                target/plugins/release
+#   target/      cargo's; programs for host and guest in target/$RUST_TARGET/release, QEMU plugins
+#                in target/plugins/release
 
 RUST_TARGET=x86_64-unknown-linux-gnu
 
@@ -20,8 +20,8 @@ build_enter() {
 	basename "${TREE%/tree}" >"$BUILD/tree"
 }
 
-# Two makes in one directory break each other, and a guest must not take half-written modules. The program of
-# tools/harness takes the same lock while it builds, and while it puts a guest together.
+# Two makes in one directory break each other, and a guest must not take half-written modules. The
+# program of tools/harness takes the same lock while it builds, and while it puts a guest together.
 build_locked() { build_locked_by "$BUILD_LOCK" "$@"; }
 
 # build_locked_by LOCK COMMAND...: the same with another file, for what nothing else reads.
@@ -35,8 +35,8 @@ build_locked_by() {
 	exec {lock}>&-
 }
 
-# Warnings are errors. Those that no compiler flag turns into errors (modpost, objtool) are found in the log;
-# then the output goes, or the next run would skip the step that warned and call it good.
+# Warnings are errors. Those that no compiler flag turns into errors (modpost, objtool) are found in
+# the log; then the output goes, or the next run would skip the step that warned and call it good.
 build_modules() {
 	local out=$BUILD/modules log=$BUILD/modules.log
 	mkdir -p "$out"
@@ -84,14 +84,15 @@ build_programs() {
 	in_cargo build --locked --release --workspace --bins --target "$RUST_TARGET"
 }
 
-# The program behind scripts/test, bench, vm and demo. --workspace, because cargo would compile crates that
-# several packages share again if it had other features to unite.
+# The program behind scripts/test, bench, vm and demo. --workspace, because cargo would compile
+# crates that several packages share again if it had other features to unite.
 build_siov() {
 	local CARGO_ENV=(-e "RUSTFLAGS=-Dwarnings -Ctarget-feature=+crt-static")
 	in_cargo build --locked --release --workspace --bin siov --target "$RUST_TARGET"
 }
 
-# Packages that make a shared library: plugins of the root's QEMU, so linked against the root's libraries.
+# Packages that make a shared library: plugins of the root's QEMU, so linked against the root's
+# libraries.
 build_plugins() {
 	local packages package args=()
 	packages=$(in_cargo metadata --locked --no-deps --format-version 1 | in_root python3 -c '

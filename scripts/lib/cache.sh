@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# The content-addressed cache. An entry KIND-KEY is a directory; KEY hashes all its inputs. It is made under
-# another name and renamed when complete, so an entry that exists is whole. One lock per entry: held
-# exclusively while it is made, shared while a script uses it.
+# The content-addressed cache. An entry KIND-KEY is a directory; KEY hashes all its inputs. It is
+# made under another name and renamed when complete, so an entry that exists is whole. One lock per
+# entry: held exclusively while it is made, shared while a script uses it.
 
 hash_of() { printf '%s\0' "$@" | sha256sum | cut -c1-16; }
 
@@ -26,8 +26,8 @@ cache_lock() {
 	flock "$1" "$LOCK_FD"
 }
 
-# cache_ensure KIND KEY GIB TEXT MAKER...: sets ENTRY to the entry's directory, made by `MAKER... DIR` if it
-# is not there yet; GIB of free space are demanded first.
+# cache_ensure KIND KEY GIB TEXT MAKER...: sets ENTRY to the entry's directory, made by
+# `MAKER... DIR` if it is not there yet; GIB of free space are demanded first.
 cache_ensure() {
 	local kind=$1 key=$2 gib=$3 text=$4 partial
 	shift 4
@@ -64,8 +64,8 @@ cache_make() {
 	mv -T "$partial" "$entry"
 }
 
-# Entries made without root hold files of mapped user IDs, hence the namespace. One file system only: a
-# bind mount that an interrupted run left behind must never be followed.
+# Entries made without root hold files of mapped user IDs, hence the namespace. One file system
+# only: a bind mount that an interrupted run left behind must never be followed.
 cache_remove() {
 	local path
 	for path; do
@@ -78,7 +78,8 @@ cache_remove() {
 	done
 }
 
-# A build directory serves as long as its checkout and the kernel tree it was built against are there.
+# A build directory serves as long as its checkout and the kernel tree it was built against are
+# there.
 cache_build_is_used() {
 	local path=$1 tree
 	shift
@@ -96,7 +97,8 @@ cache_sweep() {
 	done
 }
 
-# cache_remove_unused PATH NAME: unless a run holds the lock of the entry NAME. Returns whether it did.
+# cache_remove_unused PATH NAME: unless a run holds the lock of the entry NAME. Returns whether it
+# did.
 cache_remove_unused() {
 	local fd
 	exec {fd}>>"$CACHE/locks/$2"
@@ -109,8 +111,8 @@ cache_remove_unused() {
 	return 1
 }
 
-# cache_prune KEEP...: removes every entry that is not named, half-made ones, build directories of checkouts
-# that are gone, and logs older than two weeks. What another run uses stays.
+# cache_prune KEEP...: removes every entry that is not named, half-made ones, build directories of
+# checkouts that are gone, and logs older than two weeks. What another run uses stays.
 cache_prune() {
 	local path name keep
 	for path in "$CACHE"/{root,tree,debug-kernel,vendor,kvm,initramfs,build,core}-* "$CACHE"/.partial-*; do

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# Sourced first by every script: strict mode, exit codes, the checkout and the cache, and the other parts.
+# Sourced first by every script: strict mode, exit codes, the checkout and the cache, and the other
+# parts.
 
 set -euo pipefail
 shopt -s inherit_errexit

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# Programs that must not compile: tests/compile-fail, against the modules and with the program that are built.
+# Programs that must not compile: tests/compile-fail, against the modules and with the program that
+# are built.
 
 # compile_fail [PART...]: with PARTs only the cases that have one of them in their name.
 compile_fail() {

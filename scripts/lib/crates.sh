@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# The crates of Cargo.lock, fetched once with the root's own cargo. Kbuild and cargo then build offline.
+# The crates of Cargo.lock, fetched once with the root's own cargo. Kbuild and cargo then build
+# offline.
 
 crates_key() { hash_of "$(sha256sum <"$SRC/Cargo.lock")" "$(hash_recipe crates_make)"; }
 

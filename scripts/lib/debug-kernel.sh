@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# The debug kernels: the shipped kernel's source with scripts/debug.config and scripts/debug-VARIANT.config.
-# Built with clang, because Kconfig allows KASAN together with Rust with no other compiler, and gcc has no kCFI.
+# The debug kernels: the shipped kernel's source with scripts/debug.config and
+# scripts/debug-VARIANT.config. Built with clang, because Kconfig allows KASAN together with Rust
+# with no other compiler, and gcc has no kCFI.
 
 DEBUG_VARIANTS=(kasan cfi kcsan)
 
@@ -26,7 +27,8 @@ debug_kernel_patch() {
 	if [ -e "$SRC/scripts/debug-$1.patch" ]; then cat "$SRC/scripts/debug-$1.patch"; fi
 }
 
-# Objects of the build are of no use afterwards, except those that modules are linked with or checked by.
+# Objects of the build are of no use afterwards, except those that modules are linked with or
+# checked by.
 debug_kernel_make() {
 	mkdir "$1/tree" "$1/install"
 	debug_kernel_lines "$DEBUG" >"$1/fragment"

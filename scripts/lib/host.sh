@@ -17,8 +17,8 @@ host_check() {
 	host_check_namespace
 }
 
-# Sets NS, the command prefix that gives a private mount and process namespace with root's rights in it.
-# Everything in it dies with the script that started it.
+# Sets NS, the command prefix that gives a private mount and process namespace with root's rights in
+# it. Everything in it dies with the script that started it.
 host_namespace() {
 	NS=(setpriv --pdeathsig KILL unshare)
 	if [ "$EUID" != 0 ]; then

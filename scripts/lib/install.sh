@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# Our modules where modprobe finds them before the stock ones: updates/siov-rs/ of a kernel's modules.
-# depmod's order of search puts updates/ first unless depmod.d(5) says otherwise, which install_check finds.
+# Our modules where modprobe finds them before the stock ones: updates/siov-rs/ of a kernel's
+# modules. depmod's order of search puts updates/ first unless depmod.d(5) says otherwise, which
+# install_check finds.
 
 INSTALL_DIR=updates/siov-rs
 
@@ -16,8 +17,8 @@ install_kmod() {
 	if command -v "$program" >/dev/null; then "$program" "$@"; else in_root "$program" "$@"; fi
 }
 
-# install_modules BASE [WITHOUT...]: the modules for use but those that are named. A run that is interrupted, or
-# finds no space, leaves what was there.
+# install_modules BASE [WITHOUT...]: the modules for use but those that are named. A run that is
+# interrupted, or finds no space, leaves what was there.
 install_modules() {
 	local base=$1 to=$1/lib/modules/$KREL/$INSTALL_DIR new=$1/lib/modules/.siov-rs-$KREL name file files=()
 	shift

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# Whether the functions that C code calls would pass the checks of a kernel with CONFIG_CFI: tools/kcfi-check
-# compares what both compilers of the root find. No such kernel is needed.
+# Whether the functions that C code calls would pass the checks of a kernel with CONFIG_CFI:
+# tools/kcfi-check compares what both compilers of the root find. No such kernel is needed.
 
-# The number of functions that are found today, roughly: fewer, and the check has lost sight of them.
+# The number of functions that are found today, roughly: fewer, and the check has lost sight of
+# them.
 KCFI_AT_LEAST=120
 
-# The flags of the kernel's Makefile for CONFIG_CFI with CONFIG_RUST, and the listings that are compared.
+# The flags of the kernel's Makefile for CONFIG_CFI with CONFIG_RUST, and the listings that are
+# compared.
 kcfi_rustflags() {
 	printf '%s ' -Zsanitizer=kcfi -Zsanitizer-cfi-normalize-integers -Zmerge-functions=disabled \
 		-Zmir-opt-level=0 --emit=mir --emit=llvm-ir
@@ -19,8 +21,8 @@ kcfi_rustflags() {
 
 # Places where bindgen's type differs from the prototype; one that differs no more has to go.
 kcfi_exceptions() {
-	# For a parameter that is a function pointer and may be NULL, rustc has another type than clang. C code
-	# calls these by name only, so that nothing checks it.
+	# For a parameter that is a function pointer and may be NULL, rustc has another type than
+	# clang. C code calls these by name only, so that nothing checks it.
 	echo "iommu_aux_register_fault_handler()"
 	echo "iommu_aux_unregister_fault_handler()"
 	# The kernel crate gives enum irqreturn its name since 7.3.

@@ -31,11 +31,12 @@ step_logs() {
 	mkdir -p "$STEP_LOGS"
 }
 
-# Whether the script itself still runs; asked by its background jobs, which SIGKILL would leave behind.
+# Whether the script itself still runs; asked by its background jobs, which SIGKILL would leave
+# behind.
 main_lives() { kill -0 $$ 2>/dev/null; }
 
-# Shows that something is going on: a spinner with the newest log line on a terminal, elsewhere a line
-# every half minute, for the CI log to stay alive. Ends the step PID if the script is gone.
+# Shows that something is going on: a spinner with the newest log line on a terminal, elsewhere a
+# line every half minute, for the CI log to stay alive. Ends the step PID if the script is gone.
 step_watch() {
 	local text=$1 log=$2 start=$3 pid=$4 turn=0 last line elapsed width=80 frames="|/-+"
 	if step_tty; then { width=$(stty size <&3 | cut -d' ' -f2); } 3<&1; fi
@@ -57,8 +58,8 @@ step_watch() {
 	done
 }
 
-# step TEXT COMMAND...: runs COMMAND with its output in a log. When it fails, shows the end of the log and
-# leaves with COMMAND's status if a check of ours gave it, else with E_FAIL.
+# step TEXT COMMAND...: runs COMMAND with its output in a log. When it fails, shows the end of the
+# log and leaves with COMMAND's status if a check of ours gave it, else with E_FAIL.
 step() {
 	step_run "$@"
 	[ "$STEP_STATUS" = 0 ] && return
@@ -67,8 +68,8 @@ step() {
 	exit "$STEP_STATUS"
 }
 
-# The same, but leaves it to the caller to look at STEP_STATUS and to show STEP_LOG. It does not return the
-# status, because a call under `if` or `||` would switch off errexit in COMMAND as well.
+# The same, but leaves it to the caller to look at STEP_STATUS and to show STEP_LOG. It does not
+# return the status, because a call under `if` or `||` would switch off errexit in COMMAND as well.
 step_run() {
 	local text=$1 start=$SECONDS watcher tag
 	shift
@@ -92,8 +93,8 @@ step_run() {
 	step_line "$STEP_SECONDS" "$text"
 }
 
-# A failing command in a step must end the step. Where the caller stands under `if`, `&&` or `||`, bash would
-# silently go on.
+# A failing command in a step must end the step. Where the caller stands under `if`, `&&` or `||`,
+# bash would silently go on.
 step_needs_errexit() {
 	local status=0
 	(false; exit 42) &
@@ -109,8 +110,8 @@ step_show_failure() {
 	} >&2
 }
 
-# Background jobs of a script ignore SIGINT, so an interrupted run has to end its step by itself. The step's
-# children die with it (see ns_run).
+# Background jobs of a script ignore SIGINT, so an interrupted run has to end its step by itself.
+# The step's children die with it (see ns_run).
 on_exit() {
 	local rc=$? pids
 	if [ -n "$STEP_PID" ]; then

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# The bare-metal payloads of tools/micro-bench, built by rustc itself: there is no packaged `core` for their
-# targets, so it is compiled from rust-src, once per compiler.
+# The bare-metal payloads of tools/micro-bench, built by rustc itself: there is no packaged `core`
+# for their targets, so it is compiled from rust-src, once per compiler.
 
 MICRO_BENCH_TARGETS=(aarch64-unknown-none-softfloat x86_64-unknown-none)
 
-# An interrupted function must keep its frame for reports of exceptions, and no panic is caught. One unit of code
-# generation: what is measured must not depend on how the compiler cuts the program.
+# An interrupted function must keep its frame for reports of exceptions, and no panic is caught. One
+# unit of code generation: what is measured must not depend on how the compiler cuts the program.
 MICRO_BENCH_FLAGS=(-Copt-level=2 -Cpanic=abort -Cforce-frame-pointers=yes -Ccodegen-units=1)
 
 # Position-independent where the image may be loaded anywhere; see the linker scripts.
@@ -51,8 +51,9 @@ micro_bench_rustc() {
 	in_root -C "$SRC/tools/micro-bench" "$rustc" --target "$target" "${MICRO_BENCH_FLAGS[@]}" "${flags[@]}" --edition 2021 -Dwarnings -L "$CORE" "$@"
 }
 
-# Sets MICRO_BENCH to the directory of the payloads: micro-bench-aarch64.flat, an image in the format of Linux,
-# and micro-bench-x86_64.elf, which starts by PVH; the first also as .elf, for a debugger.
+# Sets MICRO_BENCH to the directory of the payloads: micro-bench-aarch64.flat, an image in the
+# format of Linux, and micro-bench-x86_64.elf, which starts by PVH; the first also as .elf, for a
+# debugger.
 micro_bench_dir() { MICRO_BENCH=${BUILD:-}/micro-bench; }
 
 build_micro_bench() {

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# The Debian root that holds the compilers, the kernel packages and QEMU. The host needs none of them.
+# The Debian root that holds the compilers, the kernel packages and QEMU. The host needs none of
+# them.
 
 BINDS=()	# further host directories that in_root shows under the same path
 
@@ -15,8 +16,8 @@ expose() {
 	EXPOSED=$path
 }
 
-# in_root [-C DIR] [-b DIR]... [-e NAME=VALUE]... COMMAND...: runs COMMAND in the root, with the checkout, the
-# cache, /tmp and each -b DIR at their own paths and nothing else of the host.
+# in_root [-C DIR] [-b DIR]... [-e NAME=VALUE]... COMMAND...: runs COMMAND in the root, with the
+# checkout, the cache, /tmp and each -b DIR at their own paths and nothing else of the host.
 in_root() {
 	local dir=/ env=() binds=("${BINDS[@]}")
 	while :; do
@@ -43,8 +44,8 @@ root_preferences() {
 	done
 }
 
-# The archive's Release file of a frozen mirror has expired, hence no check of Valid-Until; its signature is
-# checked as ever.
+# The archive's Release file of a frozen mirror has expired, hence no check of Valid-Until; its
+# signature is checked as ever.
 root_make() {
 	local out=$1 suite sources=() options preferences=$1/preferences packages
 	root_preferences >"$preferences"
@@ -62,7 +63,8 @@ root_make() {
 		# In a namespace, so that an interrupted run leaves no mounts behind.
 		ns_run --mount-proc mmdebstrap --mode=root "${options[@]}" "${SUITES[0]}" "$out/fs" "${sources[@]}" || root_explain
 	else
-		# mmdebstrap's own unshared user may not reach $CACHE, so the tree is handed over as a stream.
+		# mmdebstrap's own unshared user may not reach $CACHE, so the tree is handed over as
+		# a stream.
 		mmdebstrap --mode=unshare --format=tar --skip=output/dev "${options[@]}" "${SUITES[0]}" - "${sources[@]}" |
 			ns_run tar -C "$out/fs" -x --numeric-owner || root_explain
 	fi
@@ -97,8 +99,8 @@ root_moved_on() {
 	exit "$E_VERSION"
 }
 
-# The packages, with versions, that a kernel tree is made from and built with. Trees depend on these alone:
-# a program for the guest that joins the root does not cost a new tree.
+# The packages, with versions, that a kernel tree is made from and built with. Trees depend on these
+# alone: a program for the guest that joins the root does not cost a new tree.
 root_build_packages() {
 	grep -E '^(linux-(source|config|headers|kbuild)-|(rustc|rust-src|bindgen|clang|llvm|lld|gcc|binutils|make|pahole|bc|bison|flex|libelf-dev|libssl-dev|libc6-dev)[-=0-9])' \
 		"${ROOT%/fs}/packages"

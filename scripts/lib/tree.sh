@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# The kernel tree that modules are built against: the source of the shipped kernel with its configuration,
-# prepared, because Debian's header packages hold no Rust metadata.
+# The kernel tree that modules are built against: the source of the shipped kernel with its
+# configuration, prepared, because Debian's header packages hold no Rust metadata.
 
 tree_key() { hash_of "$(root_build_packages)" "$KREL" "$LOCALVERSION" "$CC" "$(hash_recipe tree_make tree_check_crates)"; }
 
-# localversion-debian gives the release string of the shipped kernel, which vermagic compares. An environment
-# variable LOCALVERSION would be appended to it.
+# localversion-debian gives the release string of the shipped kernel, which vermagic compares. An
+# environment variable LOCALVERSION would be appended to it.
 tree_make() {
 	in_root -C "$1" -e KERNEL="$KERNEL" -e KREL="$KREL" -e SUFFIX="$LOCALVERSION" -e CC="$CC" bash -euxc '
 		tar --strip-components=1 -xf "/usr/src/linux-source-$KERNEL.tar.xz"
@@ -32,7 +32,8 @@ tree_check_crates() {
 	exit "$E_VERSION"
 }
 
-# Sets TREE, MODDIR (the directory modules/RELEASE), VMLINUZ and TOOLS (make's words for the compilers).
+# Sets TREE, MODDIR (the directory modules/RELEASE), VMLINUZ and TOOLS (make's words for the
+# compilers).
 tree_ensure() {
 	cache_ensure tree "$(tree_key)" 5 "kernel tree $KREL, crate hashes equal" tree_make
 	TREE=$ENTRY

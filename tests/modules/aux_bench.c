@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Counts what attaching a domain to a PASID costs: by the core's own function, or in auxiliary mode.
+ * Counts what attaching a domain to a PASID costs: by the core's own function, or in auxiliary
+ * mode.
  *
- * Binds to siov-testdev, measures, and leaves the figures in /sys/kernel/debug/aux_bench. The device does
- * no DMA meanwhile.
+ * Binds to siov-testdev, measures, and leaves the figures in /sys/kernel/debug/aux_bench. The
+ * device does no DMA meanwhile.
  */
 #include <linux/iommu.h>
 #include <linux/iommu-aux.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A driver in Rust that uses auxiliary domains, for tests: enables every siov-testdev that has a driver,
-//! and keeps two domains attached to each until it is unloaded.
+//! A driver in Rust that uses auxiliary domains, for tests: enables every siov-testdev that has a
+//! driver, and keeps two domains attached to each until it is unloaded.
 
 use kernel::prelude::*;
 use kernel::sync::Arc;

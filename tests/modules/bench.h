@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the benchmarks share: counting instructions and invalidation descriptors, and showing the figures.
+ * What the benchmarks share: counting instructions and invalidation descriptors, and showing the
+ * figures.
  *
  * Meant for a guest with one processor under -icount shift=0, where ktime_get_ns() counts
  * instructions. Figures are one "# bench VALUE UNIT NAME" line each in a file of debugfs.

@@ -2,8 +2,8 @@
 /*
  * Counts what operations of the IOMMU API cost, for whatever driver the device's IOMMU has.
  *
- * Binds to QEMU's edu device, measures, and leaves the figures in /sys/kernel/debug/iommu_bench. The
- * device does no DMA, so physical addresses need not exist.
+ * Binds to QEMU's edu device, measures, and leaves the figures in /sys/kernel/debug/iommu_bench.
+ * The device does no DMA, so physical addresses need not exist.
  */
 #include <linux/iommu.h>
 #include <linux/sizes.h>

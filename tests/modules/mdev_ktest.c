@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A parent of mediated devices whose only purpose is to set domain types, at the right and at wrong
- * times. Its devices do nothing. Writing the UUID of one to a parameter runs a test, whose result is
- * that of the write.
+ * times. Its devices do nothing. Writing the UUID of one to a parameter runs a test, whose result
+ * is that of the write.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Emulated VFIO devices for tests: what their driver asks of the container is what user space tells it to
- * ask, see vfio_ktest.h.
+ * Emulated VFIO devices for tests: what their driver asks of the container is what user space tells
+ * it to ask, see vfio_ktest.h.
  */
 #include <linux/device/faux.h>
 #include <linux/highmem.h>

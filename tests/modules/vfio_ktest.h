@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Requests to a device of vfio_ktest, an emulated VFIO device whose driver does what it is told: user space
- * sees what a driver sees. Each returns what the kernel's function returned.
+ * Requests to a device of vfio_ktest, an emulated VFIO device whose driver does what it is told:
+ * user space sees what a driver sees. Each returns what the kernel's function returned.
  */
 #ifndef VFIO_KTEST_H
 #define VFIO_KTEST_H

@@ -44,7 +44,8 @@ impl Adi {
         self.write(offset::INLINE_DOORBELL, 1);
     }
 
-    /// Runs a descriptor to its end, however long that takes: who started this guest has patience for it.
+    /// Runs a descriptor to its end, however long that takes: who started this guest has patience
+    /// for it.
     pub fn execute(&self, descriptor: &Descriptor) -> Option<Completion> {
         let before = self.completed();
         self.submit(descriptor);

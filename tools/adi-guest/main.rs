@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A guest without an operating system that drives an ADI: a mediated device of siov_testdev, as QEMU's
-//! vfio-pci shows it.
+//! A guest without an operating system that drives an ADI: a mediated device of siov_testdev, as
+//! QEMU's vfio-pci shows it.
 //!
-//! Says `PASS name` or `FAIL name: why` on the first serial port, then `END`, and ends by QEMU's isa-debug-exit
-//! with the number of checks that failed. The command line can change that:
+//! Says `PASS name` or `FAIL name: why` on the first serial port, then `END`, and ends by QEMU's
+//! isa-debug-exit with the number of checks that failed. The command line can change that:
 //!
 //! - `busy`: keeps the ADI at work for ever, and says `BUSY`;
 //! - `unheard`: lets a request fail, with MSI-X off.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! PCI functions of the first bus, as firmware has set them up, by configuration mechanism #1 (PCI Local Bus
-//! Specification 3.0, 3.2.2.3.2).
+//! PCI functions of the first bus, as firmware has set them up, by configuration mechanism #1 (PCI
+//! Local Bus Specification 3.0, 3.2.2.3.2).
 
 use crate::arch::mmio::Register;
 use crate::arch::port::{PCI_ADDRESS, PCI_DATA};

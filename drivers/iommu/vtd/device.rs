@@ -41,7 +41,8 @@ pub(crate) struct Device {
     table: PasidTable,
     /// With ATS on: how to address its TLB.
     tlb: Option<DeviceTlb>,
-    /// An invalidation of its TLB timed out: its translated requests are blocked, and its TLB is not invalidated any more.
+    /// An invalidation of its TLB timed out: its translated requests are blocked, and its TLB is
+    /// not invalidated any more.
     tlb_blocked: AtomicBool,
     /// PASIDs it may use; 0 when requests with PASID are off.
     max_pasids: u32,
@@ -177,8 +178,8 @@ impl Device {
             .filter(|_| !self.tlb_blocked.load(Ordering::Relaxed))
     }
 
-    /// Blocks its translated requests from now on; false when it has no TLB, or was blocked before. The caller stores its
-    /// context entry.
+    /// Blocks its translated requests from now on; false when it has no TLB, or was blocked before.
+    /// The caller stores its context entry.
     pub(crate) fn block_tlb(&self) -> bool {
         self.tlb.is_some() && !self.tlb_blocked.swap(true, Ordering::Relaxed)
     }
@@ -234,8 +235,9 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// `EBUSY` while the unit is being released, `EOPNOTSUPP` and `ERANGE` for a PASID that the function does not have,
-    /// `EINVAL` when the unit cannot walk the tables, `ENOSPC` without a domain id, `ENOMEM`.
+    /// `EBUSY` while the unit is being released, `EOPNOTSUPP` and `ERANGE` for a PASID that the
+    /// function does not have, `EINVAL` when the unit cannot walk the tables, `ENOSPC` without a
+    /// domain id, `ENOMEM`.
     pub(crate) fn attach_paging(
         self: &Arc<Self>,
         space: &Arc<Space>,
@@ -300,7 +302,8 @@ impl Device {
         self.table.reserve(pasid)
     }
 
-    /// Unlinks the space that `pasid` was attached to, if there was one: no entry points to it any more.
+    /// Unlinks the space that `pasid` was attached to, if there was one: no entry points to it any
+    /// more.
     fn unlink(self: &Arc<Self>, pasid: Pasid, was_paging: bool) {
         if !was_paging {
             return;
@@ -317,8 +320,8 @@ impl Device {
 
     /// Makes `entry` the one of `pasid`.
     fn replace(&self, pasid: Pasid, entry: PasidEntry) {
-        // A function that passes through from before it was probed gets identity for its first domain,
-        // and its DMA, which may be under way, must not be blocked in between.
+        // A function that passes through from before it was probed gets identity for its first
+        // domain, and its DMA, which may be under way, must not be blocked in between.
         if self.table.get(pasid) == entry {
             return;
         }
@@ -327,9 +330,9 @@ impl Device {
         self.unit.entry_added(entry.domain_id(), pasid);
     }
 
-    /// Tears down the entry of `pasid` and invalidates the caches, in the order of the specification's
-    /// guidance (6.5.3.3): present bit, PASID cache, IOTLB, device-TLB, and only then the rest of the
-    /// entry.
+    /// Tears down the entry of `pasid` and invalidates the caches, in the order of the
+    /// specification's guidance (6.5.3.3): present bit, PASID cache, IOTLB, device-TLB, and only
+    /// then the rest of the entry.
     fn tear_down(&self, pasid: Pasid) {
         let entry = self.table.get(pasid);
         if !entry.is_present() {

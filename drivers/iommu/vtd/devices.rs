@@ -2,8 +2,8 @@
 
 //! The functions that send requests through a unit.
 //!
-//! Lock order: [`DeviceList::list`] is a spinlock that is taken in interrupt context; of the driver's locks, only
-//! those of the root table and of the queue are taken inside of it.
+//! Lock order: [`DeviceList::list`] is a spinlock that is taken in interrupt context; of the
+//! driver's locks, only those of the root table and of the queue are taken inside of it.
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -32,7 +32,8 @@ struct List<D> {
 }
 
 struct Entry<D> {
-    /// Each device has another one: a walk goes on from it, whichever devices come and go meanwhile.
+    /// Each device has another one: a walk goes on from it, whichever devices come and go
+    /// meanwhile.
     number: u64,
     device: Arc<D>,
 }
@@ -80,8 +81,8 @@ impl<D: Requester> DeviceList<D> {
     /// The device with this requester id; one that merely shares it, as those below a conventional
     /// bridge do, only when no device has it for its own.
     ///
-    /// Dropping the last reference to a device may sleep: whoever calls this in interrupt context sees to it that the
-    /// one who removes the device waits.
+    /// Dropping the last reference to a device may sleep: whoever calls this in interrupt context
+    /// sees to it that the one who removes the device waits.
     pub(crate) fn find(&self, bdf: Bdf) -> Option<Arc<D>> {
         let list = self.list.lock();
         let devices = || list.entries.iter().map(|entry| &entry.device);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The driver as the IOMMU core sees it: which unit translates a device, and what becomes of its requests.
+//! The driver as the IOMMU core sees it: which unit translates a device, and what becomes of its
+//! requests.
 
 use crate::device::Device;
 use crate::domain::Domain;

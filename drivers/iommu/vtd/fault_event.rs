@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The fault event: the interrupt that a unit raises when it has recorded a blocked request (VT-d spec, 7.3).
+//! The fault event: the interrupt that a unit raises when it has recorded a blocked request (VT-d
+//! spec, 7.3).
 //!
-//! A unit raises none for what is recorded while something is pending already. So records are read until nothing is
-//! pending, by the interrupt handler for a bounded time and then by a worker, lest a device that floods the unit keep
-//! a processor busy.
+//! A unit raises none for what is recorded while something is pending already. So records are read
+//! until nothing is pending, by the interrupt handler for a bounded time and then by a worker, lest
+//! a device that floods the unit keep a processor busy.
 
 use crate::fault_report::FaultReport;
 use crate::faults::Faults;

@@ -34,8 +34,8 @@ impl FaultReport {
         })
     }
 
-    /// Reports what was found. May be called in interrupt context: whoever removes a device waits for the report
-    /// before the last reference to the device is dropped.
+    /// Reports what was found. May be called in interrupt context: whoever removes a device waits
+    /// for the report before the last reference to the device is dropped.
     pub(crate) fn report(&self, found: Found) {
         match found {
             Found::Record(record) => self.report_record(&record),

@@ -2,8 +2,8 @@
 
 //! The fault recording registers of a unit (VT-d spec, chapter 7).
 //!
-//! Lock order: [`Faults::reading`] is taken in interrupt context, outside of all other spinlocks of the driver, and held
-//! while faults are reported.
+//! Lock order: [`Faults::reading`] is taken in interrupt context, outside of all other spinlocks of
+//! the driver, and held while faults are reported.
 
 use crate::registers::Registers;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -89,8 +89,8 @@ impl Faults {
         self.regs.read32(Reg32::Fectl);
     }
 
-    /// Passes what is recorded, and what is recorded meanwhile, to `report`, for a bounded time. Returns whether nothing
-    /// is pending any more; otherwise no interrupt will come for it.
+    /// Passes what is recorded, and what is recorded meanwhile, to `report`, for a bounded time.
+    /// Returns whether nothing is pending any more; otherwise no interrupt will come for it.
     pub(crate) fn take_pending(&self, mut report: impl FnMut(Found)) -> bool {
         const ROUNDS: u32 = 16;
         let _reading = self.reading.lock();

@@ -2,10 +2,10 @@
 
 //! Giving devices back while the machine runs.
 //!
-//! The IOMMU core holds a reference to this module for each device that it has probed, so the module
-//! cannot be unloaded until the units are unregistered. That is safe when DMA ownership of no group is
-//! claimed: its devices have no driver, or one that does no DMA (a port's), or one that was at work
-//! before the module was loaded, whose requests have passed through all the time.
+//! The IOMMU core holds a reference to this module for each device that it has probed, so the
+//! module cannot be unloaded until the units are unregistered. That is safe when DMA ownership of
+//! no group is claimed: its devices have no driver, or one that does no DMA (a port's), or one that
+//! was at work before the module was loaded, whose requests have passed through all the time.
 //!
 //! [`UnitRegistration::unregister`] checks this for one unit after the other, with the devices'
 //! locks held, so that no driver is bound until the unit is unregistered. The check for all units

@@ -82,8 +82,9 @@ impl RootTable {
     /// Stores `new` as the entry of `bdf`, which has a context table, and says whether there was an
     /// entry. May be called in any context.
     ///
-    /// Entries of this driver differ in the first word alone, which is written in one piece: DMA that
-    /// is under way finds either the old entry or the new one. The caller invalidates after it.
+    /// Entries of this driver differ in the first word alone, which is written in one piece: DMA
+    /// that is under way finds either the old entry or the new one. The caller invalidates after
+    /// it.
     pub(crate) fn set(&self, bdf: Bdf, new: ContextEntry) -> bool {
         let contexts = self.contexts.lock();
         let half = RootEntry::word_index(bdf);

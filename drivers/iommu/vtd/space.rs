@@ -7,8 +7,8 @@
 //! *tags*: second-stage translations are cached by domain id, first-stage ones by domain id and
 //! PASID, and functions with ATS cache both on their own.
 //!
-//! Locks: `entries`, then `tags`. `tags` is held while invalidations are submitted, so it comes before
-//! the queue's lock.
+//! Locks: `entries`, then `tags`. `tags` is held while invalidations are submitted, so it comes
+//! before the queue's lock.
 
 use crate::device::Device;
 use crate::unit::{Unit, UnitRef};
@@ -63,7 +63,8 @@ pub(crate) struct Space {
 }
 
 impl Space {
-    /// A space that `tables` translate. `sync_map` says whether hardware has to be informed of new mappings.
+    /// A space that `tables` translate. `sync_map` says whether hardware has to be informed of new
+    /// mappings.
     ///
     /// # Errors
     ///
@@ -250,7 +251,8 @@ impl Space {
         entry.with_page_walk_snoop(unit.ecap().page_walk_coherent())
     }
 
-    /// Invalidates what units and devices have cached of `range`, or of everything when there is none.
+    /// Invalidates what units and devices have cached of `range`, or of everything when there is
+    /// none.
     pub(crate) fn invalidate(&self, range: Option<IovaRange>, structures: PagingStructures) {
         let tags = self.tags.lock();
         // Tags of one unit stand together: they are submitted together, with one wait.
@@ -300,8 +302,8 @@ impl Space {
 
     /// From now on, overrides no-snoop requests; false when some unit cannot.
     ///
-    /// Second stage: the bit is in each leaf, and must be asked for before anything is mapped. First stage: it
-    /// is in the PASID entries.
+    /// Second stage: the bit is in each leaf, and must be asked for before anything is mapped.
+    /// First stage: it is in the PASID entries.
     pub(crate) fn enforce_cache_coherency(&self) -> bool {
         let entries = self.entries.lock();
         let can = |(device, _): &(Arc<Device>, Pasid)| device.unit().ecap().snoop_control();

@@ -71,8 +71,8 @@ pub(crate) struct Unit {
 }
 
 impl Unit {
-    /// Takes the registers of the unit that firmware describes, checks that the hardware can do what
-    /// this driver needs, and makes its tables. The hardware is only read.
+    /// Takes the registers of the unit that firmware describes, checks that the hardware can do
+    /// what this driver needs, and makes its tables. The hardware is only read.
     pub(crate) fn take_over(
         firmware: Arc<Firmware>,
         description: UnitDescription,
@@ -334,8 +334,8 @@ impl Unit {
         self.domains.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Points the requester ids of `device` to its own PASID table. Those that passed until now pass
-    /// on, without a gap: that is how its table starts.
+    /// Points the requester ids of `device` to its own PASID table. Those that passed until now
+    /// pass on, without a gap: that is how its table starts.
     pub(crate) fn add_device(&self, device: &Arc<Device>) -> Result {
         device.table().reserve(Pasid::NO_PASID)?;
         for alias in device.aliases() {
@@ -373,8 +373,8 @@ impl Unit {
         Ok(())
     }
 
-    /// Clears the context entries of `device`, or lets its requests pass when the unit is being released. Its
-    /// PASID table may be freed after this.
+    /// Clears the context entries of `device`, or lets its requests pass when the unit is being
+    /// released. Its PASID table may be freed after this.
     pub(crate) fn remove_device(&self, device: &Arc<Device>) {
         let removed = self.devices.remove(device);
         // A fault of the device may be in the middle of being reported, in interrupt context.
@@ -438,8 +438,8 @@ impl Unit {
         }
     }
 
-    /// Carries out the invalidations that `fill` adds, and waits for them. When the queue loses them
-    /// to errors, everything is invalidated instead.
+    /// Carries out the invalidations that `fill` adds, and waits for them. When the queue loses
+    /// them to errors, everything is invalidated instead.
     #[inline]
     pub(crate) fn submit(&self, fill: impl FnMut(&mut Submission<'_>)) {
         if let Err(errors) = self

@@ -8,11 +8,11 @@
 //! - [`firmware`] finds the units in the DMAR table, and [`unit`] brings one up;
 //! - [`driver`] is what the IOMMU core calls, and [`device`] what becomes of one PCI function: its
 //!   requests find a context entry ([`root`]), which points to its PASID table ([`pasid_table`]),
-//!   whose entries point to the page tables of an address [`space`], which a [`domain`] hands to the
-//!   core; [`devices`] lists the functions of a unit;
+//!   whose entries point to the page tables of an address [`space`], which a [`domain`] hands to
+//!   the core; [`devices`] lists the functions of a unit;
 //! - [`queue`] invalidates what the hardware has cached;
-//! - [`fault_event`] is the interrupt for blocked requests, [`faults`] reads their records, and [`fault_report`]
-//!   reports them;
+//! - [`fault_event`] is the interrupt for blocked requests, [`faults`] reads their records, and
+//!   [`fault_report`] reports them;
 //! - [`release`] gives devices back, and [`debugfs`] shows it all.
 //!
 //! Locks, outermost first: the IOMMU core's (probe, group); mutexes: `Space::entries`, then

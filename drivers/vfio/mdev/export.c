@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The symbols of mdev.ko, which are functions in Rust. Licences are those of the kernel's module. */
+/* The symbols of mdev.ko, which are functions in Rust. Licences are those of the C module. */
 #include <linux/export.h>
 #include <linux/mdev.h>
 #include <linux/module.h>

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Hash tables in memory that the caller owns: open addressing with linear probing (Knuth, The Art of
-//! Computer Programming, vol. 3, 6.4, algorithms L and R).
+//! Hash tables in memory that the caller owns: open addressing with linear probing (Knuth, The Art
+//! of Computer Programming, vol. 3, 6.4, algorithms L and R).
 //!
-//! A table is a slice of slots. Whoever owns it decides when it grows, and how an allocation fails, which
-//! is why it serves in a kernel. It should be at most half full; [`has_room`] says so. The number of slots
-//! is a power of two; of another number, those beyond the greatest power of two are not used.
+//! A table is a slice of slots. Whoever owns it decides when it grows, and how an allocation fails,
+//! which is why it serves in a kernel. It should be at most half full; [`has_room`] says so. The
+//! number of slots is a power of two; of another number, those beyond the greatest power of two are
+//! not used.
 //!
-//! Adding and removing an entry takes no allocation, and does not depend on how many others there are.
+//! Adding and removing an entry takes no allocation, and does not depend on how many others there
+//! are.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -36,16 +38,16 @@ fn mask<T>(slots: &[Option<T>]) -> usize {
     }
 }
 
-/// Where the search for a key begins: Fibonacci hashing, for keys that are addresses differ in their
-/// middle bits.
+/// Where the search for a key begins: Fibonacci hashing, for keys that are addresses differ in
+/// their middle bits.
 #[inline]
 fn home(key: u64, mask: usize) -> usize {
     let spread = key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
     spread as usize & mask
 }
 
-/// How far `index` lies behind the slot where the search for `key` begins. The first slot follows the
-/// last one.
+/// How far `index` lies behind the slot where the search for `key` begins. The first slot follows
+/// the last one.
 #[inline]
 fn distance(key: u64, index: usize, mask: usize) -> usize {
     index.wrapping_sub(home(key, mask)) & mask

@@ -8,8 +8,8 @@
 //!
 //! # Who may call what at the same time
 //!
-//! There is no lock. The rule is that of the kernel's IOMMU API: **a range of IOVA has one user at a
-//! time.** Calls of [`PageTable::map`] and [`PageTable::unmap`] may run concurrently as long as
+//! There is no lock. The rule is that of the kernel's IOMMU API: **a range of IOVA has one user at
+//! a time.** Calls of [`PageTable::map`] and [`PageTable::unmap`] may run concurrently as long as
 //! their ranges are disjoint; the tables that such calls share are installed and split by
 //! compare-exchange. Lookups may run concurrently with changes outside of the range they look at.
 //!
@@ -20,18 +20,18 @@
 //! # Who owes what
 //!
 //! All of this crate is safe code, so whatever a caller or an implementation of [`PageMemory`] or
-//! [`Gather`] in safe code does, the worst that comes of it is a wrong translation or a panic. What it
-//! can rely on, and what it cannot:
+//! [`Gather`] in safe code does, the worst that comes of it is a wrong translation or a panic. What
+//! it can rely on, and what it cannot:
 //!
-//! - **This crate** makes a [`TableAddr<M>`](TableAddr) only of what [`PageMemory::alloc`] of an `M`
-//!   returned, and passes it to an `M` or to a `Gather<M>` only. So memory that safe code made up
-//!   yields addresses for itself alone: no safe code can have another type of memory take one.
+//! - **This crate** makes a [`TableAddr<M>`](TableAddr) only of what [`PageMemory::alloc`] of an
+//!   `M` returned, and passes it to an `M` or to a `Gather<M>` only. So memory that safe code made
+//!   up yields addresses for itself alone: no safe code can have another type of memory take one.
 //! - **An implementation that dereferences addresses** (the kernel's) has unsafe code, which relies
-//!   on a table not being freed while somebody uses it. This crate cannot see to that, since two calls
-//!   for one range at a time break it, and so does a `Gather` that frees before the invalidation. Such
-//!   a type is therefore private to one module, which alone makes page tables of it, calls
-//!   [`PageTable::map`] and [`PageTable::unmap`] only for ranges that have one user, and implements
-//!   [`Gather`] for it.
+//!   on a table not being freed while somebody uses it. This crate cannot see to that, since two
+//!   calls for one range at a time break it, and so does a `Gather` that frees before the
+//!   invalidation. Such a type is therefore private to one module, which alone makes page tables of
+//!   it, calls [`PageTable::map`] and [`PageTable::unmap`] only for ranges that have one user, and
+//!   implements [`Gather`] for it.
 //! - **Memory of safe code** (the tests') looks addresses up, and may be public.
 //!
 //! Memory in safe code makes up an address, and gets it back:
@@ -91,9 +91,9 @@
 //!
 //! # Invalidation
 //!
-//! This crate changes tables; it does not talk to the remapping hardware. After `unmap`, and after a
-//! `map` that handed tables to its [`Gather`], the caller invalidates the range it is told before it
-//! frees the gathered tables.
+//! This crate changes tables; it does not talk to the remapping hardware. After `unmap`, and after
+//! a `map` that handed tables to its [`Gather`], the caller invalidates the range it is told before
+//! it frees the gathered tables.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -74,8 +74,8 @@ impl Default for Table {
 /// Only this crate makes one: from what [`PageMemory::alloc`] of an `M` returned, or from an entry
 /// that was made of such an address. None can be copied, or turned into one of another type of
 /// memory. The owner of a value owns the table; a reference is to the address of a table that has
-/// not been freed, as long as the users of the page table keep to the rule that a range has one user
-/// at a time.
+/// not been freed, as long as the users of the page table keep to the rule that a range has one
+/// user at a time.
 #[must_use = "a table that is dropped without being freed is leaked"]
 pub struct TableAddr<M: ?Sized>(
     PhysAddr,
@@ -131,8 +131,8 @@ pub trait PageMemory {
     /// What one call needs to allocate: in the kernel, gfp flags.
     type Context: Copy;
 
-    /// A page of 4 KiB, zeroed; `None` when there is none. The hardware need not see the zeroes yet:
-    /// every table is passed to [`Self::publish`] before it is linked.
+    /// A page of 4 KiB, zeroed; `None` when there is none. The hardware need not see the zeroes
+    /// yet: every table is passed to [`Self::publish`] before it is linked.
     fn alloc(&self, context: Self::Context) -> Option<PhysAddr>;
 
     /// The table at `addr`: a page that [`Self::alloc`] returned and that was not freed, as

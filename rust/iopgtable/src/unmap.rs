@@ -182,8 +182,8 @@ impl<F: Format, M: PageMemory> PageTable<F, M> {
         (bytes, bytes == level.bytes(run.len()))
     }
 
-    /// Makes `entry`, of which only a part is to be unmapped, point to a table: splits a large page.
-    /// Returns the new entry, or 0 when nothing is mapped, or no memory to split with.
+    /// Makes `entry`, of which only a part is to be unmapped, point to a table: splits a large
+    /// page. Returns the new entry, or 0 when nothing is mapped, or no memory to split with.
     #[cold]
     fn partly(
         &self,

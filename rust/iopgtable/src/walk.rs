@@ -20,7 +20,8 @@ pub struct Leaf {
     pub phys: PhysAddr,
     /// Its size.
     pub size: LeafSize,
-    /// What it permits, which can be more than was asked for: see [`FirstStage`](crate::FirstStage).
+    /// What it permits, which can be more than was asked for: see
+    /// [`FirstStage`](crate::FirstStage).
     pub prot: Prot,
     /// Hardware has used it, or the format sets this from the start.
     pub accessed: bool,

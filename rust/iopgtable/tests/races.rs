@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Two users of disjoint ranges who need the same table, interleaved at each place where it matters:
-//! the second call runs whole, from a hook in the memory, inside of the first.
+//! Two users of disjoint ranges who need the same table, interleaved at each place where it
+//! matters: the second call runs whole, from a hook in the memory, inside of the first.
 
 #![forbid(unsafe_code)]
 
@@ -88,8 +88,8 @@ fn one_of_two_new_tables_is_used() {
     }
 }
 
-/// A new table is linked and not yet published when somebody else maps through it. That one must not
-/// return before the walker can get there.
+/// A new table is linked and not yet published when somebody else maps through it. That one must
+/// not return before the walker can get there.
 fn follow<F: Stage>() {
     let (table, memory, walker) = shared::<F>(LeafSize::Size4K, false);
     let other = table.clone();
@@ -198,8 +198,8 @@ fn one_of_two_splits_is_used() {
     }
 }
 
-/// A large page is split and the walker does not know yet, when the user of another part unmaps. That
-/// one must not return before the walker has lost the page.
+/// A large page is split and the walker does not know yet, when the user of another part unmaps.
+/// That one must not return before the walker has lost the page.
 fn unmap_below_unpublished_split<F: Stage>() {
     let (table, memory, walker) = shared::<F>(LeafSize::Size2M, false);
     map(&table, M2, M2);

@@ -16,8 +16,8 @@ use std::thread;
 
 const THREADS: u64 = 4;
 
-/// Ranges of one thread: every fourth page of two page tables, every fourth page table of a directory
-/// and of its neighbour, in turn.
+/// Ranges of one thread: every fourth page of two page tables, every fourth page table of a
+/// directory and of its neighbour, in turn.
 fn ranges(thread: u64) -> impl Iterator<Item = (u64, u64)> {
     let pages = (0..64).map(move |n| ((n * THREADS + thread) * K4 + M2 - 128 * K4, K4));
     let tables = (0..4).map(move |n| (G1 - 8 * M2 + (n * THREADS + thread) * M2, M2));

@@ -63,8 +63,8 @@ impl<T: OnFault> FaultHandler<T> {
             }),
             GFP_KERNEL,
         )?;
-        // SAFETY: Domain and device are valid; the handler is pinned until `drop` has unregistered it,
-        // which waits until it does not run.
+        // SAFETY: Domain and device are valid; the handler is pinned until `drop` has unregistered
+        // it, which waits until it does not run.
         to_result(unsafe {
             bindings::iommu_aux_register_fault_handler(
                 this.domain(),
@@ -109,8 +109,8 @@ impl<T: OnFault> Registered for FaultHandler<T> {
 #[pinned_drop]
 impl<T: OnFault> PinnedDrop for FaultHandler<T> {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: Registered in `new`, or not known, which changes nothing. The domain may be gone by now:
-        // it is looked up by its address only.
+        // SAFETY: Registered in `new`, or not known, which changes nothing. The domain may be gone
+        // by now: it is looked up by its address only.
         unsafe {
             bindings::iommu_aux_unregister_fault_handler(
                 self.domain(),

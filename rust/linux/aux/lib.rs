@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Auxiliary domains for drivers in Rust: several IOMMU domains for one device, distinguished by PASID.
+//! Auxiliary domains for drivers in Rust: several IOMMU domains for one device, distinguished by
+//! PASID.
 //!
 //! # Examples
 //!
@@ -59,7 +60,8 @@ impl Enabled {
     ///
     /// # Errors
     ///
-    /// `EOPNOTSUPP` for a device that is not [capable](is_capable); `EBUSY` for one that is enabled.
+    /// `EOPNOTSUPP` for a device that is not [capable](is_capable); `EBUSY` for one that is
+    /// enabled.
     pub fn new<'a>(dev: impl Into<Driven<'a>>) -> Result<Self> {
         let dev = dev.into().device();
         // SAFETY: The device is valid, and its driver stays bound.
@@ -87,7 +89,8 @@ impl Drop for Enabled {
 
 /// A domain that translates the requests of its PASID, until this is dropped.
 ///
-/// By then the device must have been set up to send no more of them: the PASID may get another domain.
+/// By then the device must have been set up to send no more of them: the PASID may get another
+/// domain.
 pub struct Attachment {
     // Dropped last, so that nothing is attached to them any more.
     device: Arc<Enabled>,

@@ -12,13 +12,14 @@ use kernel::error::from_err_ptr;
 ///
 /// # Invariants
 ///
-/// The device has `struct dev_iommu` and an IOMMU group, and keeps them for `'a`: it is not removed from the
-/// system meanwhile.
+/// The device has `struct dev_iommu` and an IOMMU group, and keeps them for `'a`: it is not removed
+/// from the system meanwhile.
 #[derive(Clone, Copy)]
 pub struct IommuDevice<'a>(&'a Device);
 
 impl<'a> IommuDevice<'a> {
-    /// The device, if it has an IOMMU. A device with a driver is not removed before the driver is unbound.
+    /// The device, if it has an IOMMU. A device with a driver is not removed before the driver is
+    /// unbound.
     pub fn new(dev: impl Into<Driven<'a>>) -> Option<Self> {
         // SAFETY: The device is bound.
         unsafe { Self::from_device(dev.into().device()) }
@@ -58,8 +59,8 @@ impl<'a> IommuDevice<'a> {
 
     /// Whether domains can be attached to the device's PASIDs.
     ///
-    /// `iommu_attach_device_pasid()` must not be asked: it succeeds, and does nothing, for a device that
-    /// has none.
+    /// `iommu_attach_device_pasid()` must not be asked: it succeeds, and does nothing, for a device
+    /// that has none.
     pub fn has_pasid_domains(self) -> bool {
         self.max_pasids() > 1 && self.detaches_pasids() && self.makes_pasid_domains()
     }

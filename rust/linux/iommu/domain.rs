@@ -100,8 +100,9 @@ impl OwnedDomain {
     ///
     /// # Safety
     ///
-    /// - The memory may be used by devices as `prot` says, from now until the range is unmapped or the domain
-    ///   dropped: it is not freed, and nothing else is there that writes of a device would harm.
+    /// - The memory may be used by devices as `prot` says, from now until the range is unmapped or
+    ///   the domain dropped: it is not freed, and nothing else is there that writes of a device
+    ///   would harm.
     /// - Until this returns, no other call maps, unmaps or looks up addresses of the range.
     pub unsafe fn map(&self, iova: Iova, phys: PhysAddr, len: usize, prot: Prot) -> Result {
         let (iova, gfp) = (iova.raw() as usize, bindings::GFP_KERNEL);
@@ -111,8 +112,8 @@ impl OwnedDomain {
         })
     }
 
-    /// Unmaps `len` bytes from `iova` on and returns how many were mapped. The device does not reach them any
-    /// more when this returns.
+    /// Unmaps `len` bytes from `iova` on and returns how many were mapped. The device does not
+    /// reach them any more when this returns.
     ///
     /// # Safety
     ///

@@ -90,7 +90,8 @@ impl RawDmaFault {
     }
 }
 
-/// What C code passes to a function that is called for a blocked request: the fault and its device are valid.
+/// What C code passes to a function that is called for a blocked request: the fault and its device
+/// are valid.
 impl FromC<'_, *const bindings::iommu_dma_fault> for DmaFault {
     unsafe fn from_c(raw: *const bindings::iommu_dma_fault, _call: &Call) -> Self {
         // SAFETY: As required of us.
@@ -98,7 +99,8 @@ impl FromC<'_, *const bindings::iommu_dma_fault> for DmaFault {
     }
 }
 
-/// The data of a notifier chain that is called with faults: a fault, which is valid, and so is its device.
+/// The data of a notifier chain that is called with faults: a fault, which is valid, and so is its
+/// device.
 impl FromC<'_, *mut c_void> for DmaFault {
     unsafe fn from_c(raw: *mut c_void, _call: &Call) -> Self {
         // SAFETY: As required of us.
@@ -162,7 +164,8 @@ impl<T: FaultListener> Subscription<T> {
             GFP_KERNEL,
         )?;
         let register = this.register.function();
-        // SAFETY: The block is pinned, and unregistered in `drop`. Registering such a block cannot fail.
+        // SAFETY: The block is pinned, and unregistered in `drop`. Registering such a block cannot
+        // fail.
         to_result(unsafe { register(this.block.get()) })?;
         Ok(Self(ManuallyDrop::new(this)))
     }

@@ -65,7 +65,8 @@ impl Group {
     ///
     /// # Safety
     ///
-    /// The device does not leave its group before this returns: it is not being removed from the system.
+    /// The device does not leave its group before this returns: it is not being removed from the
+    /// system.
     pub unsafe fn of(dev: &Device) -> Option<ARef<Self>> {
         // SAFETY: The device is valid; as required of us.
         let group = NonNull::new(unsafe { bindings::iommu_group_get(dev.as_raw()) })?;
@@ -91,8 +92,8 @@ impl Group {
         unsafe { bindings::iommu_group_dma_owner_claimed(self.as_raw()) }
     }
 
-    /// Calls `f` with the first device, which cannot leave the group meanwhile; `None` without devices. The
-    /// group's mutex is held.
+    /// Calls `f` with the first device, which cannot leave the group meanwhile; `None` without
+    /// devices. The group's mutex is held.
     pub fn with_first_device<R>(&self, f: impl FnOnce(IommuDevice<'_>) -> R) -> Option<R> {
         self.with_first(|_| true, f)
     }
@@ -117,7 +118,8 @@ impl Group {
             if !is_it(dev) {
                 return Ok(());
             }
-            // SAFETY: The group's mutex is held, so the device keeps its group and its IOMMU until this returns.
+            // SAFETY: The group's mutex is held, so the device keeps its group and its IOMMU until
+            // this returns.
             let dev = unsafe { IommuDevice::from_device(dev) };
             if let (Some(dev), Some(f)) = (dev, f.take()) {
                 result = Some(f(dev));

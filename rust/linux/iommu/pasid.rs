@@ -38,8 +38,8 @@ impl Drop for GlobalPasid {
     }
 }
 
-/// A domain that translates one PASID of a device, and of the other devices in its group. Dropping it detaches
-/// the domain: from then on, requests with the PASID are blocked.
+/// A domain that translates one PASID of a device, and of the other devices in its group. Dropping
+/// it detaches the domain: from then on, requests with the PASID are blocked.
 ///
 /// # Invariants
 ///
@@ -60,13 +60,14 @@ impl PasidAttachment {
     ///
     /// # Errors
     ///
-    /// `EBUSY` when the PASID has a domain; `EOPNOTSUPP` for a domain that cannot be attached to PASIDs; `EINVAL`
-    /// for a domain of another IOMMU driver or a PASID that the device does not have; what the IOMMU driver
-    /// returns.
+    /// `EBUSY` when the PASID has a domain; `EOPNOTSUPP` for a domain that cannot be attached to
+    /// PASIDs; `EINVAL` for a domain of another IOMMU driver or a PASID that the device does not
+    /// have; what the IOMMU driver returns.
     ///
     /// # Safety
     ///
-    /// The domain is not freed, and the device not removed from the system, before the result is dropped.
+    /// The domain is not freed, and the device not removed from the system, before the result is
+    /// dropped.
     pub unsafe fn new(domain: &AnyDomain, dev: IommuDevice<'_>, pasid: Pasid) -> Result<Self> {
         if !domain.takes_pasids() {
             return Err(eopnotsupp());

@@ -142,23 +142,23 @@ impl<T: MessageSource> MessageInterrupt<T> {
             fwnode: fwnode.0.as_ptr(),
             size: 1,
             hwirq_max: 1,
-            ops: Table::<T>::DOMAIN_OPS,
+            ops: Adapter::<T>::DOMAIN_OPS,
             host_data: Data::<Self>::cookie(&source),
             // SAFETY: Set once at boot.
             parent: unsafe { bindings::x86_vector_domain },
             ..Default::default()
         };
-        // SAFETY: What `info` points to outlives the domain: the operations are constant, `source` and `fwnode`
-        // are dropped after it.
+        // SAFETY: What `info` points to outlives the domain: the operations are constant, `source`
+        // and `fwnode` are dropped after it.
         let domain = from_err_ptr(unsafe { bindings::irq_domain_instantiate(&raw const info) })?;
         let domain = OwnedDomain(NonNull::new(domain).ok_or(ENOMEM)?);
         let irq = AllocatedIrq::new(&domain)?;
-        // SAFETY: The trampoline is for such data, which is dropped after the interrupt is freed, and so is the
-        // interrupt's number.
+        // SAFETY: The trampoline is for such data, which is dropped after the interrupt is freed,
+        // and so is the interrupt's number.
         let requested = unsafe {
             Requested::new(
                 irq.0,
-                Some(Table::<T>::handle_callback),
+                Some(Adapter::<T>::handle_callback),
                 None,
                 bindings::IRQF_NO_THREAD as usize,
                 name,
@@ -234,8 +234,8 @@ impl IrqData {
     }
 }
 
-/// An interrupt of a domain for `T`, in a callback of its chip: its `chip_data` is a `T` that stays until the call
-/// ends.
+/// An interrupt of a domain for `T`, in a callback of its chip: its `chip_data` is a `T` that stays
+/// until the call ends.
 struct Line<'call, T: MessageSource> {
     irq: &'call IrqData,
     source: &'call T,
@@ -255,9 +255,9 @@ impl<'call, T: MessageSource> FromC<'call, *mut bindings::irq_data> for Line<'ca
 }
 
 /// The C functions for one type of source.
-struct Table<T: MessageSource>(PhantomData<T>);
+struct Adapter<T: MessageSource>(PhantomData<T>);
 
-impl<T: MessageSource> Table<T> {
+impl<T: MessageSource> Adapter<T> {
     const DOMAIN_OPS: &'static bindings::irq_domain_ops = &bindings::irq_domain_ops {
         alloc: Some(Self::alloc_callback),
         free: Some(bindings::irq_domain_free_irqs_common),
@@ -286,7 +286,8 @@ impl<T: MessageSource> Table<T> {
         ///
         /// # Safety
         ///
-        /// For the domain of a `MessageInterrupt<T>`, whose `alloc` has set the data of its interrupt.
+        /// For the domain of a `MessageInterrupt<T>`, whose `alloc` has set the data of its
+        /// interrupt.
         unsafe fn activate_callback(
             _domain: *mut bindings::irq_domain => &Domain,
             irq: *mut bindings::irq_data => Line<'_, T>,
@@ -321,7 +322,8 @@ impl<T: MessageSource> Table<T> {
         ///
         /// # Safety
         ///
-        /// For interrupts that `MessageInterrupt::<T>::new` requests, whose source stays until they are freed.
+        /// For interrupts that `MessageInterrupt::<T>::new` requests, whose source stays until they
+        /// are freed.
         unsafe fn handle_callback(
             _irq: i32 => i32,
             source: *mut c_void => Data<'_, MessageInterrupt<T>>,
@@ -332,7 +334,8 @@ impl<T: MessageSource> Table<T> {
     ///
     /// # Safety
     ///
-    /// For the domain of a `MessageInterrupt<T>`, with what the vector domain above takes as `info`.
+    /// For the domain of a `MessageInterrupt<T>`, with what the vector domain above takes as
+    /// `info`.
     unsafe extern "C" fn alloc_callback(
         domain: *mut bindings::irq_domain,
         virq: u32,
@@ -346,8 +349,8 @@ impl<T: MessageSource> Table<T> {
         }
         // SAFETY: The domain is valid, and its data constant.
         let source = unsafe { (*domain).host_data };
-        // SAFETY: The interrupt has just been allocated. What it is given lives for ever, but for the source,
-        // which outlives the domain.
+        // SAFETY: The interrupt has just been allocated. What it is given lives for ever, but for
+        // the source, which outlives the domain.
         unsafe {
             bindings::irq_domain_set_info(
                 domain,

@@ -44,8 +44,8 @@ impl Requested {
     ///
     /// # Safety
     ///
-    /// `handler` and `thread` may be called with `cookie` until the result is dropped. The interrupt is allocated
-    /// at least as long.
+    /// `handler` and `thread` may be called with `cookie` until the result is dropped. The
+    /// interrupt is allocated at least as long.
     pub(crate) unsafe fn new(
         irq: u32,
         handler: bindings::irq_handler_t,

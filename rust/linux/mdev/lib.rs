@@ -7,8 +7,8 @@
 //! VFIO device ([`linux_vfio::device::Device`]). For devices whose DMA the IOMMU isolates there is
 //! the domain ([`iommu_domain`]).
 //!
-//! Dropping a [`ParentRegistration`] waits for the users of its devices: no lock that these take may be
-//! held. This crate has no locks of its own.
+//! Dropping a [`ParentRegistration`] waits for the users of its devices: no lock that these take
+//! may be held. This crate has no locks of its own.
 //!
 //! C header: `include/linux/mdev.h`
 

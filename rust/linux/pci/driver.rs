@@ -2,16 +2,16 @@
 
 //! Drivers of PCI functions: being bound to one, its BARs, and its message interrupts.
 //!
-//! What a driver gets from a function (bus mastering, vectors, interrupts) belongs to the binding: it ends when
-//! the driver is unbound, in reverse order, whatever the driver does with the values that stand for it. Unbinding
-//! waits for mapped BARs to be dropped.
+//! What a driver gets from a function (bus mastering, vectors, interrupts) belongs to the binding:
+//! it ends when the driver is unbound, in reverse order, whatever the driver does with the values
+//! that stand for it. Unbinding waits for mapped BARs to be dropped.
 //!
 //! The kernel crate's `pci::Driver` has another interface in each of the kernels that we support.
 //!
 //! C header: [`include/linux/pci.h`](srctree/include/linux/pci.h)
 //!
-//! Lock order: [`Vectors`]' table is taken inside of the locks of drivers; interrupts are requested and freed
-//! while it is held.
+//! Lock order: [`Vectors`]' table is taken inside of the locks of drivers; interrupts are requested
+//! and freed while it is held.
 
 use super::{Device, DeviceExt};
 use crate::callback::{Call, Data, FromC, Registered};
@@ -48,8 +48,8 @@ use siov_types::PhysAddr;
 /// }
 /// ```
 pub trait Driver: Send + Sync + 'static {
-    /// What is kept for a bound function. Dropped when the driver is unbound, before what the function gave
-    /// ends.
+    /// What is kept for a bound function. Dropped when the driver is unbound, before what the
+    /// function gave ends.
     type Data: Send + Sync;
     /// As sysfs shows it.
     const NAME: &'static CStr;
@@ -78,7 +78,8 @@ impl core::ops::Deref for Function<'_> {
 impl Function<'_> {
     /// The generic device, bound to this driver.
     pub fn bound(&self) -> &device::Device<Bound> {
-        // SAFETY: The driver is being bound, so what is registered for the device ends with the binding.
+        // SAFETY: The driver is being bound, so what is registered for the device ends with the
+        // binding.
         unsafe { self.0.as_dev().as_bound() }
     }
 
@@ -113,8 +114,8 @@ impl Function<'_> {
         Ok((PhysAddr::new(start), len))
     }
 
-    /// Claims a BAR and maps it. Unbinding the driver waits until the result is dropped: the range may
-    /// belong to another device later.
+    /// Claims a BAR and maps it. Unbinding the driver waits until the result is dropped: the range
+    /// may belong to another device later.
     ///
     /// # Errors
     ///
@@ -123,7 +124,8 @@ impl Function<'_> {
         let (start, len) = self.bar(index)?;
         let term = mmio::Term::new()?;
         devres::register(self.bound(), MappedBar(term.clone()), GFP_KERNEL)?;
-        // SAFETY: A BAR in memory is a range of registers, of this device until its driver is unbound.
+        // SAFETY: A BAR in memory is a range of registers, of this device until its driver is
+        // unbound.
         let registers = unsafe { mmio::Registers::claim(start, len, name) }?;
         Ok(registers.leased(term))
     }
@@ -190,8 +192,8 @@ impl Drop for Enabled {
     }
 }
 
-/// The message interrupts of a function. They are freed when its driver is unbound; from then on, none can be
-/// requested.
+/// The message interrupts of a function. They are freed when its driver is unbound; from then on,
+/// none can be requested.
 #[pin_data]
 pub struct Vectors {
     dev: ARef<Device>,
@@ -205,7 +207,8 @@ struct Allocated(Arc<Vectors>);
 
 impl Drop for Allocated {
     fn drop(&mut self) {
-        // With the lock held, so that whoever drops an interrupt meanwhile waits for its handler, too.
+        // With the lock held, so that whoever drops an interrupt meanwhile waits for its handler,
+        // too.
         let mut lines = self.0.lines.lock();
         // Drops what is requested still.
         drop(lines.take());
@@ -243,8 +246,8 @@ impl<H: Handler> Interrupt<H> {
     ///
     /// # Errors
     ///
-    /// `ENODEV` when the driver has been unbound, `EINVAL` for a vector that there is not, `EBUSY` for one that
-    /// is in use, and those of `request_threaded_irq()`.
+    /// `ENODEV` when the driver has been unbound, `EINVAL` for a vector that there is not, `EBUSY`
+    /// for one that is in use, and those of `request_threaded_irq()`.
     pub fn new(
         vectors: &Arc<Vectors>,
         index: u32,
@@ -376,13 +379,14 @@ impl<T: Driver> Registration<T> {
         let driver = bindings::pci_driver {
             name: T::NAME.as_char_ptr(),
             id_table: this.ids.as_ptr(),
-            probe: Some(Table::<T>::probe_callback),
-            remove: Some(Table::<T>::remove_callback),
+            probe: Some(Adapter::<T>::probe_callback),
+            remove: Some(Adapter::<T>::remove_callback),
             ..Default::default()
         };
         // SAFETY: The structure is ours until it is registered.
         unsafe { raw.write(driver) };
-        // SAFETY: The structure stays where it is until `drop` has unregistered it, and names live for ever.
+        // SAFETY: The structure stays where it is until `drop` has unregistered it, and names live
+        // for ever.
         to_result(unsafe {
             bindings::__pci_register_driver(raw, module.as_ptr(), T::NAME.as_char_ptr())
         })?;
@@ -401,8 +405,8 @@ impl<T: Driver> PinnedDrop for Registration<T> {
     }
 }
 
-/// A function that the PCI core binds to a `Registration<T>`, or unbinds from it, with its lock held until the
-/// call ends. `pci_dev::driver` is that of the registration.
+/// A function that the PCI core binds to a `Registration<T>`, or unbinds from it, with its lock
+/// held until the call ends. `pci_dev::driver` is that of the registration.
 struct Matched<'call, T: Driver>(&'call Device, PhantomData<T>);
 
 impl<'call, T: Driver> FromC<'call, *mut bindings::pci_dev> for Matched<'call, T> {
@@ -422,15 +426,16 @@ impl<T: Driver> Matched<'_, T> {
 }
 
 /// The C functions of one type of driver.
-struct Table<T: Driver>(PhantomData<T>);
+struct Adapter<T: Driver>(PhantomData<T>);
 
-impl<T: Driver> Table<T> {
+impl<T: Driver> Adapter<T> {
     crate::callbacks! {
         /// `pci_driver::probe`.
         ///
         /// # Safety
         ///
-        /// For drivers that `Registration::<T>::new` registers: the PCI core sets `pci_dev::driver` before.
+        /// For drivers that `Registration::<T>::new` registers: the PCI core sets `pci_dev::driver`
+        /// before.
         unsafe fn probe_callback(
             dev: *mut bindings::pci_dev => Matched<'_, T>,
             _id: *const bindings::pci_device_id => *const bindings::pci_device_id,
@@ -474,7 +479,8 @@ impl<T: Driver> Bindee<'_, T> {
         // SAFETY: The device is locked, and the field is its driver's.
         let data =
             unsafe { core::mem::replace(&mut (*dev).dev.driver_data, core::ptr::null_mut()) };
-        // SAFETY: `probe` stored it, and `self`, of which there is one for each success of `probe`, is consumed.
+        // SAFETY: `probe` stored it, and `self`, of which there is one for each success of `probe`,
+        // is consumed.
         unsafe { Pin::<KBox<T::Data>>::from_foreign(data) }
     }
 }

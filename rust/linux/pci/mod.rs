@@ -2,8 +2,8 @@
 
 //! PCI functions.
 //!
-//! The device is the kernel crate's [`Device`]; [`DeviceExt`] adds what an IOMMU driver asks of one, in
-//! [`topology`] requester ids and bridges, and [`driver`] is for drivers of functions.
+//! The device is the kernel crate's [`Device`]; [`DeviceExt`] adds what an IOMMU driver asks of
+//! one, in [`topology`] requester ids and bridges, and [`driver`] is for drivers of functions.
 //!
 //! C header: [`include/linux/pci.h`](srctree/include/linux/pci.h)
 
@@ -151,8 +151,9 @@ pub trait DeviceExt: Object<bindings::pci_dev> {
         topology::physical_function(self.as_pci())
     }
 
-    /// Calls `f` for each requester id that this function's DMA may carry where the remapping unit sees
-    /// it: its own first, those that its quirks name, and those of conventional PCI bridges above it.
+    /// Calls `f` for each requester id that this function's DMA may carry where the remapping unit
+    /// sees it: its own first, those that its quirks name, and those of conventional PCI bridges
+    /// above it.
     ///
     /// # Errors
     ///
@@ -166,8 +167,8 @@ pub trait DeviceExt: Object<bindings::pci_dev> {
 
     /// Unbinds the device's driver, as writing to `unbind` in sysfs does.
     fn unbind(&self) {
-        // SAFETY: The device is valid, and the function takes the locks. Code that relies on the driver
-        // being bound is code that the driver waits for before it is unbound.
+        // SAFETY: The device is valid, and the function takes the locks. Code that relies on the
+        // driver being bound is code that the driver waits for before it is unbound.
         unsafe { bindings::device_release_driver(self.as_dev().as_raw()) };
     }
 

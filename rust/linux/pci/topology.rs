@@ -2,10 +2,10 @@
 
 //! Bridges above a function, and the requester ids that its DMA carries.
 //!
-//! A device holds a reference to its bus, and a bus one to its bridge, so the way up from a device exists as
-//! long as the device. The way down does not: a bus below a bridge can be removed at any time, and what is asked
-//! of it is read from the bridge's configuration space. Nor does the way up from a VF on a bus number of its own,
-//! which has no bridge: it begins at the physical function.
+//! A device holds a reference to its bus, and a bus one to its bridge, so the way up from a device
+//! exists as long as the device. The way down does not: a bus below a bridge can be removed at any
+//! time, and what is asked of it is read from the bridge's configuration space. Nor does the way up
+//! from a VF on a bus number of its own, which has no bridge: it begins at the physical function.
 
 use super::{bus_of, find, Device, DeviceExt};
 use crate::bindings;
@@ -73,8 +73,8 @@ fn has_flag(dev: &Device, flag: bindings::pci_dev_flags) -> bool {
     u32::from(flags) & flag != 0
 }
 
-/// The physical function of a VF; `None` for others, and for a VF that has been removed: it holds no reference
-/// to its physical function any more.
+/// The physical function of a VF; `None` for others, and for a VF that has been removed: it holds
+/// no reference to its physical function any more.
 fn physfn(dev: &Device) -> Option<ARef<Device>> {
     // SAFETY: The device is valid; the pointer that is returned is only compared.
     let pf = unsafe { bindings::siov_helper_pci_physfn(dev.as_raw()) };
@@ -118,9 +118,9 @@ pub(super) fn physical_function(dev: &Device) -> Bdf {
     physfn(dev).map_or(dev.bdf(), |pf| pf.bdf())
 }
 
-/// Calls `f` for each requester id that DMA of `dev` may carry where the remapping unit sees it: its own,
-/// those that its quirks name, and those of conventional PCI bridges above it (`pci_for_each_dma_alias()`,
-/// which is not exported).
+/// Calls `f` for each requester id that DMA of `dev` may carry where the remapping unit sees it:
+/// its own, those that its quirks name, and those of conventional PCI bridges above it
+/// (`pci_for_each_dma_alias()`, which is not exported).
 pub(super) fn for_each_alias(dev: &Device, f: &mut dyn FnMut(Bdf) -> Result) -> Result {
     f(dev.bdf())?;
 
@@ -154,8 +154,8 @@ pub(super) fn for_each_alias(dev: &Device, f: &mut dyn FnMut(Bdf) -> Result) -> 
     Ok(())
 }
 
-/// The requester id that `bridge` puts on what it forwards upstream from its secondary bus, when it takes
-/// ownership (PCI Express to PCI/PCI-X Bridge Specification 1.0, 2.3).
+/// The requester id that `bridge` puts on what it forwards upstream from its secondary bus, when it
+/// takes ownership (PCI Express to PCI/PCI-X Bridge Specification 1.0, 2.3).
 fn alias_of_children(bridge: &Device, secondary: u8) -> Option<Bdf> {
     let of_secondary_bus = Some(Bdf::new(secondary, 0));
     match pcie_type(bridge) {

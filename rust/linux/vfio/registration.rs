@@ -92,7 +92,7 @@ impl<T: Device> Allocated<T> {
         // SAFETY: The size is that of our structure, which begins with VFIO's; the operations are
         // constant.
         let vdev = from_err_ptr(unsafe {
-            bindings::_vfio_alloc_device(size, dev.as_raw(), Table::<T>::OPS)
+            bindings::_vfio_alloc_device(size, dev.as_raw(), Adapter::<T>::OPS)
         })?;
         let this = NonNull::new(vdev.cast::<Container<T>>()).ok_or(ENOMEM)?;
         // SAFETY: A field of memory for our structure.
@@ -124,8 +124,8 @@ impl<T: Device> Drop for Allocated<T> {
     }
 }
 
-/// A device that user space can open. Dropping it asks users to close it, waits until they have, and
-/// removes the device.
+/// A device that user space can open. Dropping it asks users to close it, waits until they have,
+/// and removes the device.
 struct Registration<T: Device>(Allocated<T>);
 
 // SAFETY: The C structure belongs to VFIO, which is called in any thread, and `T` is `Send`.
@@ -173,9 +173,9 @@ const fn name<T: Device>() -> *mut c_char {
 }
 
 /// The C functions of one type of device.
-struct Table<T: Device>(PhantomData<T>);
+struct Adapter<T: Device>(PhantomData<T>);
 
-impl<T: Device> Table<T> {
+impl<T: Device> Adapter<T> {
     const OPS: &'static bindings::vfio_device_ops = &bindings::vfio_device_ops {
         name: name::<T>(),
         open_device: Some(Self::open_callback),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a remapping unit can do: its capability and extended capability registers (VT-d spec, 11.4.2
-//! and 11.4.3; Linux: `cap_*` and `ecap_*` in drivers/iommu/intel/iommu.h).
+//! What a remapping unit can do: its capability and extended capability registers (VT-d spec,
+//! 11.4.2 and 11.4.3; Linux: `cap_*` and `ecap_*` in drivers/iommu/intel/iommu.h).
 
 use crate::bits::Field;
 use crate::invalidate::Drain;
@@ -85,7 +85,8 @@ impl Capability {
     /// ND: how many domain ids there are, 16 to 65536; they count from 0.
     #[inline]
     pub const fn domain_ids(self) -> u32 {
-        // ND = 7 is reserved and would make seventeen bits and more; sixteen is all a domain id has.
+        // ND = 7 is reserved and would make seventeen bits and more; sixteen is all a domain id
+        // has.
         let bits = 4 + 2 * Self::ND.get(self.0) as u32;
         1 << if bits > 16 { 16 } else { bits }
     }
@@ -229,7 +230,8 @@ impl ExtendedCapability {
         rid_priv = 53;
     }
 
-    /// IRO: offset in bytes of the IVA register from the register base; the IOTLB register follows it.
+    /// IRO: offset in bytes of the IVA register from the register base; the IOTLB register follows
+    /// it.
     #[inline]
     pub const fn iotlb_offset(self) -> usize {
         Self::IRO.get(self.0) as usize * RECORD_BYTES
@@ -257,9 +259,9 @@ impl ExtendedCapability {
     }
 }
 
-/// Bytes of register space, from the base, that hold all registers of a unit with these capabilities.
-/// What firmware reports may be less (Linux: `map_iommu` in drivers/iommu/intel/dmar.c maps again for
-/// that reason).
+/// Bytes of register space, from the base, that hold all registers of a unit with these
+/// capabilities. What firmware reports may be less (Linux: `map_iommu` in
+/// drivers/iommu/intel/dmar.c maps again for that reason).
 pub const fn register_span(cap: Capability, ecap: ExtendedCapability) -> usize {
     const FIXED: usize = 0x100;
     let faults = (Capability::FRO.get(cap.0) as usize + cap.fault_records()) * RECORD_BYTES;

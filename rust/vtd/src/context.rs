@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The scalable-mode context table: one entry per function, which points to its PASID directory (VT-d
-//! spec, 9.4).
+//! The scalable-mode context table: one entry per function, which points to its PASID directory
+//! (VT-d spec, 9.4).
 
 use core::fmt;
 
@@ -38,8 +38,8 @@ impl ContextEntry {
     /// Words per entry.
     pub const WORDS: usize = 4;
 
-    /// The word that holds the present bit. It is written last when an entry is filled in, and first
-    /// when one is taken away.
+    /// The word that holds the present bit. It is written last when an entry is filled in, and
+    /// first when one is taken away.
     pub const PRESENT_WORD: usize = 0;
 
     /// Not present: requests from the function are blocked.
@@ -50,8 +50,8 @@ impl ContextEntry {
     const RID_PASID: Field = Field::new(19, 0);
     const RID_PRIV: Field = Field::bit(20);
 
-    /// Present, pointing to a PASID directory, which is aligned to 4 KiB. Requests without PASID use
-    /// PASID 0, and ATS, PASIDs and page requests are off.
+    /// Present, pointing to a PASID directory, which is aligned to 4 KiB. Requests without PASID
+    /// use PASID 0, and ATS, PASIDs and page requests are off.
     #[inline]
     pub const fn new(directory: PhysAddr, size: DirectorySize) -> Self {
         let low = PAGE_ADDRESS.keep(directory.raw())

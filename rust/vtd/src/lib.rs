@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! VT-d in scalable mode: every format that hardware and firmware fix, and every algorithm that needs
-//! no kernel to run or to test.
+//! VT-d in scalable mode: every format that hardware and firmware fix, and every algorithm that
+//! needs no kernel to run or to test.
 //!
 //! Section numbers refer to revision 4.1 of the *Intel Virtualization Technology for Directed I/O
 //! Architecture Specification*.

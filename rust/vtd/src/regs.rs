@@ -86,8 +86,8 @@ registers! {
 }
 
 registers! {
-    /// The 64-bit registers, by offset (VT-d spec, 11.4). The fault recording and IOTLB registers lie
-    /// where [`Capability`](crate::capability::Capability) and
+    /// The 64-bit registers, by offset (VT-d spec, 11.4). The fault recording and IOTLB registers
+    /// lie where [`Capability`](crate::capability::Capability) and
     /// [`ExtendedCapability`](crate::capability::ExtendedCapability) say.
     Reg64 {
         /// Capabilities: [`Capability`](crate::capability::Capability).
@@ -122,8 +122,8 @@ registers! {
 }
 
 bitflags! {
-    /// Global command register (VT-d spec, 11.4.4.1). Exactly one bit may change per write, on top of
-    /// [`GlobalStatus::persistent`], and the next write waits until the status shows it.
+    /// Global command register (VT-d spec, 11.4.4.1). Exactly one bit may change per write, on top
+    /// of [`GlobalStatus::persistent`], and the next write waits until the status shows it.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub struct GlobalCommand: u32 {
         /// Translation enable.
@@ -173,13 +173,13 @@ bitflags! {
 }
 
 impl GlobalStatus {
-    /// What some other driver, or firmware, has left running: DMA translation, queued invalidation or
-    /// interrupt remapping. Taking over a unit in such a state would pull tables from under it.
+    /// What some other driver, or firmware, has left running: DMA translation, queued invalidation
+    /// or interrupt remapping. Taking over a unit in such a state would pull tables from under it.
     pub const DRIVEN: Self = Self::TES.union(Self::QIES).union(Self::IRES);
 
     /// The command bits that a write to GCMD must repeat to leave the unit as it is. Status bits of
-    /// one-shot commands stay set after the command; writing them back would run it again (VT-d spec,
-    /// 11.4.4.1, where the mask is 96FF_FFFFh).
+    /// one-shot commands stay set after the command; writing them back would run it again (VT-d
+    /// spec, 11.4.4.1, where the mask is 96FF_FFFFh).
     #[inline]
     pub const fn persistent(self) -> GlobalCommand {
         let one_shot = GlobalCommand::SRTP
@@ -261,8 +261,8 @@ bitflags! {
     }
 }
 
-/// Root table address register (VT-d spec, 11.4.5): the root table, and in TTM, bits 11:10, what kind
-/// of table it is.
+/// Root table address register (VT-d spec, 11.4.5): the root table, and in TTM, bits 11:10, what
+/// kind of table it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(transparent)]
 pub struct RootTableAddress(u64);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The scalable-mode root table: one entry per bus, with one context table for each half of the bus's
-//! functions (VT-d spec, 9.2).
+//! The scalable-mode root table: one entry per bus, with one context table for each half of the
+//! bus's functions (VT-d spec, 9.2).
 
 use siov_types::{Bdf, PhysAddr};
 

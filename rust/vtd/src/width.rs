@@ -57,8 +57,8 @@ impl AddressWidth {
     }
 }
 
-/// Depth of first-stage tables: FSPM in a PASID table entry (VT-d spec, 9.6). They have the format of
-/// the processor's own 4-level and 5-level tables. The discriminant is the FSPM encoding.
+/// Depth of first-stage tables: FSPM in a PASID table entry (VT-d spec, 9.6). They have the format
+/// of the processor's own 4-level and 5-level tables. The discriminant is the FSPM encoding.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[repr(u8)]
 pub enum FirstStageMode {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! why: What is registered until a driver is unbound is code of the driver's module: another one may
+//! why: What is registered until a driver is unbound is code of the driver's module: another one
+//! may
 //!     be unloaded before.
 //! against: linux
 //! error: E0308

@@ -90,7 +90,8 @@ impl Drop for Owned {
 /// Pages of a [`User`].
 pub const PAGES: usize = 16;
 
-/// A user of one ADI: a container, and memory of [`PAGES`] pages at [`IOVA`]. The device goes first.
+/// A user of one ADI: a container, and memory of [`PAGES`] pages at [`IOVA`]. The device goes
+/// first.
 #[derive(Debug)]
 pub struct User {
     /// The device.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Processes that share descriptors, and what the system says of the memory that they keep in place.
+//! Processes that share descriptors, and what the system says of the memory that they keep in
+//! place.
 
 use crate::ktap::Result;
 use crate::sysfs;
@@ -32,7 +33,8 @@ pub fn spawn(work: impl FnOnce() -> i32) -> Result<Pid> {
     }
 }
 
-/// Runs `work` in a child of this process, which must have one thread, and returns the lines that it returned.
+/// Runs `work` in a child of this process, which must have one thread, and returns the lines that
+/// it returned.
 ///
 /// # Errors
 ///

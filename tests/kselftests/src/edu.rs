@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! QEMU's educational device (QEMU's `docs/specs/edu.rst`): a buffer of one page inside of the device,
-//! and a DMA engine that copies between it and the machine's memory.
+//! QEMU's educational device (QEMU's `docs/specs/edu.rst`): a buffer of one page inside of the
+//! device, and a DMA engine that copies between it and the machine's memory.
 //!
 //! A copy starts 100 ms of guest time after it was asked for. A copy that an IOMMU blocks ends like
 //! any other; only the bytes tell.

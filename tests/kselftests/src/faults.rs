@@ -73,8 +73,8 @@ pub fn of(function: &Function) -> Result<u64> {
     anyhow::bail!("no unit translates {function}")
 }
 
-/// Runs `provoke`, and checks that exactly `expected` requests of `function` have been blocked by the
-/// end of it.
+/// Runs `provoke`, and checks that exactly `expected` requests of `function` have been blocked by
+/// the end of it.
 ///
 /// # Errors
 ///

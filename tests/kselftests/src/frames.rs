@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The frames of physical memory behind a piece of this process's memory: how far they are in order, which
-//! decides how many runs a driver that pins them sees.
+//! The frames of physical memory behind a piece of this process's memory: how far they are in
+//! order, which decides how many runs a driver that pins them sees.
 
 use crate::ktap::Result;
 use crate::PAGE;
@@ -9,8 +9,8 @@ use anyhow::Context;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
-/// How many runs of frames that follow each other are behind `len` bytes at `address`, which are present
-/// (Documentation/admin-guide/mm/pagemap.rst in the kernel).
+/// How many runs of frames that follow each other are behind `len` bytes at `address`, which are
+/// present (Documentation/admin-guide/mm/pagemap.rst in the kernel).
 ///
 /// # Errors
 ///
@@ -29,8 +29,8 @@ pub fn runs(address: u64, len: usize) -> Result<usize> {
     Ok(1 + breaks.count())
 }
 
-/// Has the kernel split the transparent huge pages behind `len` bytes at `address` into base pages, which
-/// leaves their frames in order (Documentation/admin-guide/mm/transhuge.rst in the kernel).
+/// Has the kernel split the transparent huge pages behind `len` bytes at `address` into base pages,
+/// which leaves their frames in order (Documentation/admin-guide/mm/transhuge.rst in the kernel).
 ///
 /// # Errors
 ///

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Work of siov-testdev that is under way: each step of it takes so long that it does not end by itself
-//! before a case does.
+//! Work of siov-testdev that is under way: each step of it takes so long that it does not end by
+//! itself before a case does.
 
 use crate::ktap::Result;
 use crate::pattern::expect_equal;

@@ -43,8 +43,8 @@ pub fn file(name: &str) -> Result<PathBuf> {
     )))
 }
 
-/// Loads one of this repository's modules. Unlike [`modprobe`] it tells the error number, and it does
-/// not load what the module depends on.
+/// Loads one of this repository's modules. Unlike [`modprobe`] it tells the error number, and it
+/// does not load what the module depends on.
 ///
 /// # Errors
 ///

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The test module `iommu_ktest`: the kernel's IOMMU API and DMA API (`tests/modules/iommu_ktest.h`).
+//! The test module `iommu_ktest`: the kernel's IOMMU API and DMA API
+//! (`tests/modules/iommu_ktest.h`).
 
 mod aux;
 mod request;

@@ -12,8 +12,9 @@ use std::os::fd::{AsFd, AsRawFd};
 ///
 /// # Invariants
 ///
-/// The range is this value's own, and there are no references into it: it is reached through volatile or
-/// copying accesses only, and concurrent ones of one place are as harmless as those of a device.
+/// The range is this value's own, and there are no references into it: it is reached through
+/// volatile or copying accesses only, and concurrent ones of one place are as harmless as those of
+/// a device.
 #[derive(Debug)]
 pub struct Mapping {
     base: usize,

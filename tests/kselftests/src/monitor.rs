@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! QEMU's monitor (QMP) on the guest's third serial port (`monitor = yes` of a suite): a guest that plugs
-//! its own devices.
+//! QEMU's monitor (QMP) on the guest's third serial port (`monitor = yes` of a suite): a guest that
+//! plugs its own devices.
 
 use crate::ktap::Result;
 use crate::poll;
@@ -109,7 +109,8 @@ impl Monitor {
     fn message(&mut self, awaited: &str) -> Result<Value> {
         loop {
             let line = self.line(awaited)?;
-            // The port drops what was sent before it was opened, the greeting's first bytes among it.
+            // The port drops what was sent before it was opened, the greeting's first bytes among
+            // it.
             let Ok(message) = serde_json::from_slice::<Value>(&line) else {
                 continue;
             };

@@ -6,8 +6,8 @@ use crate::ktap::Result;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How long a guest that shares its processors with others may take for anything that is a matter of
-/// moments: 20 s, or as many as `siov.patience=` on the kernel's command line says.
+/// How long a guest that shares its processors with others may take for anything that is a matter
+/// of moments: 20 s, or as many as `siov.patience=` on the kernel's command line says.
 pub fn patience() -> Duration {
     let words = crate::sysfs::read("/proc/cmdline").unwrap_or_default();
     let seconds = words

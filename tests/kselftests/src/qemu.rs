@@ -26,8 +26,8 @@ impl Drop for Qemu {
 }
 
 impl Qemu {
-    /// Starts it with these arguments and no devices of its own choice. The arguments make its guest's words
-    /// go to the file `said`, next to which are QEMU's own.
+    /// Starts it with these arguments and no devices of its own choice. The arguments make its
+    /// guest's words go to the file `said`, next to which are QEMU's own.
     ///
     /// # Errors
     ///

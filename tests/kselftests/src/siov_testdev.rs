@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The emulated device siov-testdev (`Documentation/siov-testdev.rst`): many interfaces of one function,
-//! each with a PASID of its own, that copy, fill, check and compare memory.
+//! The emulated device siov-testdev (`Documentation/siov-testdev.rst`): many interfaces of one
+//! function, each with a PASID of its own, that copy, fill, check and compare memory.
 //!
-//! Plays both parts, that of the driver which owns the privileged pages and that of the user who has
-//! been given a user page.
+//! Plays both parts, that of the driver which owns the privileged pages and that of the user who
+//! has been given a user page.
 
 use crate::ktap::Result;
 use crate::mmio::Mapping;

@@ -28,7 +28,8 @@ pub struct Space {
 }
 
 impl Space {
-    /// A domain for `function`, which the driver iommu_ktest has, with fresh pages from [`IOVA`] on.
+    /// A domain for `function`, which the driver iommu_ktest has, with fresh pages from [`IOVA`]
+    /// on.
     pub fn new(ktest: &Ktest, function: &Function, pages: u32) -> Result<Self> {
         let order = pages.next_power_of_two().trailing_zeros();
         let buffer = ktest.buffer(order)?;

@@ -52,8 +52,8 @@ pub fn meminfo(name: &str) -> Result<u64> {
     Ok(kilobytes << 10)
 }
 
-/// Whether [`slabs`] tells what is in use: KASAN keeps freed objects for a while. Where it does not,
-/// kmemleak tells of objects that nobody knows any more.
+/// Whether [`slabs`] tells what is in use: KASAN keeps freed objects for a while. Where it does
+/// not, kmemleak tells of objects that nobody knows any more.
 pub fn has_exact_slabs() -> bool {
     !Path::new("/sys/kernel/debug/kmemleak").exists()
 }

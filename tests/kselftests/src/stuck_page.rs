@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A page of memory on which whoever touches it gets stuck, the kernel as well: userfaultfd(2) of which nobody
-//! handles a fault.
+//! A page of memory on which whoever touches it gets stuck, the kernel as well: userfaultfd(2) of
+//! which nobody handles a fault.
 
 use crate::ktap::Result;
 use crate::poll;

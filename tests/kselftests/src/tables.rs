@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the hardware's tables hold, as `vtd` prints them in debugfs (`Documentation/ABI/debugfs-vtd`).
+//! What the hardware's tables hold, as `vtd` prints them in debugfs
+//! (`Documentation/ABI/debugfs-vtd`).
 
 use crate::faults::units;
 use crate::ktap::Result;

@@ -98,8 +98,8 @@ impl Container {
         })
     }
 
-    /// A container that this process got from the one before it, whose groups are those of devices that
-    /// came with it.
+    /// A container that this process got from the one before it, whose groups are those of devices
+    /// that came with it.
     pub fn handed_down(file: OwnedFd) -> Self {
         Self {
             file: file.into(),
@@ -130,7 +130,8 @@ impl Container {
         self.open(mdev.group()?, mdev.uuid())
     }
 
-    /// Has a group leave, whose devices are closed. With the last one the container loses its driver.
+    /// Has a group leave, whose devices are closed. With the last one the container loses its
+    /// driver.
     pub fn leave(&mut self, number: u32) {
         self.groups.retain(|(known, _)| *known != number);
         self.has_iommu &= !self.groups.is_empty();

@@ -3,8 +3,9 @@
  * What the parts of iommu_ktest.ko know of each other.
  *
  * Locks: ktest_lock is held for reading by requests that only use what exists, so that mapping,
- * unmapping, and attaching in auxiliary mode run at the same time on several CPUs, and for writing by
- * those that add or remove. Within it, the lock of aux.c guards the lists of auxiliary attachments.
+ * unmapping, and attaching in auxiliary mode run at the same time on several CPUs, and for writing
+ * by those that add or remove. Within it, the lock of aux.c guards the lists of auxiliary
+ * attachments.
  */
 #ifndef KTEST_H
 #define KTEST_H

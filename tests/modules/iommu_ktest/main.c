@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Gives tests in user space the kernel's IOMMU API and DMA API on PCI functions; see iommu_ktest.h. Here is
- * what a file and a function are, and which request goes where.
+ * Gives tests in user space the kernel's IOMMU API and DMA API on PCI functions; see iommu_ktest.h.
+ * Here is what a file and a function are, and which request goes where.
  */
 #include <linux/fs.h>
 #include <linux/miscdevice.h>

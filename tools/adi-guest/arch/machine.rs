@@ -29,8 +29,8 @@ impl Machine {
         Ok(Self { apic })
     }
 
-    /// Address and data of a message that interrupts this processor with [`VECTOR`] (Intel SDM volume 3,
-    /// 12.11).
+    /// Address and data of a message that interrupts this processor with [`VECTOR`] (Intel SDM
+    /// volume 3, 12.11).
     pub fn message(&self) -> (u32, u32) {
         let target = u32::from(self.apic.id().0) << 12;
         (0xfee0_0000 | target, u32::from(VECTOR))

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The processor and the machine: what micro-bench has for them, and what it would have too much of.
+//! The processor and the machine: what micro-bench has for them, and what it would have too much
+//! of.
 
 #[path = "../../micro-bench/payload/arch/x86_64/apic.rs"]
 #[allow(dead_code, reason = "there is one processor here")]

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The main job, for people to watch: data moves by disk, network and a test device through page
-//! tables that `vtd` has made, a stray request is blocked, and the tables are printed; then interfaces of one
-//! device use the same addresses for memory of their own, first in the hands of a driver, then as mediated
-//! devices in those of two processes.
+//! tables that `vtd` has made, a stray request is blocked, and the tables are printed; then
+//! interfaces of one device use the same addresses for memory of their own, first in the hands of a
+//! driver, then as mediated devices in those of two processes.
 //!
 //! Exit status: 0 when all of it went well.
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The processes that have a mediated device each: what one does, and how the demonstration talks to it.
+//! The processes that have a mediated device each: what one does, and how the demonstration talks
+//! to it.
 //!
 //! The process answers each line on its input with one on its output.
 
@@ -25,7 +26,8 @@ pub const GO_ASTRAY: &str = "go astray";
 /// See [`COPY`].
 pub const LOOK: &str = "look";
 
-/// The process itself: opens the device, puts `text` into its memory, and does what it is asked for.
+/// The process itself: opens the device, puts `text` into its memory, and does what it is asked
+/// for.
 pub fn run(uuid: &str, text: &str) -> Result<()> {
     let user = User::new(&Mdev::named(uuid))?;
     let error = user.adi.listen_for_faults()?;

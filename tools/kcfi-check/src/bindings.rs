@@ -88,7 +88,8 @@ impl Bindings {
         self.records.contains_key(&last_component(path))
     }
 
-    /// Whether a path is that of a function of C. The compiler leaves out the module where the name is unique.
+    /// Whether a path is that of a function of C. The compiler leaves out the module where the name
+    /// is unique.
     pub fn has_function(&self, path: &str) -> bool {
         let components = components(path);
         let Some((name, modules)) = components.split_last() else {

@@ -111,10 +111,11 @@ fn id_text(id: Option<i32>) -> String {
     id.map_or("none".to_owned(), |id| format!("{id:#010x}"))
 }
 
-/// Compares everything that was built in `objects` against the kernel tree `tree`; leaves files in `dir`.
+/// Compares everything that was built in `objects` against the kernel tree `tree`; leaves files in
+/// `dir`.
 ///
-/// `exceptions` are places in C for which bindgen's type is known to differ: there the functions are compared
-/// with that.
+/// `exceptions` are places in C for which bindgen's type is known to differ: there the functions
+/// are compared with that.
 pub fn check(
     objects: &Path,
     tree: &Path,
@@ -206,8 +207,8 @@ fn except(
     }
 }
 
-/// The bindings' types: what Rust code checks when it calls, and what the compiler demands of a function that
-/// is put there.
+/// The bindings' types: what Rust code checks when it calls, and what the compiler demands of a
+/// function that is put there.
 fn compare_types(
     slots: &[Slot],
     prototypes: &[Prototype],
@@ -332,8 +333,8 @@ fn compare_functions(
     Ok(())
 }
 
-/// What Rust code demands of a function that it calls through a pointer: that it is one of Rust, or of a
-/// prototype of C that it knows from bindgen.
+/// What Rust code demands of a function that it calls through a pointer: that it is one of Rust, or
+/// of a prototype of C that it knows from bindgen.
 fn compare_calls(
     crates: &BTreeMap<String, Crate>,
     prototypes: &[Prototype],

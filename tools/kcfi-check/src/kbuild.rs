@@ -2,8 +2,8 @@
 
 //! The compilers, with the flags that Kbuild gave them.
 //!
-//! Kbuild keeps each command beside what it made, as `.NAME.cmd`; the kernel's `gen_compile_commands.py` reads
-//! them as well.
+//! Kbuild keeps each command beside what it made, as `.NAME.cmd`; the kernel's
+//! `gen_compile_commands.py` reads them as well.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -2,7 +2,8 @@
 
 //! Compares the type identifiers of functions that C code calls; see the library.
 //!
-//! Exit status: 0 all are equal, 1 some differ or too few were compared, 2 usage, or it could not compare.
+//! Exit status: 0 all are equal, 1 some differ or too few were compared, 2 usage, or it could not
+//! compare.
 
 use kcfi_check::check::check;
 use std::path::PathBuf;

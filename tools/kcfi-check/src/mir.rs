@@ -2,9 +2,9 @@
 
 //! Where the functions of a crate go, read from what `rustc --emit=mir` prints.
 //!
-//! A function becomes a pointer in one kind of statement, a cast `ReifyFnPointer`. From there its value is
-//! followed through locals, and into functions of Rust that take one, to where C code will find it: a field of
-//! one of bindgen's structures, or a parameter of a C function.
+//! A function becomes a pointer in one kind of statement, a cast `ReifyFnPointer`. From there its
+//! value is followed through locals, and into functions of Rust that take one, to where C code will
+//! find it: a field of one of bindgen's structures, or a parameter of a C function.
 
 use crate::bindings::Bindings;
 use crate::slot::Slot;
@@ -178,7 +178,8 @@ impl<'t> Body<'t> {
         }
     }
 
-    /// The function that a cast makes a pointer to. It may have been copied to a local, whose type tells it.
+    /// The function that a cast makes a pointer to. It may have been copied to a local, whose type
+    /// tells it.
     fn function(&self, operand: &'t str) -> &'t str {
         let copied = ["move ", "copy "]
             .iter()
@@ -408,8 +409,9 @@ impl<'t> Program<'t> {
         slots
     }
 
-    /// The functions that a path of a call may mean. Implementations are listed by their place in the source
-    /// alone, so only the name at the end tells; what takes no pointer is left out by the caller.
+    /// The functions that a path of a call may mean. Implementations are listed by their place in
+    /// the source alone, so only the name at the end tells; what takes no pointer is left out by
+    /// the caller.
     fn callees<'p>(&'p self, path: &str) -> impl Iterator<Item = &'p Body<'t>> {
         let name = last_component(path);
         let all = self.crates.iter().flat_map(|(_, bodies)| bodies);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What rustc says of the types that bindgen made of the prototypes: a crate that calls each of them, and holds
-//! the controls.
+//! What rustc says of the types that bindgen made of the prototypes: a crate that calls each of
+//! them, and holds the controls.
 
 use crate::bindings::Bindings;
 use crate::slot::{Kind, Slot};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Runs one test: preparation, warm-up, measured repetitions, and the check that it did what it claims.
+//! Runs one test: preparation, warm-up, measured repetitions, and the check that it did what it
+//! claims.
 
 use crate::arch::{self, Machine};
 use crate::irq;
@@ -21,7 +22,8 @@ pub struct Case {
     pub interrupts: bool,
     /// What each repetition waits on purpose, in milliseconds; it is taken off.
     pub wait_ms: u64,
-    /// Brings the machine into the state that the operation needs, and checks that it does what it should.
+    /// Brings the machine into the state that the operation needs, and checks that it does what it
+    /// should.
     pub prepare: fn(&mut Machine) -> Result<(), Obstacle>,
     /// The operation. Returns whether it came to its end.
     pub run: fn(&Machine) -> bool,
@@ -116,8 +118,8 @@ pub fn take_samples() -> Option<&'static mut [u32]> {
     Some(unsafe { &mut *SAMPLES.0.get() })
 }
 
-/// Ticks that one run of `operation` takes, and whether it came to its end. The barriers keep neighbouring
-/// instructions out of the interval.
+/// Ticks that one run of `operation` takes, and whether it came to its end. The barriers keep
+/// neighbouring instructions out of the interval.
 #[inline(always)]
 fn measure(operation: fn(&Machine) -> bool, machine: &Machine) -> (u64, bool) {
     arch::barrier();

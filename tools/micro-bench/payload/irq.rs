@@ -2,8 +2,8 @@
 
 //! What interrupt handlers tell the tests.
 //!
-//! One processor at a time takes interrupts, and it alone writes the counters, so that loads and stores
-//! suffice where a read-modify-write would cost more and measure itself.
+//! One processor at a time takes interrupts, and it alone writes the counters, so that loads and
+//! stores suffice where a read-modify-write would cost more and measure itself.
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 

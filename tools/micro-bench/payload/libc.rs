@@ -2,8 +2,8 @@
 
 //! The four functions that the compiler and `core` take for granted.
 //!
-//! Volatile accesses, or the compiler would turn each loop into a call of the function it is in. Nothing that
-//! is measured comes here.
+//! Volatile accesses, or the compiler would turn each loop into a call of the function it is in.
+//! Nothing that is measured comes here.
 
 /// Copies `size` bytes between areas that do not overlap.
 ///
@@ -39,7 +39,8 @@ unsafe fn copy_byte(to: *mut u8, from: *const u8, i: usize) {
 /// As memmove(3).
 #[no_mangle]
 unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, size: usize) -> *mut u8 {
-    // Going upwards reads each byte before it is overwritten if `to` does not begin within the source.
+    // Going upwards reads each byte before it is overwritten if `to` does not begin within the
+    // source.
     let is_upwards = (to as usize).wrapping_sub(from as usize) >= size;
     for i in 0..size {
         let i = if is_upwards { i } else { size - 1 - i };

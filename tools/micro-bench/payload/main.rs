@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! micro-bench: what one hypervisor operation costs, measured by a guest without an operating system.
+//! micro-bench: what one hypervisor operation costs, measured by a guest without an operating
+//! system.
 //!
-//! `arch` brings the machine up and calls [`main`] on the first processor, which runs the tests of the
-//! machine one after the other and returns the exit status.
+//! `arch` brings the machine up and calls [`main`] on the first processor, which runs the tests of
+//! the machine one after the other and returns the exit status.
 
 #![no_std]
 #![no_main]

@@ -19,8 +19,8 @@ pub struct Once<T> {
     value: OnceCell<T>,
 }
 
-// SAFETY: other processors get at the cell only in state FULL, in which nobody writes to it, by the type's
-// invariant; the value may have been made on another processor, hence `Send`.
+// SAFETY: other processors get at the cell only in state FULL, in which nobody writes to it, by the
+// type's invariant; the value may have been made on another processor, hence `Send`.
 unsafe impl<T: Send + Sync> Sync for Once<T> {}
 
 impl<T> Once<T> {

@@ -2,9 +2,9 @@
 
 //! How QEMU comes to load us: as a plugin or, where that does not work, by LD_PRELOAD.
 //!
-//! A plugin is loaded after QEMU's types are registered and before it makes devices, which is just the
-//! time to add one. A preloaded library starts before QEMU does, and has itself called when the types
-//! are registered.
+//! A plugin is loaded after QEMU's types are registered and before it makes devices, which is just
+//! the time to add one. A preloaded library starts before QEMU does, and has itself called when the
+//! types are registered.
 
 use std::ffi::{c_char, c_int, CStr};
 use std::sync::Once;

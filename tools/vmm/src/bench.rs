@@ -87,8 +87,8 @@ pub fn print() -> Result<()> {
     Ok(())
 }
 
-/// Two processors that write at the same time, each to a port of its own; what they share is the ring. In
-/// time, because under `-icount` there is one processor only.
+/// Two processors that write at the same time, each to a port of its own; what they share is the
+/// ring. In time, because under `-icount` there is one processor only.
 #[derive(Debug)]
 pub struct Contenders {
     vcpus: [Vcpu; 2],

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The devices: a clock and a PCI host bridge, each with an index port, whose writes may wait, and a data
-//! port.
+//! The devices: a clock and a PCI host bridge, each with an index port, whose writes may wait, and
+//! a data port.
 
 use crate::{Event, SharedRing, Vcpu, Vm, Zone};
 use anyhow::Result;

@@ -2,8 +2,8 @@
 
 //! Programs for guests.
 //!
-//! That for long mode is an interpreter: it goes through a list of [`Operation`]s and notes what each of
-//! them took. That for real mode reads the clock and the host bridge as firmware does.
+//! That for long mode is an interpreter: it goes through a list of [`Operation`]s and notes what
+//! each of them took. That for real mode reads the clock and the host bridge as firmware does.
 
 use std::arch::global_asm;
 
@@ -109,7 +109,8 @@ impl Operation {
     }
 }
 
-// rbx points to the operation. All addresses are relative, so the code runs wherever it is copied to.
+// rbx points to the operation. All addresses are relative, so the code runs wherever it is copied
+// to.
 global_asm!(
     r#"
     .pushsection .rodata.siov_guest, "a"
@@ -222,8 +223,8 @@ siov_guest_real:
     hlt
 siov_guest_real_end:
 
-    // What a processor runs after reset, as the last 64 KiB below 1 MiB. Says on port 0xe9 what it has
-    // read: the clock's register 0x0d and the identity of function 00:00.0.
+    // What a processor runs after reset, as the last 64 KiB below 1 MiB. Says on port 0xe9 what it
+    // has read: the clock's register 0x0d and the identity of function 00:00.0.
 siov_guest_rom:
     mov cx, 300
 2:
@@ -298,8 +299,9 @@ pub fn long_mode() -> &'static [u8] {
     unsafe { between(&raw const siov_guest_long, &raw const siov_guest_long_end) }
 }
 
-/// The program for real mode: cx is the number of rounds, di where 5 bytes are put in each: those of
-/// register cx & 127 of the clock, and of doubleword cx & 3 of function 00:00.0's configuration space.
+/// The program for real mode: cx is the number of rounds, di where 5 bytes are put in each: those
+/// of register cx & 127 of the clock, and of doubleword cx & 3 of function 00:00.0's configuration
+/// space.
 pub fn real_mode() -> &'static [u8] {
     // SAFETY: The labels of the program for real mode.
     unsafe { between(&raw const siov_guest_real, &raw const siov_guest_real_end) }
@@ -316,8 +318,9 @@ pub const ROM_CLOCK_VALID: u8 = 0x80;
 /// The last thing that [`rom`] says.
 pub const ROM_END: u8 = b'.';
 
-/// Firmware for a PC: 64 KiB. Writes the index of the clock and the address of the PCI host bridge again
-/// and again, reads what the last of these select, and says it on port 0xe9 (QEMU's `-debugcon`).
+/// Firmware for a PC: 64 KiB. Writes the index of the clock and the address of the PCI host bridge
+/// again and again, reads what the last of these select, and says it on port 0xe9 (QEMU's
+/// `-debugcon`).
 pub fn rom() -> Vec<u8> {
     // SAFETY: The labels of the firmware.
     let code = unsafe { between(&raw const siov_guest_rom, &raw const siov_guest_rom_end) };

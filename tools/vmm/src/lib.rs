@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A small user of KVM: what a virtual machine monitor does to have writes coalesced, in a few hundred
-//! lines, and the means to test it.
+//! A small user of KVM: what a virtual machine monitor does to have writes coalesced, in a few
+//! hundred lines, and the means to test it.
 //!
-//! - [`Vm`] and [`Vcpu`]: a machine with a little memory, whose processors run one of the programs of
-//!   [`guest`];
+//! - [`Vm`] and [`Vcpu`]: a machine with a little memory, whose processors run one of the programs
+//!   of [`guest`];
 //! - [`Zone`] and [`SharedRing`]: registering ranges, and the page in which the writes wait;
-//! - [`Board`]: a clock and a PCI host bridge behind I/O ports, served from exits and from the ring.
+//! - [`Board`]: a clock and a PCI host bridge behind I/O ports, served from exits and from the
+//!   ring.
 //!
 //! The rule that makes coalescing invisible to a guest: **the ring is drained before any exit is
 //! handled.** A write that waits came before the access that caused the exit.

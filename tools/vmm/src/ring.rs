@@ -34,8 +34,8 @@ impl Deref for SharedRing {
     type Target = Ring;
 
     fn deref(&self) -> &Ring {
-        // SAFETY: The mapping is a page, as long and aligned as a ring is, and lives as long as `self`.
-        // The ring consists of atomics, which the kernel may change.
+        // SAFETY: The mapping is a page, as long and aligned as a ring is, and lives as long as
+        // `self`. The ring consists of atomics, which the kernel may change.
         unsafe { &*self.0.at(0, Ring::BYTES).cast() }
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The table with which coalesced PIO was proposed: a guest's accesses to the clock and to the PCI host
-//! bridge, how many there are and what they take, without and with coalescing.
+//! The table with which coalesced PIO was proposed: a guest's accesses to the clock and to the PCI
+//! host bridge, how many there are and what they take, without and with coalescing.
 
 use crate::board::{Clock, Exits, HostBridge};
 use crate::guest::{Kind, Operation};
@@ -108,8 +108,8 @@ impl Table {
     }
 }
 
-/// Has the guest read so many registers of the clock and doublewords of the bridge's configuration space,
-/// and checks what it got. Returns the number of operations.
+/// Has the guest read so many registers of the clock and doublewords of the bridge's configuration
+/// space, and checks what it got. Returns the number of operations.
 fn run(vcpu: &mut Vcpu, board: &mut Board, clock: usize, bridge: usize) -> Result<usize> {
     let mut operations = Vec::new();
     for n in 0..clock {

@@ -88,8 +88,8 @@ pub enum Fallback {
 }
 
 impl Zone {
-    /// Registers the zone if the kernel has the capability for its space: an old kernel would take a
-    /// range of ports for one of memory, because it ignored what is `pio` now.
+    /// Registers the zone if the kernel has the capability for its space: an old kernel would take
+    /// a range of ports for one of memory, because it ignored what is `pio` now.
     ///
     /// # Errors
     ///

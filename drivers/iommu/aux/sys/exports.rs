@@ -24,7 +24,8 @@ linux::exports! {
     ///
     /// # Safety
     ///
-    /// As `include/linux/iommu-aux.h` says: a driver that is bound to the device stays so until this returns.
+    /// As `include/linux/iommu-aux.h` says: a driver that is bound to the device stays so until
+    /// this returns.
     unsafe fn iommu_aux_capable(dev: *mut bindings::device => DeviceArgument<'_>) -> bool
         = is_capable;
 
@@ -95,7 +96,8 @@ linux::exports! {
     ///
     /// # Safety
     ///
-    /// The domain and the device are valid, NULL or error pointers; a domain that has been detached may be freed.
+    /// The domain and the device are valid, NULL or error pointers; a domain that has been detached
+    /// may be freed.
     unsafe fn iommu_aux_unregister_fault_handler(
         domain: *mut bindings::iommu_domain => FormerDomain,
         dev: *mut bindings::device => Argument<'_, Device>,
@@ -127,8 +129,8 @@ const _: () = {
 ///
 /// # Safety
 ///
-/// The domain and the device are valid, NULL or error pointers. The domain is not freed before it has been detached as
-/// often, or the device's driver was unbound.
+/// The domain and the device are valid, NULL or error pointers. The domain is not freed before it
+/// has been detached as often, or the device's driver was unbound.
 #[no_mangle]
 unsafe extern "C" fn iommu_aux_attach_device(
     domain: *mut bindings::iommu_domain,
@@ -183,8 +185,8 @@ unsafe fn attach(
 ///
 /// # Safety
 ///
-/// The domain and the device are valid, NULL or error pointers. The handler may be called with `data` until it is
-/// unregistered or the domain detached.
+/// The domain and the device are valid, NULL or error pointers. The handler may be called with
+/// `data` until it is unregistered or the domain detached.
 #[no_mangle]
 unsafe extern "C" fn iommu_aux_register_fault_handler(
     domain: *mut bindings::iommu_domain,
@@ -201,7 +203,8 @@ unsafe extern "C" fn iommu_aux_register_fault_handler(
     let data = unsafe { Cookie::from_c(data, &call) };
     let register = || {
         let (domain, dev) = (domain.get()?.key(), dev.get()?);
-        // SAFETY: As required of us: the registry drops the handler when it is unregistered or the domain detached.
+        // SAFETY: As required of us: the registry drops the handler when it is unregistered or the
+        // domain detached.
         let handler = unsafe { Handler::new(handler.ok_or(EINVAL)?, data) };
         with(|registry: &mut Registry| {
             let pasid = registry.attached_pasid(domain, dev)?;
@@ -312,8 +315,8 @@ fn unregister_fault_handler(
         pr_err!("fault handler: no domain, no device or no function\n");
         return;
     };
-    // What is not attached has no handlers any more. The lock is not held while a handler that runs is
-    // waited for.
+    // What is not attached has no handlers any more. The lock is not held while a handler that runs
+    // is waited for.
     let found = with(|registry| {
         let pasid = registry.attached_pasid(key, dev)?;
         Ok((Arc::clone(registry.faults()), pasid))

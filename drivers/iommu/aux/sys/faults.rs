@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Blocked requests of auxiliary domains, on their way from the IOMMU driver's interrupt to the handlers
-//! of those who attached the domains.
+//! Blocked requests of auxiliary domains, on their way from the IOMMU driver's interrupt to the
+//! handlers of those who attached the domains.
 
 use core::ffi::c_void;
 use core::mem;
@@ -40,7 +40,8 @@ pub(crate) struct Handler {
 impl Handler {
     /// # Safety
     ///
-    /// `function` may be called with faults and `data`, in process context, until the result is dropped.
+    /// `function` may be called with faults and `data`, in process context, until the result is
+    /// dropped.
     pub(crate) unsafe fn new(function: HandlerFn, data: Cookie) -> Self {
         // INVARIANT: As required of us.
         Self { function, data }
@@ -158,8 +159,8 @@ impl Faults {
         self.retain(|e| !(e.concerns(dev, pasid) && e.handler.is(function, data)));
     }
 
-    /// Removes all handlers for `pasid` of `dev`, and the faults that have not been reported to them yet: they are not
-    /// those of the domain that has the PASID next.
+    /// Removes all handlers for `pasid` of `dev`, and the faults that have not been reported to
+    /// them yet: they are not those of the domain that has the PASID next.
     #[inline]
     pub(crate) fn drop_handlers(&self, dev: &Device, pasid: Pasid) {
         // Handlers are added with the registry locked, as it is here.

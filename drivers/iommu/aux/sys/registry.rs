@@ -30,8 +30,9 @@ pub(crate) struct Registry {
     /// A hash table of `attached` entries.
     domains: KVec<Option<Auxiliary>>,
     attached: usize,
-    /// The PASID that was given back last, while a device is enabled: most often the next domain takes it,
-    /// and getting one from the kernel's table costs about as much as all else that is done here.
+    /// The PASID that was given back last, while a device is enabled: most often the next domain
+    /// takes it, and getting one from the kernel's table costs about as much as all else that is
+    /// done here.
     spare: Option<GlobalPasid>,
     faults: Arc<Faults>,
     /// Bindings of drivers until now.
@@ -221,7 +222,8 @@ impl Registry {
                 "driver unbound with {} auxiliary domains attached; detaching\n",
                 left
             );
-            // Removing moves entries back to before the slot, and round the end: again until none is left.
+            // Removing moves entries back to before the slot, and round the end: again until none
+            // is left.
             while let Some(at) = self.domains.iter().position(|d| has_use(d, dev)) {
                 self.end(at, dev);
             }
@@ -269,19 +271,20 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// `ENODEV` for a device that is not enabled, `EINVAL` for a domain without page tables, `ENOSPC` without a PASID,
-    /// `EOVERFLOW`, `ENOMEM`, and those of the IOMMU core.
+    /// `ENODEV` for a device that is not enabled, `EINVAL` for a domain without page tables,
+    /// `ENOSPC` without a PASID, `EOVERFLOW`, `ENOMEM`, and those of the IOMMU core.
     ///
     /// # Safety
     ///
-    /// The domain is not freed before it has been detached as often, or the device's driver was unbound.
+    /// The domain is not freed before it has been detached as often, or the device's driver was
+    /// unbound.
     pub(crate) unsafe fn attach(&mut self, domain: &AnyDomain, dev: &Device) -> Result {
         self.find_enabled(dev)?;
         if !domain.is_paging() {
             return Err(EINVAL);
         }
-        // SAFETY: The device is enabled, so its driver is bound; when that is unbound, the registry, which is locked, is
-        // asked to remove the device first.
+        // SAFETY: The device is enabled, so its driver is bound; when that is unbound, the
+        // registry, which is locked, is asked to remove the device first.
         let iommu = unsafe { IommuDevice::from_device(dev) }.ok_or(ENODEV)?;
         match self.find_domain(domain.key()) {
             Some(at) => {
@@ -291,7 +294,8 @@ impl Registry {
             None => {
                 self.reserve()?;
                 let pasid = self.take_pasid(iommu)?;
-                // SAFETY: As required of us: it is dropped when the domain is detached, or the driver unbound.
+                // SAFETY: As required of us: it is dropped when the domain is detached, or the
+                // driver unbound.
                 let attachment = unsafe { PasidAttachment::new(domain, iommu, pasid.get()) }?;
                 let auxiliary = Auxiliary {
                     key: domain.key(),
@@ -396,7 +400,8 @@ impl Auxiliary {
             return Ok(());
         }
         self.others.reserve(1, GFP_KERNEL)?;
-        // SAFETY: As required of us: it is dropped when the domain is detached, or the driver unbound.
+        // SAFETY: As required of us: it is dropped when the domain is detached, or the driver
+        // unbound.
         let attachment = unsafe { PasidAttachment::new(domain, dev, self.pasid.get()) }?;
         self.others
             .push_within_capacity(Use::new(attachment))

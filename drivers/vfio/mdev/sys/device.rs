@@ -240,8 +240,8 @@ linux::callbacks! {
     ///
     /// # Safety
     ///
-    /// For devices that [`NewDevice::new`] makes: the driver core calls it when the last reference is
-    /// gone.
+    /// For devices that [`NewDevice::new`] makes: the driver core calls it when the last reference
+    /// is gone.
     unsafe fn release_callback(dev: *mut bindings::device => Released) = free;
 }
 

@@ -228,8 +228,8 @@ impl HeldRemover<'_> {
     ///
     /// # Errors
     ///
-    /// `EAGAIN` for a device that is still being made: an [`AddedDevice`](super::device::AddedDevice)
-    /// has it in sysfs until it is active.
+    /// `EAGAIN` for a device that is still being made: an
+    /// [`AddedDevice`](super::device::AddedDevice) has it in sysfs until it is active.
     pub(crate) fn remove(self) -> Result {
         let Remover { mdev, file, .. } = self.remover;
         if !mdev.is_active() {

@@ -7,7 +7,8 @@
 //! driver that gave out an address would work on freed memory then, or on another container. A
 //! number is used once, and finds nothing after its container was released.
 //!
-//! Lock order: [`Table::opening`], then [`Table::entries`], inside of which no other lock is taken.
+//! Lock order: [`OpenContainers::opening`], then [`OpenContainers::entries`], inside of which no
+//! other lock is taken.
 
 use super::device::Devices;
 use super::endpoint::Groups;
@@ -61,7 +62,7 @@ struct Entry<T> {
 }
 
 #[pin_data]
-struct Table<T: Container> {
+struct OpenContainers<T: Container> {
     /// How many have been opened.
     #[pin]
     opening: Mutex<usize>,
@@ -74,9 +75,9 @@ struct Table<T: Container> {
 /// containers. It is not the driver's: one that named another place at another time would lose
 /// devices that VFIO unregisters.
 ///
-/// NULL, or the `Table<T>` of the one [`Open<T>`](Open), which resets it before the table is freed.
-/// As long as C code calls functions for containers `T`, there is an `Open<T>`, which is not
-/// dropped.
+/// NULL, or the `OpenContainers<T>` of the one [`Open<T>`](Open), which resets it before the table
+/// is freed. As long as C code calls functions for containers `T`, there is an `Open<T>`, which is
+/// not dropped.
 static TABLE: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
 
 /// The table of containers `T`.
@@ -86,8 +87,8 @@ static TABLE: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
 /// This is called in a call of VFIO's for such containers, and what is returned is not used after
 /// it.
 #[inline]
-unsafe fn table<'a, T: Container>() -> Option<&'a Table<T>> {
-    let table = TABLE.load(Ordering::Acquire).cast::<Table<T>>();
+unsafe fn table<'a, T: Container>() -> Option<&'a OpenContainers<T>> {
+    let table = TABLE.load(Ordering::Acquire).cast::<OpenContainers<T>>();
     // SAFETY: NULL, or the table of an `Open<T>`, as required of us.
     unsafe { table.as_ref() }
 }
@@ -199,7 +200,7 @@ impl<T: Container> Handle<'_, T> {
 
 /// The open containers of a driver, found as long as this lives.
 pub(super) struct Open<T: Container> {
-    _table: Pin<KBox<Table<T>>>,
+    _table: Pin<KBox<OpenContainers<T>>>,
 }
 
 impl<T: Container> Open<T> {
@@ -209,17 +210,17 @@ impl<T: Container> Open<T> {
     ///
     /// # Safety
     ///
-    /// There is no other one, of no type. As long as C code calls functions for containers `T`, this
-    /// is not dropped.
+    /// There is no other one, of no type. As long as C code calls functions for containers `T`,
+    /// this is not dropped.
     pub(super) unsafe fn new() -> Result<Self> {
         let _table = KBox::pin_init(
-            pin_init!(Table {
+            pin_init!(OpenContainers {
                 opening <- new_mutex!(0, "vfio_iommu_type1 opening"),
                 entries <- new_spinlock!(KVec::new(), "vfio_iommu_type1 containers"),
             }),
             GFP_KERNEL,
         )?;
-        let raw = core::ptr::from_ref::<Table<T>>(&_table).cast_mut();
+        let raw = core::ptr::from_ref::<OpenContainers<T>>(&_table).cast_mut();
         TABLE.store(raw.cast(), Ordering::Release);
         Ok(Self { _table })
     }

@@ -40,7 +40,7 @@ pub(crate) struct Opening {
     pub(crate) devices: Arc<Devices>,
 }
 
-/// An open container. Calls come from several threads; VFIO serialises attaching and detaching
+/// An open container. Adapter come from several threads; VFIO serialises attaching and detaching
 /// only.
 pub(crate) trait Container: Send + Sync + Sized + 'static {
     /// The name of the driver.
@@ -95,7 +95,7 @@ pub(crate) trait Container: Send + Sync + Sized + 'static {
 }
 
 /// What VFIO calls.
-struct Calls<T>(PhantomData<T>);
+struct Adapter<T>(PhantomData<T>);
 
 /// The operations of a driver, which is code of `module`.
 pub(super) fn operations<T: Container>(
@@ -104,22 +104,22 @@ pub(super) fn operations<T: Container>(
     bindings::vfio_iommu_driver_ops {
         name: T::NAME.as_char_ptr().cast_mut(),
         owner: module.as_ptr(),
-        open: Some(Calls::<T>::open_callback),
-        release: Some(Calls::<T>::release_callback),
-        ioctl: Some(Calls::<T>::ioctl_callback),
-        attach_group: Some(Calls::<T>::attach_group_callback),
-        detach_group: Some(Calls::<T>::detach_group_callback),
-        pin_pages: Some(Calls::<T>::pin_pages_callback),
-        unpin_pages: Some(Calls::<T>::unpin_pages_callback),
-        register_device: Some(Calls::<T>::register_device_callback),
-        unregister_device: Some(Calls::<T>::unregister_device_callback),
-        dma_rw: Some(Calls::<T>::dma_rw_callback),
+        open: Some(Adapter::<T>::open_callback),
+        release: Some(Adapter::<T>::release_callback),
+        ioctl: Some(Adapter::<T>::ioctl_callback),
+        attach_group: Some(Adapter::<T>::attach_group_callback),
+        detach_group: Some(Adapter::<T>::detach_group_callback),
+        pin_pages: Some(Adapter::<T>::pin_pages_callback),
+        unpin_pages: Some(Adapter::<T>::unpin_pages_callback),
+        register_device: Some(Adapter::<T>::register_device_callback),
+        unregister_device: Some(Adapter::<T>::unregister_device_callback),
+        dma_rw: Some(Adapter::<T>::dma_rw_callback),
         // VFIO has no caller for this, and a domain given away could not be freed any more.
         group_iommu_domain: None,
     }
 }
 
-impl<T: Container> Calls<T> {
+impl<T: Container> Adapter<T> {
     linux::callbacks! {
         /// `vfio_iommu_driver_ops::open`.
         ///

@@ -30,8 +30,9 @@ struct Private<D: Driver> {
     state: Arc<D::Device>,
 }
 
-/// A device of a driver, as the core passes it to the driver's operations: until the call ends it has a `struct
-/// dev_iommu`, whose private data is null or what `probe_device` stored, and is not released.
+/// A device of a driver, as the core passes it to the driver's operations: until the call ends it
+/// has a `struct dev_iommu`, whose private data is null or what `probe_device` stored, and is not
+/// released.
 pub(super) struct DeviceOf<'call, D: Driver>(&'call Device, PhantomData<D>);
 
 impl<'call, D: Driver> FromC<'call, *mut bindings::device> for DeviceOf<'call, D> {
@@ -127,8 +128,9 @@ impl<D: Driver> RawOldDomain<'_, D> {
     }
 }
 
-/// A function that the IOMMU core probes, asks about or releases: it stays in the system meanwhile, and the core's
-/// probe lock or its group's mutex keeps others from changing its ATS and PASID capabilities.
+/// A function that the IOMMU core probes, asks about or releases: it stays in the system meanwhile,
+/// and the core's probe lock or its group's mutex keeps others from changing its ATS and PASID
+/// capabilities.
 pub struct Function<'a>(&'a pci::Device);
 
 impl Deref for Function<'_> {
@@ -187,7 +189,8 @@ impl Function<'_> {
         unsafe { bindings::pci_ats_supported(self.0.as_raw()) }
     }
 
-    /// Sets the smallest translation unit that the function will be used with; before [`Self::enable_ats`].
+    /// Sets the smallest translation unit that the function will be used with; before
+    /// [`Self::enable_ats`].
     ///
     /// # Errors
     ///
@@ -209,7 +212,8 @@ impl Function<'_> {
 
     /// Ends what [`Self::enable_ats`] began.
     pub fn disable_ats(&self) {
-        // SAFETY: The device is valid, and its ATS is not changed by others. If it is off, the function warns.
+        // SAFETY: The device is valid, and its ATS is not changed by others. If it is off, the
+        // function warns.
         unsafe { bindings::pci_disable_ats(self.0.as_raw()) };
     }
 
@@ -267,7 +271,8 @@ struct Inner<D: Driver> {
 
 // SAFETY: The C structures belong to the IOMMU core; `D` is `Send`.
 unsafe impl<D: Driver> Send for Inner<D> {}
-// SAFETY: The C structures are written before anybody else can see them, and by the IOMMU core; `D` is `Sync`.
+// SAFETY: The C structures are written before anybody else can see them, and by the IOMMU core; `D`
+// is `Sync`.
 unsafe impl<D: Driver> Sync for Inner<D> {}
 
 impl<D: Driver> Core<D> {
@@ -282,12 +287,12 @@ impl<D: Driver> Core<D> {
                 ops: Opaque::new(bindings::iommu_ops::default()),
                 identity: Opaque::new(bindings::iommu_domain {
                     type_: bindings::__IOMMU_DOMAIN_PT,
-                    ops: Table::<D>::IDENTITY_OPS,
+                    ops: Adapter::<D>::IDENTITY_OPS,
                     ..Default::default()
                 }),
                 blocked: Opaque::new(bindings::iommu_domain {
                     type_: 0,
-                    ops: Table::<D>::BLOCKED_OPS,
+                    ops: Adapter::<D>::BLOCKED_OPS,
                     ..Default::default()
                 }),
                 driver,
@@ -295,14 +300,14 @@ impl<D: Driver> Core<D> {
             GFP_KERNEL,
         )?;
         let ops = bindings::iommu_ops {
-            capable: Some(Table::<D>::capable_callback),
-            domain_alloc_paging_flags: Some(Table::<D>::domain_alloc_paging_flags_callback),
-            probe_device: Some(Table::<D>::probe_device_callback),
-            probe_finalize: Some(Table::<D>::probe_finalize_callback),
-            release_device: Some(Table::<D>::release_device_callback),
-            device_group: Some(Table::<D>::device_group_callback),
-            get_resv_regions: Some(Table::<D>::get_resv_regions_callback),
-            def_domain_type: Some(Table::<D>::def_domain_type_callback),
+            capable: Some(Adapter::<D>::capable_callback),
+            domain_alloc_paging_flags: Some(Adapter::<D>::domain_alloc_paging_flags_callback),
+            probe_device: Some(Adapter::<D>::probe_device_callback),
+            probe_finalize: Some(Adapter::<D>::probe_finalize_callback),
+            release_device: Some(Adapter::<D>::release_device_callback),
+            device_group: Some(Adapter::<D>::device_group_callback),
+            get_resv_regions: Some(Adapter::<D>::get_resv_regions_callback),
+            def_domain_type: Some(Adapter::<D>::def_domain_type_callback),
             owner: module.as_ptr(),
             identity_domain: inner.identity.get(),
             blocked_domain: inner.blocked.get(),
@@ -346,9 +351,9 @@ impl<D: Driver> Drop for Core<D> {
 }
 
 /// The C functions of one type of driver.
-struct Table<D: Driver>(PhantomData<D>);
+struct Adapter<D: Driver>(PhantomData<D>);
 
-impl<D: Driver> Table<D> {
+impl<D: Driver> Adapter<D> {
     const IDENTITY_OPS: &'static bindings::iommu_domain_ops = &bindings::iommu_domain_ops {
         attach_dev: Some(Self::identity_attach_dev_callback),
         set_dev_pasid: Some(Self::identity_set_dev_pasid_callback),
@@ -366,8 +371,8 @@ impl<D: Driver> Table<D> {
         ///
         /// # Safety
         ///
-        /// For the operations of a `Core<D>`: the core passes a device that has a `struct dev_iommu`, no private data,
-        /// and is not used by others yet.
+        /// For the operations of a `Core<D>`: the core passes a device that has a
+        /// `struct dev_iommu`, no private data, and is not used by others yet.
         unsafe fn probe_device_callback(dev: *mut bindings::device => DeviceOf<'_, D>)
             -> *mut bindings::iommu_device = Self::probe_device;
 
@@ -375,7 +380,8 @@ impl<D: Driver> Table<D> {
         ///
         /// # Safety
         ///
-        /// For the operations of a `Core<D>`: the core passes a device that they have probed and not released.
+        /// For the operations of a `Core<D>`: the core passes a device that they have probed and
+        /// not released.
         unsafe fn probe_finalize_callback(dev: *mut bindings::device => DeviceOf<'_, D>)
             = Self::probe_finalize;
 
@@ -518,7 +524,8 @@ impl<D: Driver> Table<D> {
         // SAFETY: As required of us.
         let dev = unsafe { DeviceOf::<D>::from_c(dev, &call) };
         dev.with(|function, state| D::release(function, state));
-        // `dev_iommu_priv_set()` is for probing only: it wants a lock that is not held when a device goes.
+        // `dev_iommu_priv_set()` is for probing only: it wants a lock that is not held when a
+        // device goes.
         // SAFETY: As in `DeviceOf::state`, and the field is ours.
         let private =
             unsafe { core::mem::replace(&mut (*dev.iommu()).priv_, core::ptr::null_mut()) };

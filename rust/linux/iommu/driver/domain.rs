@@ -40,12 +40,13 @@ unsafe impl<T: PagingDomain> Object<bindings::pt_iommu> for Domain<T> {}
 unsafe impl<T: PagingDomain> Object<bindings::iommu_domain> for Domain<T> {}
 
 impl<T: PagingDomain> Domain<T> {
-    /// A domain with empty page tables of this shape. `make` makes the driver's data, which may keep the page
-    /// tables to look at them.
+    /// A domain with empty page tables of this shape. `make` makes the driver's data, which may
+    /// keep the page tables to look at them.
     ///
     /// # Errors
     ///
-    /// `EOPNOTSUPP` and `EINVAL` for a `config` that the format does not have, `ENOMEM`, those of `make`.
+    /// `EOPNOTSUPP` and `EINVAL` for a `config` that the format does not have, `ENOMEM`, those of
+    /// `make`.
     pub fn new(
         stage: Stage,
         config: Config,
@@ -63,9 +64,9 @@ impl<T: PagingDomain> Domain<T> {
         let tables = Arc::pin_init(PageTables::new(stage, config, memory)?, GFP_KERNEL)?;
         let data = make(&tables)?;
         let ops = if data.needs_sync_map() {
-            Table::<T>::OPS_SYNC_MAP
+            Adapter::<T>::OPS_SYNC_MAP
         } else {
-            Table::<T>::OPS
+            Adapter::<T>::OPS
         };
         let pt = bindings::pt_iommu {
             domain: bindings::iommu_domain {
@@ -79,7 +80,7 @@ impl<T: PagingDomain> Domain<T> {
                 ops,
                 ..Default::default()
             },
-            ops: Table::<T>::PT_OPS,
+            ops: Adapter::<T>::PT_OPS,
             nid: memory.node.raw(),
             ..Default::default()
         };
@@ -132,9 +133,9 @@ fn prot_from_raw(raw: u32) -> Prot {
 }
 
 /// The C functions of one type of domain.
-struct Table<T: PagingDomain>(PhantomData<T>);
+struct Adapter<T: PagingDomain>(PhantomData<T>);
 
-impl<T: PagingDomain> Table<T> {
+impl<T: PagingDomain> Adapter<T> {
     const PT_OPS: &'static bindings::pt_iommu_ops = &bindings::pt_iommu_ops {
         map_range: Some(Self::map_range_callback),
         unmap_range: Some(Self::unmap_range_callback),
@@ -165,8 +166,8 @@ impl<T: PagingDomain> Table<T> {
         ///
         /// # Safety
         ///
-        /// For domains that `Domain::<T>::new` made: the core passes them to their own operations, with a device
-        /// of `T::Driver` and the domain that the device is attached to.
+        /// For domains that `Domain::<T>::new` made: the core passes them to their own operations,
+        /// with a device of `T::Driver` and the domain that the device is attached to.
         unsafe fn attach_dev_callback(
             domain: *mut bindings::iommu_domain => &Domain<T>,
             dev: *mut bindings::device => DeviceOf<'_, T::Driver>,
@@ -263,8 +264,8 @@ impl<T: PagingDomain> Table<T> {
     ///
     /// # Safety
     ///
-    /// As for `attach_dev_callback`. The range belongs to the caller of `iommu_map()`: no other call maps, unmaps
-    /// or looks up addresses of it meanwhile. `mapped` is the function's alone.
+    /// As for `attach_dev_callback`. The range belongs to the caller of `iommu_map()`: no other
+    /// call maps, unmaps or looks up addresses of it meanwhile. `mapped` is the function's alone.
     unsafe extern "C" fn map_range_callback(
         domain: *mut bindings::pt_iommu,
         iova: bindings::dma_addr_t,
@@ -301,7 +302,8 @@ impl<T: PagingDomain> Table<T> {
     ///
     /// # Safety
     ///
-    /// As for `map_range_callback`, with a gather that is used for this domain only, and is the function's alone.
+    /// As for `map_range_callback`, with a gather that is used for this domain only, and is the
+    /// function's alone.
     unsafe extern "C" fn unmap_range_callback(
         domain: *mut bindings::pt_iommu,
         iova: bindings::dma_addr_t,
@@ -359,8 +361,8 @@ impl<T: PagingDomain> Table<T> {
     ///
     /// # Safety
     ///
-    /// For domains that `Domain::<T>::into_raw` gave to the core, which gives each back once, when it is attached
-    /// nowhere.
+    /// For domains that `Domain::<T>::into_raw` gave to the core, which gives each back once, when
+    /// it is attached nowhere.
     unsafe extern "C" fn free_callback(domain: *mut bindings::iommu_domain) {
         // SAFETY: As required of us.
         let domain = unsafe { KBox::from_raw(domain.cast::<Domain<T>>()) };

@@ -13,8 +13,8 @@ use siov_types::{Iova, IovaRange};
 ///
 /// # Invariants
 ///
-/// Initialised, and used by nobody else. Its list holds tables of [`PageTables`](super::PageTables) that have been
-/// unlinked.
+/// Initialised, and used by nobody else. Its list holds tables of [`PageTables`](super::PageTables)
+/// that have been unlinked.
 #[repr(transparent)]
 pub struct Gather(Opaque<bindings::iommu_iotlb_gather>);
 
@@ -89,7 +89,8 @@ impl Gather {
         IovaRange::new(Iova::new(start as u64), Iova::new(end as u64))
     }
 
-    /// Whether tables were unlinked, so that caches of non-leaf entries must be invalidated as well.
+    /// Whether tables were unlinked, so that caches of non-leaf entries must be invalidated as
+    /// well.
     #[inline(always)]
     pub fn has_tables(&self) -> bool {
         let head = self.list();
@@ -104,8 +105,8 @@ impl Gather {
     /// Neither hardware nor a walk can reach them any more.
     pub(super) unsafe fn free_tables(&mut self) {
         let list = self.freelist();
-        // SAFETY: The list holds pages of `iommu_alloc_pages_node_sz()`, which nobody can reach, as required
-        // of us.
+        // SAFETY: The list holds pages of `iommu_alloc_pages_node_sz()`, which nobody can reach, as
+        // required of us.
         unsafe { bindings::iommu_put_pages_list(list) };
     }
 }
@@ -114,8 +115,8 @@ impl siov_iopgtable::Gather<Memory> for Gather {
     #[inline]
     fn table(&mut self, table: TableAddr<Memory>) {
         let (list, page) = (self.freelist(), tables::virt(&table));
-        // SAFETY: By the invariant, the list is initialised. The page has just been unlinked, so it is on no
-        // list.
+        // SAFETY: By the invariant, the list is initialised. The page has just been unlinked, so it
+        // is on no list.
         unsafe { bindings::siov_helper_iommu_pages_list_add(list, page) };
     }
 }

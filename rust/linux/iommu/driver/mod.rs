@@ -6,8 +6,9 @@
 //! [`PagingDomain`] for its address spaces. [`Core`] holds the tables of C functions that are made
 //! of these two, and [`Registration`] hands one unit to the IOMMU core.
 //!
-//! The page tables of an address space are [`PageTables`], which only this module changes: the IOMMU core's
-//! callers have each range of IOVA to themselves, and nobody else calls `map` and `unmap`.
+//! The page tables of an address space are [`PageTables`], which only this module changes: the
+//! IOMMU core's callers have each range of IOVA to themselves, and nobody else calls `map` and
+//! `unmap`.
 //!
 //! What the core guarantees, and this module passes on:
 //!
@@ -122,13 +123,13 @@ pub trait Driver: Isolates + Sized + Send + Sync + 'static {
     /// Name of the folder that holds [`Self::ATTRIBUTES`].
     const ATTRIBUTE_GROUP: &'static CStr;
 
-    /// Where C code, which brings a device and nothing else, finds the instance of this driver: a `static` of
-    /// the driver's.
+    /// Where C code, which brings a device and nothing else, finds the instance of this driver: a
+    /// `static` of the driver's.
     fn instance() -> &'static Instance<Self>;
 
     /// A device appeared: says which unit translates it and makes its data. On return its DMA is in
-    /// the state in which the hardware came, blocked or pass-through. The unit is registered, or the device
-    /// is released again.
+    /// the state in which the hardware came, blocked or pass-through. The unit is registered, or
+    /// the device is released again.
     ///
     /// # Errors
     ///
@@ -210,15 +211,15 @@ pub trait PagingDomain: Isolates + Send + Sync + 'static {
         Prot::empty()
     }
 
-    /// Invalidates what the hardware has cached of what `gather` holds; the gathered table pages are freed
-    /// after it.
+    /// Invalidates what the hardware has cached of what `gather` holds; the gathered table pages
+    /// are freed after it.
     fn sync(&self, gather: &Gather);
 
     /// Invalidates all that the hardware has cached of this domain.
     fn sync_all(&self);
 
-    /// Whether [`Self::sync_map`] must be called for new mappings, for hardware that caches non-present
-    /// entries or buffers writes. Asked once, when the domain is made.
+    /// Whether [`Self::sync_map`] must be called for new mappings, for hardware that caches
+    /// non-present entries or buffers writes. Asked once, when the domain is made.
     fn needs_sync_map(&self) -> bool;
 
     /// Makes new mappings of `range` visible to the hardware.

@@ -37,9 +37,11 @@ pub struct TableMemory {
 }
 
 impl TableMemory {
-    /// Zeroed pages: the result is the first of `bytes` bytes, rounded up to a power of two of pages.
+    /// Zeroed pages: the result is the first of `bytes` bytes, rounded up to a power of two of
+    /// pages.
     pub(super) fn alloc(self, bytes: usize, gfp: Gfp) -> Option<NonNull<c_void>> {
-        // SAFETY: May be called with any size, and a node that there is; returns zeroed pages or null.
+        // SAFETY: May be called with any size, and a node that there is; returns zeroed pages or
+        // null.
         NonNull::new(unsafe { bindings::iommu_alloc_pages_node_sz(self.node.raw(), gfp.0, bytes) })
     }
 

@@ -23,8 +23,8 @@ pub enum ReservedKind {
     Msi,
 }
 
-/// The list that [`super::Driver::reserved_regions`] fills: an initialised list of `struct iommu_resv_region`, nobody
-/// else's until the call ends.
+/// The list that [`super::Driver::reserved_regions`] fills: an initialised list of
+/// `struct iommu_resv_region`, nobody else's until the call ends.
 pub struct ReservedRegions<'call>(*mut bindings::list_head, PhantomData<&'call Call>);
 
 impl<'call> FromC<'call, *mut bindings::list_head> for ReservedRegions<'call> {

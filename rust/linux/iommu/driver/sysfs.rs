@@ -98,8 +98,9 @@ impl<'call, D: Driver> FromC<'call, *mut bindings::device> for UnitDevice<'call,
         let data = unsafe { &raw const (*dev).driver_data };
         // SAFETY: As above. C code changes the pointer as a whole.
         let data = unsafe { data.read_volatile() };
-        // SAFETY: `iommu_device_sysfs_add()` stores the `iommu_device` there, with which a unit begins; it stays as
-        // long as the folder has users. `iommu_device_sysfs_remove()` stores NULL before it waits for them.
+        // SAFETY: `iommu_device_sysfs_add()` stores the `iommu_device` there, with which a unit
+        // begins; it stays as long as the folder has users. `iommu_device_sysfs_remove()` stores
+        // NULL before it waits for them.
         Self(unsafe { data.cast::<Unit<D>>().as_ref() })
     }
 }
@@ -113,7 +114,8 @@ impl<D: Driver, const N: usize> Show<D, N> {
         ///
         /// # Safety
         ///
-        /// For attributes of [`Group`], which only the folders of registered units of the driver have.
+        /// For attributes of [`Group`], which only the folders of registered units of the driver
+        /// have.
         unsafe fn show_callback(
             dev: *mut bindings::device => UnitDevice<'_, D>,
             _attr: *mut bindings::device_attribute => *mut bindings::device_attribute,
@@ -137,8 +139,8 @@ impl<D: Driver, const N: usize> Show<D, N> {
     }
 }
 
-/// What a file's text is written to: a buffer of one page, the function's alone until the call ends. Writing fails when
-/// it is full.
+/// What a file's text is written to: a buffer of one page, the function's alone until the call
+/// ends. Writing fails when it is full.
 struct Text<'call> {
     page: &'call mut [u8; PAGE_SIZE as usize],
     len: usize,

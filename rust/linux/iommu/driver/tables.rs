@@ -2,11 +2,11 @@
 
 //! The page tables of a domain.
 //!
-//! `siov_iopgtable` has the algorithms, and relies on two rules that it cannot check: a range of IOVA has one user
-//! at a time, and unlinked tables are not freed while somebody may still walk them. This module keeps both. It
-//! alone knows [`Memory`], so page tables over it exist in [`PageTables`] only, whose functions that change
-//! or look up a range are `unsafe fn`; and [`PageTables::walk`], which looks at ranges of other users,
-//! keeps tables from being freed.
+//! `siov_iopgtable` has the algorithms, and relies on two rules that it cannot check: a range of
+//! IOVA has one user at a time, and unlinked tables are not freed while somebody may still walk
+//! them. This module keeps both. It alone knows [`Memory`], so page tables over it exist in
+//! [`PageTables`] only, whose functions that change or look up a range are `unsafe fn`; and
+//! [`PageTables::walk`], which looks at ranges of other users, keeps tables from being freed.
 //!
 //! Lock order: [`PageTables::walking`] is innermost; a walk's visitor runs with it held.
 
@@ -54,8 +54,9 @@ impl PageMemory for Memory {
 
     #[inline(always)]
     fn table(&self, table: &TableAddr<Self>) -> &Table {
-        // SAFETY: A `TableAddr<Memory>` comes from `alloc` and has not been freed, by the rules of the module:
-        // the page is in the direct map, aligned, of the size of a `Table`, and accessed by atomics only.
+        // SAFETY: A `TableAddr<Memory>` comes from `alloc` and has not been freed, by the rules of
+        // the module: the page is in the direct map, aligned, of the size of a `Table`, and
+        // accessed by atomics only.
         unsafe { &*virt(table).cast::<Table>() }
     }
 
@@ -90,7 +91,8 @@ macro_rules! either {
     };
 }
 
-/// The page tables of a domain. Only the domain changes them, for the IOMMU core; what a driver has is a view.
+/// The page tables of a domain. Only the domain changes them, for the IOMMU core; what a driver has
+/// is a view.
 #[pin_data]
 pub struct PageTables {
     tables: Tables,
@@ -174,8 +176,9 @@ impl PageTables {
 
     /// Calls `f` while no table is freed.
     fn with_tables_kept<R>(&self, f: impl FnOnce() -> R) -> R {
-        // Before a table is looked at: whoever frees tables has unlinked them before it looks here. Whichever comes
-        // first in the order of these two fences, either the walk does not find the tables, or it is waited for.
+        // Before a table is looked at: whoever frees tables has unlinked them before it looks here.
+        // Whichever comes first in the order of these two fences, either the walk does not find the
+        // tables, or it is waited for.
         self.walkers.fetch_add(1, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         let _walking = self.walking.lock();
@@ -199,8 +202,8 @@ impl PageTables {
         drop(self.walking.lock());
     }
 
-    /// Maps `len` bytes at `iova` to `phys` and returns how many bytes it mapped, also on error; tables
-    /// that leaves have replaced go to `gather`.
+    /// Maps `len` bytes at `iova` to `phys` and returns how many bytes it mapped, also on error;
+    /// tables that leaves have replaced go to `gather`.
     ///
     /// # Safety
     ///

@@ -298,8 +298,9 @@ impl<D: Driver> Sysfs<D> {
             unit.taken.store(false, Ordering::Release);
             return Err(e);
         }
-        // SAFETY: Nobody else changes the operations of a unit that is not registered. The core sets them only when it
-        // registers, and may probe a device of the unit for another one before.
+        // SAFETY: Nobody else changes the operations of a unit that is not registered. The core
+        // sets them only when it registers, and may probe a device of the unit for another one
+        // before.
         unsafe { (*unit.as_raw()).ops = core.ops() };
         unit.set_open(true);
         Ok(Self {

@@ -11,8 +11,8 @@ use super::structure::StructureKind;
 /// What is wrong, and where.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Error {
-    /// Offset in bytes from the start of the table: of the structure, or of the device scope, that is
-    /// wrong.
+    /// Offset in bytes from the start of the table: of the structure, or of the device scope, that
+    /// is wrong.
     pub offset: usize,
     /// What is wrong there.
     pub kind: ErrorKind,
@@ -88,8 +88,8 @@ pub enum ErrorKind {
         /// Function number, 7 at most in PCI.
         function: u8,
     },
-    /// The registers of a remapping unit are at 0, not at a page boundary, or wrap around the end of
-    /// the address space.
+    /// The registers of a remapping unit are at 0, not at a page boundary, or wrap around the end
+    /// of the address space.
     RegisterBase {
         /// Where they are said to be.
         base: PhysAddr,

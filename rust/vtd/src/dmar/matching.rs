@@ -97,8 +97,8 @@ impl Scopes<'_> {
 
 impl<'a> Dmar<'a> {
     /// The unit that translates a function's requests: the one that names it, or else names the
-    /// closest bridge above it, or else includes all of its segment. `None` when its requests are not
-    /// translated.
+    /// closest bridge above it, or else includes all of its segment. `None` when its requests are
+    /// not translated.
     pub fn unit_for(
         self,
         segment: Segment,

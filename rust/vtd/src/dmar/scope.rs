@@ -23,7 +23,8 @@ pub enum ScopeKind {
     IoApic,
     /// A timer block that sends message-signalled interrupts, by the id in the ACPI HPET table.
     Hpet,
-    /// A device of the ACPI namespace, by the number in a [`NamespaceDevice`](super::NamespaceDevice).
+    /// A device of the ACPI namespace, by the number in a
+    /// [`NamespaceDevice`](super::NamespaceDevice).
     Namespace,
     /// Reserved; to be skipped.
     Unknown(u8),
@@ -56,7 +57,8 @@ pub struct DeviceScope<'a> {
 }
 
 impl<'a> DeviceScope<'a> {
-    /// Devfn of each function on the way from the start bus to the device: bridges, then the device.
+    /// Devfn of each function on the way from the start bus to the device: bridges, then the
+    /// device.
     pub fn path(self) -> impl Iterator<Item = u8> + use<'a> {
         self.elements()
             .map(|(device, function)| ((device & 0x1f) << 3) | (function & 7))

@@ -41,8 +41,9 @@ impl<'a> Dmar<'a> {
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong. Nothing of such a table should be used: what firmware got wrong
-    /// in one place it may have in others, and a device behind the wrong unit is not isolated.
+    /// The first thing that is wrong. Nothing of such a table should be used: what firmware got
+    /// wrong in one place it may have in others, and a device behind the wrong unit is not
+    /// isolated.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
         let this = Self::split(bytes)?;
         this.check()?;

@@ -19,8 +19,8 @@ pub enum FaultKind {
     FirstStage,
     /// Second-stage page tables.
     SecondStage,
-    /// The address or the permission, in page tables of either stage. What a device that goes astray
-    /// runs into.
+    /// The address or the permission, in page tables of either stage. What a device that goes
+    /// astray runs into.
     Translation,
     /// Interrupt remapping.
     Interrupt,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Descriptors of the invalidation queue, 256 bits each as scalable mode has them (VT-d spec, 6.5.2;
-//! Linux: `QI_*` in drivers/iommu/intel/iommu.h).
+//! Descriptors of the invalidation queue, 256 bits each as scalable mode has them (VT-d spec,
+//! 6.5.2; Linux: `QI_*` in drivers/iommu/intel/iommu.h).
 
 use bitflags::bitflags;
 use siov_types::{Bdf, DomainId, Pasid, PhysAddr};

@@ -3,9 +3,9 @@
 //! Which page-selective invalidations cover a range of addresses.
 //!
 //! One descriptor covers a power of two of pages at an address aligned to that size. A range that
-//! lies badly needs a cover much larger than itself, at worst the whole address space for two pages,
-//! and every page too many costs the devices a table walk. Two blocks, one on each side of the
-//! range's most aligned point, always cover it with less than as much again.
+//! lies badly needs a cover much larger than itself, at worst the whole address space for two
+//! pages, and every page too many costs the devices a table walk. Two blocks, one on each side of
+//! the range's most aligned point, always cover it with less than as much again.
 
 use siov_types::{Iova, IovaRange, PAGE_SHIFT};
 
@@ -111,8 +111,8 @@ pub struct Cover<const N: usize> {
 }
 
 impl<const N: usize> Cover<N> {
-    /// Covers `range` where one invalidation takes up to 2^`max_mask` pages, or none at all by page:
-    /// [`Capability::max_address_mask`](crate::Capability::max_address_mask).
+    /// Covers `range` where one invalidation takes up to 2^`max_mask` pages, or none at all by
+    /// page: [`Capability::max_address_mask`](crate::Capability::max_address_mask).
     ///
     /// One block where that takes no more than as much again as the range; two where that is much
     /// less; blocks of the largest size for a range larger than that; the domain when `N` blocks do

@@ -53,8 +53,8 @@ bitflags! {
 /// A PASID table entry, 64 bytes. A PASID table is one 4 KiB page of 64 of them.
 ///
 /// A constructed entry is present. Filling one in: words 1 to 7 first, then word
-/// [`PRESENT_WORD`](Self::PRESENT_WORD). Taking one away: clear P in that word first, invalidate what
-/// the unit has cached, then clear the rest (VT-d spec, 6.5.3.3).
+/// [`PRESENT_WORD`](Self::PRESENT_WORD). Taking one away: clear P in that word first, invalidate
+/// what the unit has cached, then clear the rest (VT-d spec, 6.5.3.3).
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 #[repr(transparent)]
 pub struct PasidEntry([u64; 8]);
@@ -105,7 +105,8 @@ impl PasidEntry {
         Self::present(TranslationType::PassThrough, did).with_word0(Self::AW, widest as u64)
     }
 
-    /// Second-stage tables from `root`, which is aligned to 4 KiB, with an input address of `width`.
+    /// Second-stage tables from `root`, which is aligned to 4 KiB, with an input address of
+    /// `width`.
     #[inline]
     pub const fn second_stage(did: DomainId, root: PhysAddr, width: AddressWidth) -> Self {
         Self::present(TranslationType::SecondStage, did)
@@ -118,8 +119,8 @@ impl PasidEntry {
     /// The domain id has to differ from those of second-stage entries on the same unit: the caches
     /// do not tell the stages apart (VT-d spec, 6.2.3.1).
     ///
-    /// AW is filled in as well, which hardware ignores here: QEMU 11.1 takes the width of a canonical
-    /// address from it, and the kernel's C driver writes it too.
+    /// AW is filled in as well, which hardware ignores here: QEMU 11.1 takes the width of a
+    /// canonical address from it, and the kernel's C driver writes it too.
     #[inline]
     pub const fn first_stage(did: DomainId, root: PhysAddr, mode: FirstStageMode) -> Self {
         let width = match mode {
@@ -431,7 +432,8 @@ mod tests {
                 prop_assert_eq!(e.second_stage_accessed_dirty(), ssade);
                 prop_assert_eq!(e.page_snoop(), pgsnp);
                 prop_assert_eq!(e.page_walk_snoop(), pwsnp);
-                // Reserved: bits 5 and 11:10 of word 0, 22:16 of word 1, 11:8 of word 2, words 3 to 7.
+                // Reserved: bits 5 and 11:10 of word 0, 22:16 of word 1, 11:8 of word 2, words 3 to
+                // 7.
                 let raw = e.raw();
                 prop_assert_eq!(raw[0] & 0xc20, 0);
                 prop_assert_eq!(raw[1] & 0x7f_0000, 0);

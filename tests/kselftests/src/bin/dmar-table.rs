@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Runs on the host: writes an ACPI DMAR table that takes the place of QEMU's in a guest (`acpi = ...`
-//! of a suite). The table's own checksum and length are right unless asked for otherwise, so that it
-//! reaches the driver; what is in it may be as wrong as a firmware's.
+//! Runs on the host: writes an ACPI DMAR table that takes the place of QEMU's in a guest
+//! (`acpi = ...` of a suite). The table's own checksum and length are right unless asked for
+//! otherwise, so that it reaches the driver; what is in it may be as wrong as a firmware's.
 
 use anyhow::{bail, ensure, Context, Result};
 use std::io::{stdout, Write};
@@ -22,7 +22,8 @@ A STRUCTURE is a word, followed by its fields in the form NAME=VALUE; numbers as
   length=N                               the length that the structure claims to have
 ";
 
-/// What QEMU's table has: the kernel replaces a table only by one with the same names and a higher revision.
+/// What QEMU's table has: the kernel replaces a table only by one with the same names and a higher
+/// revision.
 const OEM_ID: &[u8; 6] = b"BOCHS ";
 const OEM_TABLE_ID: &[u8; 8] = b"BXPC    ";
 const OEM_REVISION: u32 = 2;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Times a coalesced write while two processors contend for the ring, on the shipped kvm.ko and on ours in
-//! turn: what else the machine does meets both.
+//! Times a coalesced write while two processors contend for the ring, on the shipped kvm.ko and on
+//! ours in turn: what else the machine does meets both.
 
 use anyhow::Context;
 use siov_kselftests::ktap::Result;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `coalesced_io_livepatch.ko` over the stock kvm.ko: when it refuses, and what becomes of machines when
-//! it is switched off.
+//! `coalesced_io_livepatch.ko` over the stock kvm.ko: when it refuses, and what becomes of machines
+//! when it is switched off.
 
 use anyhow::ensure;
 use nix::errno::Errno;
@@ -39,8 +39,8 @@ fn switch_off() -> Result {
     poll::until_true("the patch is off", || Ok(!Path::new(&patch("")).exists()))
 }
 
-/// Waits until as many machines as this keep the module: livepatch lets go of it a little after the patch has
-/// disappeared.
+/// Waits until as many machines as this keep the module: livepatch lets go of it a little after the
+/// patch has disappeared.
 fn expect_users(count: u64) -> Result {
     poll::until_true("the machines that keep the module", || {
         Ok(kernel_module::references(MODULE)? == count)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Stock QEMU with `-accel kvm`: its clock and its PCI host bridge register zones by themselves, and
-//! firmware of ours writes to them.
+//! Stock QEMU with `-accel kvm`: its clock and its PCI host bridge register zones by themselves,
+//! and firmware of ours writes to them.
 //!
 //! Argument `counted`: the counters in debugfs must show it; `upstream`: there are none.
 
@@ -51,8 +51,8 @@ fn machine(name: &str, identity: u32, counted: bool) -> Result {
     note(format!("{report:x?}"));
     let (clock, counts) = report.ports(Clock::INDEX)?;
     all_but_when_full(clock, counts, ROM_CLOCK_WRITES)?;
-    // Port 0xcf9 resets the machine, and QEMU cuts it out of the zone that it wants for the bridge, so
-    // no write of four bytes is coalesced. That is what counters are for.
+    // Port 0xcf9 resets the machine, and QEMU cuts it out of the zone that it wants for the bridge,
+    // so no write of four bytes is coalesced. That is what counters are for.
     let (bridge, counts) = report.ports(HostBridge::ADDRESS)?;
     let writes = match bridge.size {
         1 => ROM_BRIDGE_BYTE_WRITES,

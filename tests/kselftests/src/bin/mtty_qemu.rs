@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel's `samples/vfio-mdev/README.rst`, step by step: the stock mtty, stock QEMU, and a Linux guest
-//! (`tests/mtty-guest`) whose driver finds the serial ports.
+//! The kernel's `samples/vfio-mdev/README.rst`, step by step: the stock mtty, stock QEMU, and a
+//! Linux guest (`tests/mtty-guest`) whose driver finds the serial ports.
 
 use anyhow::{bail, ensure};
 use siov_kselftests::kernel_module::{load_file, modprobe, unload};

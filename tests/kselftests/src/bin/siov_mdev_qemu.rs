@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Stock QEMU as the user of a mediated device: `-device vfio-pci,sysfsdev=`, with a guest that drives the ADI
-//! (`tools/adi-guest`).
+//! Stock QEMU as the user of a mediated device: `-device vfio-pci,sysfsdev=`, with a guest that
+//! drives the ADI (`tools/adi-guest`).
 //!
 //! Argument: QEMU's accelerator, `tcg` or `kvm`.
 

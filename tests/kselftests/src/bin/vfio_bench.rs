@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Counts what requests to a VFIO container cost, for a guest under -icount, where a nanosecond is an
-//! instruction. `--stock` measures the shipped type1 driver, else ours.
+//! Counts what requests to a VFIO container cost, for a guest under -icount, where a nanosecond is
+//! an instruction. `--stock` measures the shipped type1 driver, else ours.
 
 use anyhow::{ensure, Context};
 use siov_kselftests::frames;
@@ -72,8 +72,9 @@ fn transparent() -> Result<Mapping> {
     Ok(memory)
 }
 
-/// [`LARGE`] bytes from [`aligned`] on, of base pages that follow each other in memory, but for those that
-/// are not `kept`, by their number: as the kernel splits a huge page, it replaces pages of zeroes.
+/// [`LARGE`] bytes from [`aligned`] on, of base pages that follow each other in memory, but for
+/// those that are not `kept`, by their number: as the kernel splits a huge page, it replaces pages
+/// of zeroes.
 fn split(kept: impl Fn(usize) -> bool) -> Result<Mapping> {
     let memory = transparent()?;
     (0..memory.len() / PAGE)
@@ -89,8 +90,8 @@ fn aligned(memory: &Mapping) -> u64 {
     memory.address().next_multiple_of(PAGE_2M as u64)
 }
 
-/// Pages that follow each other in this process and nowhere else: those of a file in memory, written in
-/// an order that tears apart what the kernel hands out in order.
+/// Pages that follow each other in this process and nowhere else: those of a file in memory,
+/// written in an order that tears apart what the kernel hands out in order.
 fn scattered(len: usize) -> Result<(std::fs::File, Mapping)> {
     let path = "/dev/shm/vfio_bench";
     let file = std::fs::File::options()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel's IOMMU API over vtd: what iommu_map() and its kin promise, checked by the DMA of edu.
+//! The kernel's IOMMU API over vtd: what iommu_map() and its kin promise, checked by the DMA of
+//! edu.
 
 use anyhow::{ensure, Context as _};
 use nix::errno::Errno;
@@ -372,8 +373,8 @@ fn no_leak(c: &mut Context) -> Result {
     if !stats::has_exact_slabs() {
         return Ok(());
     }
-    // One object lost per cycle would be as many; less is the noise of the rest of the kernel. What is
-    // freed after a grace period takes its time.
+    // One object lost per cycle would be as many; less is the noise of the rest of the kernel. What
+    // is freed after a grace period takes its time.
     let mut leaked = String::new();
     let settled = poll::until("slab caches shrink", || {
         leaked.clear();

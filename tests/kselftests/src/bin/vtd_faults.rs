@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What vtd tells of the requests that it blocks: who, which page, which access, why, and how often.
+//! What vtd tells of the requests that it blocks: who, which page, which access, why, and how
+//! often.
 
 use anyhow::{ensure, Context as _};
 use siov_kselftests::edu::Edu;
@@ -106,8 +107,8 @@ fn setup() -> Result<Context> {
     })
 }
 
-/// Repeats `provoke`, which makes one blocked request of engine `index`, until the line about it is in the
-/// log: the limit may hold it back for a while.
+/// Repeats `provoke`, which makes one blocked request of engine `index`, until the line about it is
+/// in the log: the limit may hold it back for a while.
 fn expect_line(
     c: &mut Context,
     index: usize,
@@ -232,8 +233,8 @@ fn flood(c: &mut Context) -> Result {
     faults::expect(&engine.function, 1, || engine.edu.write(NOWHERE, 16))
 }
 
-/// While one device keeps the recording registers busy, faults of others are lost. A unit raises no interrupt
-/// for that, and records nothing more until somebody has seen it.
+/// While one device keeps the recording registers busy, faults of others are lost. A unit raises no
+/// interrupt for that, and records nothing more until somebody has seen it.
 fn overflow(c: &mut Context) -> Result {
     const TIMES: u64 = 10;
     let before = faults::counter("fault-overflows")?;

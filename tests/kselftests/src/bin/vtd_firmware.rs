@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What firmware says in the DMAR table, heeded: which unit has which function, and memory that must stay
-//! mapped one to one. Goes with the table of `vtd-firmware.suite`.
+//! What firmware says in the DMAR table, heeded: which unit has which function, and memory that
+//! must stay mapped one to one. Goes with the table of `vtd-firmware.suite`.
 //!
-//! The guest has one edu of each kind in the order of their addresses: named with a reserved region, not
-//! named at all, below a named bridge.
+//! The guest has one edu of each kind in the order of their addresses: named with a reserved
+//! region, not named at all, below a named bridge.
 
 use anyhow::{ensure, Context as _};
 use nix::errno::Errno;

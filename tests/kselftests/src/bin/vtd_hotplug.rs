@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Devices that come and go behind vtd: removed and found again through sysfs, plugged and unplugged by
-//! QEMU, and two of them below a PCIe-to-PCI bridge, whose requests look alike.
+//! Devices that come and go behind vtd: removed and found again through sysfs, plugged and
+//! unplugged by QEMU, and two of them below a PCIe-to-PCI bridge, whose requests look alike.
 
 use anyhow::{ensure, Context as _};
 use serde_json::json;

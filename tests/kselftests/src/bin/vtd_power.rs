@@ -95,8 +95,8 @@ fn interrupt() -> Result<(String, Vec<u64>)> {
     Ok((number.trim().to_owned(), counts.collect()))
 }
 
-/// Provokes faults until one is handled by `cpu`: a move takes effect with the next interrupt or the
-/// one after it.
+/// Provokes faults until one is handled by `cpu`: a move takes effect with the next interrupt or
+/// the one after it.
 fn handled_by(cpu: usize) -> Result {
     for _ in 0..3 {
         let before = interrupt()?.1;

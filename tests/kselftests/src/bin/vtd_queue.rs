@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Errors of the invalidation queue: descriptors that the hardware refuses, fed to it through debugfs
-//! (`vtd debug=1`). The queue must go on, and nothing that was to be invalidated may be lost.
+//! Errors of the invalidation queue: descriptors that the hardware refuses, fed to it through
+//! debugfs (`vtd debug=1`). The queue must go on, and nothing that was to be invalidated may be
+//! lost.
 
 use anyhow::ensure;
 use siov_kselftests::edu::Edu;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `vtd_refuse ERRNO WORD...`: on this machine vtd must refuse to load, with this error and a line in the log
-//! that has all of these words (`+` stands for a space), and leave everything as it was.
+//! `vtd_refuse ERRNO WORD...`: on this machine vtd must refuse to load, with this error and a line
+//! in the log that has all of these words (`+` stands for a space), and leave everything as it was.
 
 use anyhow::{ensure, Context as _};
 use nix::errno::Errno;

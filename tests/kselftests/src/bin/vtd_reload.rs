@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! vtd comes and goes: while nothing depends on it, not while something does, and under a disk at work.
+//! vtd comes and goes: while nothing depends on it, not while something does, and under a disk at
+//! work.
 
 use anyhow::{ensure, Context as _};
 use nix::errno::Errno;

@@ -84,8 +84,8 @@ impl Context {
     }
 }
 
-/// Checks that all functions have domain type `kind`, and that the disk, whose queues are always mapped,
-/// is translated or not accordingly.
+/// Checks that all functions have domain type `kind`, and that the disk, whose queues are always
+/// mapped, is translated or not accordingly.
 fn expect_type(c: &Context, kind: &str) -> Result {
     for function in c.functions() {
         let now = function.domain_type()?;

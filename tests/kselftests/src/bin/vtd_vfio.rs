@@ -2,7 +2,8 @@
 
 //! DMA of a device that user space drives: edu behind the stock vfio-pci and type1 drivers.
 //!
-//! Every case compares memory: what the device was to read or write, and what it was to leave alone.
+//! Every case compares memory: what the device was to read or write, and what it was to leave
+//! alone.
 
 use anyhow::{ensure, Context as _};
 use nix::errno::Errno;
@@ -135,8 +136,8 @@ impl Context {
         expect_equal("the device's buffer", &self.held(engine)?, data)
     }
 
-    /// Checks that a device with `loaded` in its buffer got nothing in a read: a blocked request yields
-    /// an error, for which the emulated device takes zeros.
+    /// Checks that a device with `loaded` in its buffer got nothing in a read: a blocked request
+    /// yields an error, for which the emulated device takes zeros.
     fn expect_nothing_read(&mut self, engine: usize, loaded: &[u8]) -> Result {
         let held = self.held(engine)?;
         if held.iter().all(|byte| *byte == 0) {
@@ -204,7 +205,8 @@ fn read_only(c: &mut Context) -> Result {
     expect_pages(&memory, &data)?;
     c.engines[0].read(iova, 0)?;
     c.expect_held(0, &data[0])?;
-    // Now that the read has filled the IOTLB: the emulated unit then blocks without recording a fault.
+    // Now that the read has filled the IOTLB: the emulated unit then blocks without recording a
+    // fault.
     c.load(0)?;
     c.engines[0].edu.write(iova, PAGE)?;
     expect_pages(&memory, &data)

@@ -59,7 +59,8 @@ fn bring_up(interface: &str, address: Ipv4Addr) -> Result {
 }
 
 /// Sends pseudo-random data both ways between two cards, over a connection for each of `streams`
-/// processors, until `duration` is over. Returns the number of bytes that arrived and were verified.
+/// processors, until `duration` is over. Returns the number of bytes that arrived and were
+/// verified.
 ///
 /// # Errors
 ///

@@ -65,6 +65,7 @@ pub const CHECKS: &[Check] = &[
     check("rustfmt of kernel code", &["rustfmt-kernel"]),
     check("rustfmt of bare-metal code", &["rustfmt-bare-metal"]),
     check("shellcheck", &["shellcheck"]),
+    check("width of comments", &["comment-width"]),
     check("clippy of kernel code", &["clippy-kernel"]),
     check("kCFI types", &["kcfi"]),
     check("clippy of bare-metal code", &["clippy-bare-metal"]).needs(&[Target::Payloads]),

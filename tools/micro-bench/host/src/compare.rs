@@ -2,9 +2,10 @@
 
 //! Which operations cost more or less than before, beyond noise.
 //!
-//! A change counts if the medians differ by more than the samples of either run scatter around theirs (half the
-//! distance from median to p99, the side where noise is), and by more than a share and a floor that are given.
-//! Under `-icount` figures do not scatter, so there every change beyond the floor counts.
+//! A change counts if the medians differ by more than the samples of either run scatter around
+//! theirs (half the distance from median to p99, the side where noise is), and by more than a share
+//! and a floor that are given. Under `-icount` figures do not scatter, so there every change beyond
+//! the floor counts.
 
 use crate::figures::{Figures, Line, Outcome};
 use std::collections::BTreeMap;
@@ -90,8 +91,8 @@ fn by_key(lines: &[Line]) -> BTreeMap<(&str, &str), &Outcome> {
         .collect()
 }
 
-/// Compares two runs, operation by operation of the same machine. Operations that neither run measured are left
-/// out.
+/// Compares two runs, operation by operation of the same machine. Operations that neither run
+/// measured are left out.
 pub fn compare(before: &[Line], after: &[Line], threshold: Threshold) -> Comparison {
     let second = by_key(after);
     let first = by_key(before);

@@ -56,7 +56,8 @@ impl Outcome {
     }
 }
 
-/// All lines of `output` that begin with `{`; what else is there (a boot loader, `EXIT: STATUS=`) is skipped.
+/// All lines of `output` that begin with `{`; what else is there (a boot loader, `EXIT: STATUS=`)
+/// is skipped.
 pub fn parse_json(output: &str) -> Result<Vec<Line>> {
     output
         .lines()

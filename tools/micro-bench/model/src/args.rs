@@ -92,8 +92,8 @@ impl fmt::Display for Error<'_> {
 }
 
 impl<'a> Args<'a> {
-    /// From the words of `line`. A first word without `=` is taken for the program's name, which some loaders
-    /// put there.
+    /// From the words of `line`. A first word without `=` is taken for the program's name, which
+    /// some loaders put there.
     pub fn parse(line: &'a str) -> Result<Self, Error<'a>> {
         let mut args = Self {
             mmio_addr: None,

@@ -2,7 +2,8 @@
 
 //! Flattened devicetrees, read in place (Devicetree Specification 0.4, chapter 5).
 //!
-//! A blob that is cut short or contradicts itself ends the walk early; it never makes it leave the blob.
+//! A blob that is cut short or contradicts itself ends the walk early; it never makes it leave the
+//! blob.
 
 mod node;
 
@@ -115,7 +116,8 @@ impl<'a> Fdt<'a> {
             .filter(|node| node.is_enabled() && names.iter().any(|name| node.is_compatible(name)))
     }
 
-    /// The node of an absolute path, `/soc/serial@9000000`. What follows a `:` is options of a console.
+    /// The node of an absolute path, `/soc/serial@9000000`. What follows a `:` is options of a
+    /// console.
     pub fn at(&self, path: &str) -> Option<Node<'a>> {
         let path = path.split(':').next()?.strip_prefix('/')?;
         let mut parts = path.split('/');

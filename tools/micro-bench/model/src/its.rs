@@ -24,8 +24,8 @@ pub struct IntId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CollectionId(pub u16);
 
-/// Redistributor as commands name it: bits 51:16 of the field, its address or its number, as GITS_TYPER.PTA
-/// says.
+/// Redistributor as commands name it: bits 51:16 of the field, its address or its number, as
+/// GITS_TYPER.PTA says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target(u64);
 
@@ -59,8 +59,8 @@ pub fn sync(target: Target) -> Command {
     [0x05, 0, target.0, 0]
 }
 
-/// MAPD: gives a device its translation table for 2^`event_bits` events, 256-byte aligned; `event_bits` is 1
-/// to 32.
+/// MAPD: gives a device its translation table for 2^`event_bits` events, 256-byte aligned;
+/// `event_bits` is 1 to 32.
 pub fn mapd(device: DeviceId, table: u64, event_bits: u8) -> Command {
     let size = u64::from(event_bits.saturating_sub(1) & 0x1f);
     [

@@ -2,8 +2,8 @@
 
 //! What `micro-bench` decides without a machine at hand.
 //!
-//! The bare-metal payload and the host's tools are compiled from this same source, so that what one writes
-//! is what the other reads.
+//! The bare-metal payload and the host's tools are compiled from this same source, so that what one
+//! writes is what the other reads.
 
 #![no_std]
 #![forbid(unsafe_code)]

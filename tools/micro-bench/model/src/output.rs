@@ -2,8 +2,9 @@
 
 //! What is printed, in each of the three modes.
 //!
-//! The table is the one of kvm-unit-tests' micro-bench to the byte, so that what reads the one reads the
-//! other. One thing differs: there the decimal of an average is always zero, here it is computed.
+//! The table is the one of kvm-unit-tests' micro-bench to the byte, so that what reads the one
+//! reads the other. One thing differs: there the decimal of an average is always zero, here it is
+//! computed.
 
 use crate::args::Mode;
 use crate::stats::{Histogram, Summary};
@@ -14,7 +15,8 @@ use core::fmt::{self, Display, Formatter, Write};
 pub const EXIT_SKIPPED: u8 = 77;
 /// Exit status when a test failed.
 pub const EXIT_FAILED: u8 = 1;
-/// Exit status for arguments that are not understood, or a machine that lacks what every test needs.
+/// Exit status for arguments that are not understood, or a machine that lacks what every test
+/// needs.
 pub const EXIT_USAGE: u8 = 2;
 /// Exit status after an unexpected exception or a panic, as abort() in kvm-unit-tests.
 pub const EXIT_ABORT: u8 = 127;
@@ -58,8 +60,9 @@ pub struct Heading(pub Mode);
 /// The lines of one test.
 pub struct Report<'a>(pub Mode, pub &'a Machine<'a>, pub &'a Outcome<'a>);
 
-/// The last line before the machine is switched off: how kvm-unit-tests tell their exit status where no device
-/// takes it. The number is what QEMU would exit with through its isa-debug-exit device.
+/// The last line before the machine is switched off: how kvm-unit-tests tell their exit status
+/// where no device takes it. The number is what QEMU would exit with through its isa-debug-exit
+/// device.
 pub struct Exit(pub u8);
 
 const RULE: usize = 92;

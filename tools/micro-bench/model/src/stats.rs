@@ -42,7 +42,8 @@ fn percentile(sorted: &[u32], percent: usize) -> Option<u64> {
         .map(|&ticks| u64::from(ticks))
 }
 
-/// Counts per power of two: bucket `i` holds the samples from 2^i up to below 2^(i+1), and zero is in bucket 0.
+/// Counts per power of two: bucket `i` holds the samples from 2^i up to below 2^(i+1), and zero is
+/// in bucket 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Histogram([u32; 32]);
 

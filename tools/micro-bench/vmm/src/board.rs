@@ -28,7 +28,8 @@ const HOST_BRIDGE_IDENTITY: u32 = 0x29c0_8086;
 /// All devices.
 #[derive(Default)]
 pub struct Board {
-    /// Exits to this program, and writes that came through the ring. Those of the serial port do not count.
+    /// Exits to this program, and writes that came through the ring. Those of the serial port do
+    /// not count.
     pub counters: Counters,
     line: Vec<u8>,
     pci_address: u32,

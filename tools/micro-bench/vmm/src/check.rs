@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests: under KVM each operation is what it claims to be, as this program's and KVM's own counters show.
+//! Tests: under KVM each operation is what it claims to be, as this program's and KVM's own
+//! counters show.
 
 use crate::counters::Counters;
 use anyhow::{bail, ensure, Context};
@@ -12,8 +13,8 @@ use std::process::{Command, ExitCode};
 const REPEAT: u64 = 600;
 /// Arguments of the payload.
 const ARGUMENTS: [&str; 2] = ["repeat=600", "timeout-ms=60000"];
-/// Exits to this program that coalescing leaves, at most: one for each full ring, and a ring has some 170
-/// entries.
+/// Exits to this program that coalescing leaves, at most: one for each full ring, and a ring has
+/// some 170 entries.
 const FULL: u64 = REPEAT / 50;
 
 /// What one run showed: its output, and the exits of each test.
@@ -66,12 +67,13 @@ enum Wanted {
     Kernel(&'static str, u64),
     /// KVM counts at least one exit for each repetition, and this program none.
     Some,
-    /// The guest counts its interrupts. How many exits each takes is the processor's affair, and a slow machine may
-    /// come to fewer repetitions in the time there is.
+    /// The guest counts its interrupts. How many exits each takes is the processor's affair, and a
+    /// slow machine may come to fewer repetitions in the time there is.
     Interrupts,
     /// This program counts one of the kind for each repetition, and others besides.
     User(&'static str, u64),
-    /// Writes that are collected if that is asked for, and come by exits if not; and others besides.
+    /// Writes that are collected if that is asked for, and come by exits if not; and others
+    /// besides.
     Collected(&'static str, u64),
 }
 
@@ -123,7 +125,8 @@ struct Setup {
     counted: bool,
 }
 
-/// The kernel's counts of a zone are ours: the writes that we found in the ring, and those that found it full.
+/// The kernel's counts of a zone are ours: the writes that we found in the ring, and those that
+/// found it full.
 fn judge_zone(exits: &Counters, kind: &str, setup: Setup) -> Result<()> {
     let (ring, full) = match setup.coalesced && setup.counted {
         true => (exits.get(&format!("ring-{kind}")), exits.get(kind)),
@@ -184,7 +187,8 @@ fn judge(exits: &Counters, wanted: Wanted, setup: Setup) -> Result<()> {
             exits.words()
         );
     }
-    // The preparation of tests of the host bridge writes and reads its address and reads its identity.
+    // The preparation of tests of the host bridge writes and reads its address and reads its
+    // identity.
     let bridge = ["in:0xcf8", "out:0xcf8"];
     for other in USER.iter().filter(|other| **other != kind) {
         let allowed = u64::from(bridge.contains(other)).max(besides);
@@ -204,7 +208,8 @@ fn check(shown: &Option<Shown>, name: &str, wanted: Wanted, setup: Setup) -> Res
     judge(shown.test(name)?, wanted, setup)
 }
 
-/// Runs all tests; `counted` says whether the kernel's own counts of coalesced writes must be there.
+/// Runs all tests; `counted` says whether the kernel's own counts of coalesced writes must be
+/// there.
 pub fn run(payload: &str, counted: bool) -> ExitCode {
     let mut plan = Plan::new([None, None]);
     for coalesced in [false, true] {

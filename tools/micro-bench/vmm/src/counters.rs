@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-/// Named counts. Of this program `in:PORT`, `out:PORT`, `read:ADDRESS`, `write:ADDRESS`, with `ring-` before it if
-/// the write came through the ring; of KVM the names of its files, and for each zone, where KVM counts those,
-/// `kvm-ring-` and `kvm-full-` before the name of the write.
+/// Named counts. Of this program `in:PORT`, `out:PORT`, `read:ADDRESS`, `write:ADDRESS`, with
+/// `ring-` before it if the write came through the ring; of KVM the names of its files, and for
+/// each zone, where KVM counts those, `kvm-ring-` and `kvm-full-` before the name of the write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters(BTreeMap<String, u64>);
 
@@ -76,7 +76,8 @@ pub struct Debugfs(PathBuf);
 const FILES: [&str; 4] = ["exits", "io_exits", "mmio_exits", "hypercalls"];
 
 impl Debugfs {
-    /// Of the machine with this descriptor, made by this process. Without debugfs there are no such counts.
+    /// Of the machine with this descriptor, made by this process. Without debugfs there are no such
+    /// counts.
     pub fn of(fd: i32) -> Self {
         let name = format!("{}-{fd}", std::process::id());
         Self(Path::new("/sys/kernel/debug/kvm").join(name))

@@ -19,7 +19,8 @@ const MEMORY: usize = 64 << 20;
 const START_INFO: u64 = 0x1000;
 const COMMAND_LINE: u64 = 0x2000;
 const START_INFO_MAGIC: u32 = 0x336e_c578;
-/// Three pages that KVM needs on Intel's processors, where the guest has neither memory nor devices.
+/// Three pages that KVM needs on Intel's processors, where the guest has neither memory nor
+/// devices.
 const TSS: usize = 0xfffb_d000;
 /// Processors that run. One more only lends its view of the ring.
 const PROCESSORS: u64 = 2;
@@ -55,7 +56,8 @@ pub fn run(payload: &[u8], options: &Options) -> Result<Status> {
         memory_size: memory.size() as u64,
         userspace_addr: memory.address(),
     };
-    // SAFETY: the mapping is leaked below, so it outlives the machine, and nobody refers to its content.
+    // SAFETY: the mapping is leaked below, so it outlives the machine, and nobody refers to its
+    // content.
     unsafe { vm.set_user_memory_region(region) }.context("KVM_SET_USER_MEMORY_REGION")?;
     let memory = Box::leak(Box::new(memory));
     vm.set_tss_address(TSS).context("KVM_SET_TSS_ADDR")?;
@@ -97,8 +99,8 @@ fn load(memory: &Memory, file: &[u8]) -> Result<u32> {
     for segment in &payload.segments {
         memory.write(segment.address, segment.bytes)?;
     }
-    // xen/include/public/arch-x86/hvm/start_info.h: magic, version, flags, number of modules, their address,
-    // command line.
+    // xen/include/public/arch-x86/hvm/start_info.h: magic, version, flags, number of modules, their
+    // address, command line.
     let mut info = Vec::new();
     for word in [START_INFO_MAGIC, 1, 0, 0] {
         info.extend(word.to_le_bytes());

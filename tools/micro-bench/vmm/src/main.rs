@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Runs the x86 payload of micro-bench under KVM and tells, for each of its tests, who saw how many exits.
+//! Runs the x86 payload of micro-bench under KVM and tells, for each of its tests, who saw how many
+//! exits.
 //!
-//! A machine without firmware: memory, KVM's own interrupt controllers, a serial port that only sends, and the
-//! registers that the tests touch. It needs nothing but /dev/kvm, so it runs wherever a static program does.
+//! A machine without firmware: memory, KVM's own interrupt controllers, a serial port that only
+//! sends, and the registers that the tests touch. It needs nothing but /dev/kvm, so it runs
+//! wherever a static program does.
 
 mod board;
 mod check;

@@ -9,7 +9,8 @@ use std::ptr::NonNull;
 ///
 /// # Invariants
 ///
-/// `start` is a mapping of `size` bytes that lives as long as the value, and no reference into it is ever made.
+/// `start` is a mapping of `size` bytes that lives as long as the value, and no reference into it
+/// is ever made.
 pub struct Memory {
     start: NonNull<u8>,
     size: usize,
@@ -58,7 +59,8 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: the mapping is whole, by the type's invariant, and the machine that uses it is gone.
+        // SAFETY: the mapping is whole, by the type's invariant, and the machine that uses it is
+        // gone.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.size) };
     }
 }

@@ -90,8 +90,8 @@ impl Device {
         }
     }
 
-    /// Writes `size` bytes, 4 or 8, at `at` of a region. Eight bytes are two writes, the lower address
-    /// first.
+    /// Writes `size` bytes, 4 or 8, at `at` of a region. Eight bytes are two writes, the lower
+    /// address first.
     pub fn write(
         &mut self,
         region: Region,

@@ -14,7 +14,8 @@ pub struct Translation {
     pub writable: bool,
 }
 
-/// Translations that the IOMMU takes back: those of one PASID, or of requests without one, in a range.
+/// Translations that the IOMMU takes back: those of one PASID, or of requests without one, in a
+/// range.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Invalidation {
     /// Whose.
@@ -23,7 +24,8 @@ pub struct Invalidation {
     pub range: IovaRange,
 }
 
-/// The machine as the device sees it. Addresses and lengths of a request never pass a 4 KiB boundary.
+/// The machine as the device sees it. Addresses and lengths of a request never pass a 4 KiB
+/// boundary.
 pub trait Host {
     /// Reads memory: a request with `pasid`, or without one.
     ///
@@ -57,8 +59,8 @@ pub trait Host {
         write: bool,
     ) -> Result<Translation, FaultReason>;
 
-    /// The next invalidation that the IOMMU has sent. The device asks before each request, so none goes
-    /// out with a translation that was taken back before.
+    /// The next invalidation that the IOMMU has sent. The device asks before each request, so none
+    /// goes out with a translation that was taken back before.
     fn take_invalidation(&mut self) -> Option<Invalidation>;
 
     /// Reads memory at an address that [`translate`](Self::translate) gave.

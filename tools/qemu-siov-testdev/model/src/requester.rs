@@ -8,7 +8,8 @@ use siov_types::{Iova, Pasid, PhysAddr, PAGE_SIZE};
 use crate::atc::Atc;
 use crate::host::Host;
 
-/// Writes to this range are interrupts, for which no device asks for a translation (VT-d spec, 3.14).
+/// Writes to this range are interrupts, for which no device asks for a translation (VT-d spec,
+/// 3.14).
 const INTERRUPT_RANGE: core::ops::Range<u64> = 0xfee0_0000..0xfef0_0000;
 
 /// Sends requests.

@@ -75,8 +75,8 @@ impl Ats {
         }
     }
 
-    /// Whether the guest has enabled it and the IOMMU takes part. Registering a notifier with a unit that
-    /// has no device TLB support would end QEMU.
+    /// Whether the guest has enabled it and the IOMMU takes part. Registering a notifier with a
+    /// unit that has no device TLB support would end QEMU.
     pub(crate) fn is_enabled(&self) -> bool {
         let symbols = &self.qemu.symbols;
         symbols.pci_ats_request_translation.is_some()
@@ -205,8 +205,8 @@ impl Drop for Ats {
     }
 }
 
-/// PASID enabled in configuration space for as long as this exists: QEMU unregisters nothing of a PASID
-/// while it is off, which it is when the guest has let go of the device.
+/// PASID enabled in configuration space for as long as this exists: QEMU unregisters nothing of a
+/// PASID while it is off, which it is when the guest has let go of the device.
 struct PasidEnabled {
     qemu: &'static Qemu,
     device: Rc<ObjectRef<PciDevice>>,

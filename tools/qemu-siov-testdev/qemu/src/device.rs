@@ -58,8 +58,8 @@ pub struct Function {
 
 /// A PCIe endpoint.
 ///
-/// All calls come with QEMU's big lock held. A device never sees two calls at once; an access to its
-/// registers that its own DMA causes reads as all ones, or is lost.
+/// All calls come with QEMU's big lock held. A device never sees two calls at once; an access to
+/// its registers that its own DMA causes reads as all ones, or is lost.
 pub trait Device: Sized + 'static {
     /// Name of the type, for `-device`.
     const NAME: &'static CStr;

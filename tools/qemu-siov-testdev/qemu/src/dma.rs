@@ -122,8 +122,8 @@ impl Spaces {
             return Ok(self.qemu.symbols.address_space(&self.device));
         };
         if touches_interrupt_range(address, length) {
-            // A request with a PASID is never an interrupt. QEMU's VT-d unit does not expect one here:
-            // as of 11.1 it ends QEMU with an assertion.
+            // A request with a PASID is never an interrupt. QEMU's VT-d unit does not expect one
+            // here: as of 11.1 it ends QEMU with an assertion.
             return Err(DmaError::Blocked);
         }
         self.tagged_space(pasid).ok_or(DmaError::PasidUnsupported)
@@ -136,7 +136,8 @@ impl Spaces {
         let (found, asked) = unit.translation(&self.device, pasid.raw())?;
         let outer = std::ptr::from_ref(found);
         match layout.inside(asked, *found, outer as usize) {
-            // SAFETY: the layout has found an address space there, and the structure is never freed.
+            // SAFETY: the layout has found an address space there, and the structure is never
+            // freed.
             Ok(space) => Some(unsafe { &*(space as *const AddressSpace) }),
             Err(refusal) => {
                 self.refuse(&refusal);

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! QEMU's structures that are compiled in, each checked at run time by [`layout`](crate::layout), and
-//! opaque types for those that are only pointed to.
+//! QEMU's structures that are compiled in, each checked at run time by [`layout`](crate::layout),
+//! and opaque types for those that are only pointed to.
 //!
 //! Functions have the types of their C prototypes, those that QEMU calls as well.
 //!
-//! Safe code cannot make the opaque ones, nor send them to another thread: it gets references from QEMU,
-//! which passes them with the big lock held and for the time of a call. So a reference says that there is
-//! such a structure, and that this thread holds the lock. QEMU writes to all of them: without a cell in
-//! them the compiler would take a reference for the promise that nobody does.
+//! Safe code cannot make the opaque ones, nor send them to another thread: it gets references from
+//! QEMU, which passes them with the big lock held and for the time of a call. So a reference says
+//! that there is such a structure, and that this thread holds the lock. QEMU writes to all of them:
+//! without a cell in them the compiler would take a reference for the promise that nobody does.
 
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::{c_char, c_int, c_void, CStr};
@@ -106,8 +106,8 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// A PCI device that is on its bus and has a configuration space: from realize on, until exit is
-    /// over.
+    /// A PCI device that is on its bus and has a configuration space: from realize on, until exit
+    /// is over.
     PciDevice: Object;
     /// The emulated VT-d unit.
     VtdUnit: Object;
@@ -301,8 +301,8 @@ pub(crate) const SCALE_NS: c_int = 1;
 /// `PCI_BASE_ADDRESS_MEM_TYPE_64`.
 pub(crate) const BAR_64: u8 = 4;
 
-/// Room for a structure of QEMU of which only an upper bound of the size is known, at an address that
-/// does not change. The upper half stays as it is unless the bound was wrong, which
+/// Room for a structure of QEMU of which only an upper bound of the size is known, at an address
+/// that does not change. The upper half stays as it is unless the bound was wrong, which
 /// [`is_intact`](Self::is_intact) tells.
 #[repr(C, align(16))]
 pub(crate) struct Storage([Cell<u8>; Storage::BYTES]);

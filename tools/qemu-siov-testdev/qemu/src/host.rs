@@ -44,8 +44,8 @@ const COMMAND: u16 = 4;
 const COMMAND_MASTER: u32 = 1 << 2;
 
 impl Host {
-    /// `run` is called with the device when it is time. `pasid_control` is the offset of that register in
-    /// configuration space.
+    /// `run` is called with the device when it is time. `pasid_control` is the offset of that
+    /// register in configuration space.
     ///
     /// # Safety
     ///
@@ -95,14 +95,15 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// Why it failed. Of a write across pages, pages before the one that is blocked have been written.
+    /// Why it failed. Of a write across pages, pages before the one that is blocked have been
+    /// written.
     pub fn write(&self, pasid: Option<Pasid>, to: Iova, data: &[u8]) -> Result<(), DmaError> {
         self.may_request(pasid)?;
         self.spaces.write(pasid, to, data)
     }
 
-    /// Asks the IOMMU for a translation to keep. What [`take_invalidation`](Self::take_invalidation)
-    /// returns takes it back.
+    /// Asks the IOMMU for a translation to keep. What
+    /// [`take_invalidation`](Self::take_invalidation) returns takes it back.
     ///
     /// # Errors
     ///
@@ -157,8 +158,8 @@ impl Host {
         now(self.qemu)
     }
 
-    /// Calls [`Device::run`](crate::Device::run) at this guest time, or as soon as possible when it has
-    /// passed; replaces what was asked for earlier. `None`: not at all.
+    /// Calls [`Device::run`](crate::Device::run) at this guest time, or as soon as possible when it
+    /// has passed; replaces what was asked for earlier. `None`: not at all.
     pub fn wake(&self, at: Option<u64>) {
         if let Some(waker) = &*self.waker.borrow() {
             waker.set(at);

@@ -25,8 +25,8 @@ use crate::region::Region;
 /// Instances by the addresses of their objects.
 struct Instances(RefCell<BTreeMap<usize, Rc<dyn Any>>>);
 
-// SAFETY: used by whoever has an object, and therefore the big lock, and so is what is in it: with() passes
-// it on for the time of a call, and regions, which have it too, are called by QEMU.
+// SAFETY: used by whoever has an object, and therefore the big lock, and so is what is in it:
+// with() passes it on for the time of a call, and regions, which have it too, are called by QEMU.
 unsafe impl Sync for Instances {}
 
 static INSTANCES: Instances = Instances(RefCell::new(BTreeMap::new()));
@@ -131,8 +131,9 @@ impl<D: Device> Instance<D> {
             self.blocker.remove(symbols);
             return Err(None);
         }
-        // SAFETY: whoever has the instance has the big lock. It gives the host to the device for the time
-        // of a call, and unrealize() stops the host before the object is no device any more.
+        // SAFETY: whoever has the instance has the big lock. It gives the host to the device for
+        // the time of a call, and unrealize() stops the host before the object is no device any
+        // more.
         let kept = unsafe { ObjectRef::new(self.qemu, device) };
         let pasid_control = self.controls.get().pasid;
         // SAFETY: the object is of the type that the function is for, until the host is stopped.
@@ -300,8 +301,8 @@ fn write_config(device: &PciDevice, at: u32, value: u32, length: c_int) {
     }
 }
 
-/// The bottom half and the timer of a device. Its DMA can unplug it; the host, which enter() keeps, keeps
-/// the object.
+/// The bottom half and the timer of a device. Its DMA can unplug it; the host, which enter() keeps,
+/// keeps the object.
 fn run<D: Device>(object: &Object) {
     Instance::<D>::with(object, |instance| {
         instance.enter(|device, host| device.run(host))

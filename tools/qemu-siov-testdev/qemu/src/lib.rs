@@ -2,10 +2,11 @@
 
 //! PCI devices in safe Rust for a stock QEMU binary.
 //!
-//! QEMU has no interface for devices from outside, but Debian's binary exports its functions, because
-//! QEMU's own modules need them. [`Qemu::find`] looks up every function by name, finds out where in
-//! QEMU's structures the few fields lie that are needed, checks what it found, and refuses with a
-//! sentence when anything is not as expected. [`register`] then adds a [`Device`] to QEMU's types.
+//! QEMU has no interface for devices from outside, but Debian's binary exports its functions,
+//! because QEMU's own modules need them. [`Qemu::find`] looks up every function by name, finds out
+//! where in QEMU's structures the few fields lie that are needed, checks what it found, and refuses
+//! with a sentence when anything is not as expected. [`register`] then adds a [`Device`] to QEMU's
+//! types.
 //!
 //! Bottom up: `ffi` declares the structures that are compiled in, `symbols` the functions; `layout`
 //! finds and checks the rest; `call`, `class` and `instance` are what QEMU calls; [`Host`] is how a
@@ -21,9 +22,9 @@
 //!
 //! # Locking
 //!
-//! QEMU calls devices with its big lock (BQL) held: register accesses, bottom halves, timers, reset and
-//! plugging alike. So everything of a device is used by one thread at a time, and the cells in here
-//! guard against re-entry only: a device whose DMA hits its own registers.
+//! QEMU calls devices with its big lock (BQL) held: register accesses, bottom halves, timers, reset
+//! and plugging alike. So everything of a device is used by one thread at a time, and the cells in
+//! here guard against re-entry only: a device whose DMA hits its own registers.
 
 mod ats;
 mod call;

@@ -16,8 +16,8 @@ impl Blocker {
         Self(Cell::new(std::ptr::null_mut()))
     }
 
-    /// Adds a reason, in place of an earlier one. False, and an error at `errp`, if QEMU must be able to
-    /// migrate.
+    /// Adds a reason, in place of an earlier one. False, and an error at `errp`, if QEMU must be
+    /// able to migrate.
     pub(crate) fn add(&self, symbols: &Symbols, reason: &Error, errp: Errp<'_>) -> bool {
         self.remove(symbols);
         let Some(add) = symbols.migrate_add_blocker else {

@@ -19,8 +19,8 @@ impl<T: AsRef<Object>> ObjectRef<T> {
     ///
     /// # Safety
     ///
-    /// The result is used and dropped with the big lock held, and used only while the object is what `T`
-    /// promises.
+    /// The result is used and dropped with the big lock held, and used only while the object is
+    /// what `T` promises.
     pub(crate) unsafe fn new(qemu: &'static Qemu, object: &T) -> Self {
         // SAFETY: it is an object, and whoever has the reference has the big lock.
         unsafe { (qemu.symbols.object_ref)(object.as_ref().as_ptr().cast()) };

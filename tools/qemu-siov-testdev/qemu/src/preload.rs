@@ -33,9 +33,9 @@ pub fn is_preloaded() -> bool {
 ///
 /// # Safety
 ///
-/// To be called from a constructor of a preloaded library. The constructors of QEMU, which come later,
-/// queue the registration of their types behind what is queued here; so that only queues itself once
-/// more, behind all of them.
+/// To be called from a constructor of a preloaded library. The constructors of QEMU, which come
+/// later, queue the registration of their types behind what is queued here; so that only queues
+/// itself once more, behind all of them.
 pub unsafe fn call_when_types_are_registered(callback: fn(&Setup)) {
     let Some(register) = register_module_init() else {
         return;

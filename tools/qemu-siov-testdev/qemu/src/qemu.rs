@@ -10,16 +10,16 @@ use crate::layout::{Layout, Refusal};
 use crate::libc;
 use crate::symbols::Symbols;
 
-/// QEMU's functions and the layout of its structures: proof that both have been found and checked. Threads
-/// may share it: functions that take the big lock either take something that only its holder has, or are
-/// unsafe to call.
+/// QEMU's functions and the layout of its structures: proof that both have been found and checked.
+/// Threads may share it: functions that take the big lock either take something that only its
+/// holder has, or are unsafe to call.
 pub struct Qemu {
     pub(crate) symbols: Symbols,
     pub(crate) layout: Layout,
 }
 
-/// QEMU is being set up: its types are registered, it is not walking them, and no device exists yet. Only
-/// the thread that sets it up, which holds the big lock, has this.
+/// QEMU is being set up: its types are registered, it is not walking them, and no device exists
+/// yet. Only the thread that sets it up, which holds the big lock, has this.
 pub struct Setup(PhantomData<*mut ()>);
 
 impl Setup {
@@ -76,8 +76,8 @@ impl Qemu {
         self.symbols.print(false, text);
     }
 
-    /// Names of optional functions that this QEMU lacks; what needs them is refused by the device that
-    /// wants it.
+    /// Names of optional functions that this QEMU lacks; what needs them is refused by the device
+    /// that wants it.
     pub fn absent(&self) -> Vec<&'static str> {
         self.symbols.absent()
     }

@@ -23,8 +23,8 @@ macro_rules! symbols {
         }
         data { $(unsafe static $datum:ident: $datum_type:ty;)* }
     ) => {
-        /// What QEMU offers. A required function that is missing is a refusal; an optional one costs a
-        /// feature.
+        /// What QEMU offers. A required function that is missing is a refusal; an optional one
+        /// costs a feature.
         pub(crate) struct Symbols {
             $(pub(crate) $name: unsafe extern "C" fn($($args)*) $(-> $ret)?,)*
             $(

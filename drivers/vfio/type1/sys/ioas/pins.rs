@@ -90,9 +90,9 @@ impl<M: Memory> Ioas<M> {
     ///
     /// # Errors
     ///
-    /// `EINVAL` where there is no area, and for memory without page structures; `EPERM` where devices
-    /// may do less than the driver asks for; `ENODEV` after the exit of the process, `ENOMEM`, and
-    /// those of charging and pinning.
+    /// `EINVAL` where there is no area, and for memory without page structures; `EPERM` where
+    /// devices may do less than the driver asks for; `ENODEV` after the exit of the process,
+    /// `ENOMEM`, and those of charging and pinning.
     pub(crate) fn pin_next(&mut self, request: &mut PinRequest<'_>) -> Result<(), Failure> {
         if kernel::warn_on!(!request.is_for(&self.id)) {
             return Err(EINVAL.into());

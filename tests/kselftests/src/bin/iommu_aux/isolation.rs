@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a stream does not reach: each attempt faults, with the right device and PASID, and changes no
-//! memory.
+//! What a stream does not reach: each attempt faults, with the right device and PASID, and changes
+//! no memory.
 
 use crate::context::Context;
 use anyhow::ensure;

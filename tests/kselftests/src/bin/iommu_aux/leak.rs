@@ -14,8 +14,8 @@ use siov_kselftests::{kernel_module, stats};
 
 const CYCLES: u32 = 10_000;
 
-/// An object that each cycle left behind would show as 10,000; what the kernel does meanwhile is far
-/// less.
+/// An object that each cycle left behind would show as 10,000; what the kernel does meanwhile is
+/// far less.
 const NOISE: i64 = 2_500;
 
 pub fn cycles(c: &mut Context) -> Result {

@@ -3,9 +3,9 @@
 //! Auxiliary domains, through the functions of `include/linux/iommu-aux.h` and with the DMA of
 //! siov-testdev.
 //!
-//! The first argument chooses the cases: none or `vtd` for a machine whose IOMMU takes PASIDs (the latter for
-//! one whose driver tells of faults), `few` for one with few PASIDs, `plug` for devices that come by the monitor,
-//! `bare` for a machine whose IOMMU, if any, takes none.
+//! The first argument chooses the cases: none or `vtd` for a machine whose IOMMU takes PASIDs (the
+//! latter for one whose driver tells of faults), `few` for one with few PASIDs, `plug` for devices
+//! that come by the monitor, `bare` for a machine whose IOMMU, if any, takes none.
 
 mod attach;
 mod bare;

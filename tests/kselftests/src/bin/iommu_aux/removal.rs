@@ -61,14 +61,16 @@ impl Context {
     }
 }
 
-/// What the core says of a driver that leaves PASIDs attached, and of the device when it goes: it asks
-/// before anybody can clean up after the driver, and counts the driver as an owner of the group for ever.
+/// What the core says of a driver that leaves PASIDs attached, and of the device when it goes: it
+/// asks before anybody can clean up after the driver, and counts the driver as an owner of the
+/// group for ever.
 fn expect_core_warnings() {
     expect_console("WARNING: .*iommu_device_unuse_default_domain");
     expect_console("WARNING: .*__iommu_group_free_device");
 }
 
-/// A driver that forgets what it attached: the core complains, and iommu_aux detaches it and says so.
+/// A driver that forgets what it attached: the core complains, and iommu_aux detaches it and says
+/// so.
 pub fn unbind(c: &mut Context) -> Result {
     expect_core_warnings();
     let device = c.plug()?;

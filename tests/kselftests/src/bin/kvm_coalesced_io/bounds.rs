@@ -44,8 +44,9 @@ pub fn ports(_: &mut ()) -> Result {
     Ok(())
 }
 
-/// KVM splits such a write; each part is one of its own. The part on the second page comes first if only
-/// that one is coalesced, since user space gets the other when both have been offered to zones.
+/// KVM splits such a write; each part is one of its own. The part on the second page comes first if
+/// only that one is coalesced, since user space gets the other when both have been offered to
+/// zones.
 pub fn pages(_: &mut ()) -> Result {
     const PAGE: u64 = MMIO + 0x1000;
     const VALUE: u64 = 0x8877_6655_4433_2211;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A VMM on a kernel that lacks a capability: it registers no zone of that kind, and all else stays right.
+//! A VMM on a kernel that lacks a capability: it registers no zone of that kind, and all else stays
+//! right.
 
 use crate::machine::{operation, write, Machine, Observe, Seen};
 use anyhow::ensure;
@@ -10,8 +11,8 @@ use siov_ring::{Space, Write};
 use siov_vmm::table::Table;
 use siov_vmm::{Board, Fallback, Vm, Zone, MMIO};
 
-/// A guest that reads the clock and the host bridge gets what it should, which [`Table::measure`] checks,
-/// and each write of an index is an exit.
+/// A guest that reads the clock and the host bridge gets what it should, which [`Table::measure`]
+/// checks, and each write of an index is an exit.
 fn board_exits(hidden: Cap) -> Result {
     let mut vm = Vm::new()?;
     vm.hide(hidden);

@@ -22,8 +22,8 @@ fn outs(from: u64, count: u32) -> [Operation; 1] {
     [Operation::repeated(Kind::Out32, PORT, from, count)]
 }
 
-/// Wherever the ring starts, it holds one write less than it has entries, and a write that finds it full
-/// goes to user space and leaves it as it is.
+/// Wherever the ring starts, it holds one write less than it has entries, and a write that finds it
+/// full goes to user space and leaves it as it is.
 pub fn full(_: &mut ()) -> Result {
     for start in [0, 1, 84, 168, 169] {
         let mut machine = machine()?;

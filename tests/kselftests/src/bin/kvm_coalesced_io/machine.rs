@@ -48,14 +48,15 @@ fn drain(machine: &Machine, seen: &mut Vec<Seen>) {
 
 /// What becomes of the writes of its guest.
 pub trait Observe {
-    /// Runs the operations and tells of all writes in the order of the guest: the ring is drained at
-    /// each exit, and at the end.
+    /// Runs the operations and tells of all writes in the order of the guest: the ring is drained
+    /// at each exit, and at the end.
     fn run(&mut self, operations: &[Operation]) -> Result<Vec<Seen>>;
 
     /// Runs the operations, leaves the ring alone, and tells of the exits.
     fn run_undrained(&mut self, operations: &[Operation]) -> Result<Vec<Write>>;
 
-    /// Has the guest do each write, and checks that exactly those are coalesced that are said to be.
+    /// Has the guest do each write, and checks that exactly those are coalesced that are said to
+    /// be.
     fn check(&mut self, writes: &[(Write, bool)]) -> Result;
 
     /// Whether a write of one byte is coalesced.

@@ -2,8 +2,8 @@
 
 //! KVM's coalesced MMIO and PIO, for what the kernel's own `coalesced_io_test` does not look at.
 //!
-//! Argument `upstream`: the C code serves; then there are no counters to check. Argument `counted`: ours
-//! does, as a part of kvm.ko or as a live patch, and they must be there.
+//! Argument `upstream`: the C code serves; then there are no counters to check. Argument `counted`:
+//! ours does, as a part of kvm.ko or as a live patch, and they must be there.
 
 mod bounds;
 mod counters;

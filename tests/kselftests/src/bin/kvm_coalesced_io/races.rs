@@ -17,11 +17,13 @@ const PORTS: [u16; 2] = [0x80, 0x90];
 /// Writes of each processor while zones come and go, each of which may be an exit.
 const WRITES: u32 = 4000;
 
-/// Writes of each processor when all are coalesced. Without `ring_lock` one in some hundred is lost while
-/// both processors really run; with as many as these that shows on a machine with other things to do.
+/// Writes of each processor when all are coalesced. Without `ring_lock` one in some hundred is lost
+/// while both processors really run; with as many as these that shows on a machine with other
+/// things to do.
 const MANY_WRITES: u32 = 60_000;
 
-/// What a processor writes first; the other's values are others, so that half an entry of each shows.
+/// What a processor writes first; the other's values are others, so that half an entry of each
+/// shows.
 const FIRST: [u32; 2] = [0, 0x8000_0000];
 
 /// Registers and unregisters until told to stop; returns how often.
@@ -39,8 +41,8 @@ fn toggle(vm: &Vm, stop: &AtomicBool) -> Result<usize> {
     Ok(rounds)
 }
 
-/// How many writes each port got. A write that is not the next one of its processor is an error: one is
-/// lost, torn, or there twice.
+/// How many writes each port got. A write that is not the next one of its processor is an error:
+/// one is lost, torn, or there twice.
 #[derive(Default)]
 struct Log([u32; 2]);
 
@@ -70,8 +72,8 @@ impl Log {
     }
 }
 
-/// Has a processor count up on its port. The log is locked while the ring is drained: it has one consumer
-/// at a time.
+/// Has a processor count up on its port. The log is locked while the ring is drained: it has one
+/// consumer at a time.
 fn write_all(vcpu: &mut Vcpu, writes: Operation, ring: &Ring, log: &Mutex<Log>) -> Result {
     vcpu.start(&[writes])?;
     loop {

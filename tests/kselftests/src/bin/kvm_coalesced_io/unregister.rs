@@ -63,8 +63,8 @@ pub fn containing(_: &mut ()) -> Result {
     expect(&mut machine, "none", &[(0x100, false), (0x103, false)])
 }
 
-/// KVM takes the size for a signed number; an empty range is contained where its address is, the end
-/// included; one that crosses the end of the address space is contained nowhere.
+/// KVM takes the size for a signed number; an empty range is contained where its address is, the
+/// end included; one that crosses the end of the address space is contained nowhere.
 pub fn sizes(_: &mut ()) -> Result {
     let mut machine = Machine::new()?;
     let zone = Zone::mmio(MMIO, 0x1000);
@@ -96,8 +96,8 @@ pub fn sizes(_: &mut ()) -> Result {
     Ok(())
 }
 
-/// A zone of 2 GiB or more is on the bus, which does not ask it, since there, too, the size is signed; so
-/// whether it goes shows in the room on a full bus.
+/// A zone of 2 GiB or more is on the bus, which does not ask it, since there, too, the size is
+/// signed; so whether it goes shows in the room on a full bus.
 pub fn long(_: &mut ()) -> Result {
     let machine = Machine::new()?;
     let zone = Zone::mmio(MMIO, u32::MAX);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Everything that user space can see of the core, as lines of text: once of the stock module, once of
-//! ours.
+//! Everything that user space can see of the core, as lines of text: once of the stock module, once
+//! of ours.
 
 use crate::{load_samples, unload_samples, SAMPLES};
 use anyhow::{ensure, Context as _};

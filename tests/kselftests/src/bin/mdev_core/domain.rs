@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Domain types, with the test module `mdev_ktest` as parent: a driver in C on `include/linux/mdev.h`.
+//! Domain types, with the test module `mdev_ktest` as parent: a driver in C on
+//! `include/linux/mdev.h`.
 
 use anyhow::ensure;
 use nix::errno::Errno;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The core of mediated devices, with the kernel's sample drivers as parents: what it shows in sysfs
-//! and says in events is compared with the stock module, line by line.
+//! The core of mediated devices, with the kernel's sample drivers as parents: what it shows in
+//! sysfs and says in events is compared with the stock module, line by line.
 
 mod abi;
 mod domain;

@@ -18,8 +18,8 @@ const LINE_STATUS: u64 = 5;
 /// A byte has been received.
 const DATA_READY: u8 = 1;
 
-/// The steps of samples/vfio-mdev/README.rst, with this program in the place of QEMU and a terminal; the suite
-/// `mtty-qemu` has those.
+/// The steps of samples/vfio-mdev/README.rst, with this program in the place of QEMU and a
+/// terminal; the suite `mtty-qemu` has those.
 pub fn readme(_: &mut ()) -> Result {
     load_samples()?;
     let parent = Parent::find("mtty")?;

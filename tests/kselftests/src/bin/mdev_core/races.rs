@@ -27,8 +27,8 @@ fn expected(error: &anyhow::Error, allowed: &[Errno]) -> bool {
     allowed.iter().any(|errno| number == Some(*errno as i32))
 }
 
-/// Four threads, each with its own names: nothing may fail. What one removes is removed by another as
-/// well, once.
+/// Four threads, each with its own names: nothing may fail. What one removes is removed by another
+/// as well, once.
 pub fn create_remove(_: &mut ()) -> Result {
     load_samples()?;
     let parent = Parent::find("mtty")?;

@@ -131,8 +131,8 @@ pub fn many(c: &mut Context) -> Result {
     Ok(())
 }
 
-/// Where a message interrupts the second processor, and what with: a vector of KVM's that nobody uses here,
-/// whose interrupts the kernel counts.
+/// Where a message interrupts the second processor, and what with: a vector of KVM's that nobody
+/// uses here, whose interrupts the kernel counts.
 const MESSAGE_AT: u64 = 0xfee0_1000;
 const MESSAGE: u64 = 0xf2;
 const COUNTER: &str = "PIN:";
@@ -147,9 +147,9 @@ fn messages() -> Result<u64> {
     Ok(counts.map_while(|word| word.parse::<u64>().ok()).sum())
 }
 
-/// Requests with a PASID to the interrupt window are translated like any other (VT-d 4.0, 3.14). Nothing is
-/// mapped there: the range is reserved. A PCI device's write, which has no PASID, is a message wherever
-/// interrupts are not remapped.
+/// Requests with a PASID to the interrupt window are translated like any other (VT-d 4.0, 3.14).
+/// Nothing is mapped there: the range is reserved. A PCI device's write, which has no PASID, is a
+/// message wherever interrupts are not remapped.
 pub fn window(c: &mut Context) -> Result {
     let mdev = c.create()?;
     let user = alone(&mdev.0)?;

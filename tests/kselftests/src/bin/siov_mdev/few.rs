@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Two domains in one container: what is mapped is mapped in both, what is unmapped is gone from both, and
-//! either may leave first.
+//! Two domains in one container: what is mapped is mapped in both, what is unmapped is gone from
+//! both, and either may leave first.
 
 use crate::alone;
 use crate::context::{page, Context, Owned, ADI, IOVA, PAGES};

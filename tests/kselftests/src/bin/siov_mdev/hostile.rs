@@ -202,7 +202,8 @@ pub fn places(c: &mut Context) -> Result {
     Ok(())
 }
 
-/// How often the user's memory is mapped, one behind the other: a descriptor goes through all of it.
+/// How often the user's memory is mapped, one behind the other: a descriptor goes through all of
+/// it.
 const TIMES: usize = 512;
 const RING_ORDER: u32 = 10;
 
@@ -233,8 +234,8 @@ pub fn work_for_ever(uuid: &str) -> Result {
     anyhow::bail!("the work has ended: {:x?}", Completion::from_bytes(&record))
 }
 
-/// The work of an ADI in software is done in the user's own call. Whoever is killed gets no more pages pinned,
-/// so that ends, too.
+/// The work of an ADI in software is done in the user's own call. Whoever is killed gets no more
+/// pages pinned, so that ends, too.
 pub fn endless(c: &mut Context) -> Result {
     /// Ticks of 10 ms that the process spends in the kernel for its work, and for nothing else.
     const TICKS: u64 = 50;

@@ -215,8 +215,8 @@ const MANY: usize = KEPT + 10;
 /// Bytes of the least work for which a page is pinned.
 const SMALL: usize = 128;
 
-/// Unmapping asks a driver to unpin, while another device of the container comes and goes: nobody waits for
-/// the other for ever.
+/// Unmapping asks a driver to unpin, while another device of the container comes and goes: nobody
+/// waits for the other for ever.
 pub fn crowded(c: &mut Context) -> Result {
     const ROUNDS: usize = 100;
     let (_mdev, mut user) = open(c)?;

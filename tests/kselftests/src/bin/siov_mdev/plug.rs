@@ -88,7 +88,8 @@ fn round(monitor: &mut Monitor) -> Result {
                     continue;
                 }
                 let Worker { user, .. } = workers.swap_remove(index);
-                // Its device works until it lets go of it. What is under way would write over the data.
+                // Its device works until it lets go of it. What is under way would write over the
+                // data.
                 user.adi.device.reset()?;
                 user.adi.device.set_bus_master(true)?;
                 let data = user.put(0, 50);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Users that fork, run another program, or may not lock memory up: what becomes of their mappings, and of
-//! what they pay for them.
+//! Users that fork, run another program, or may not lock memory up: what becomes of their mappings,
+//! and of what they pay for them.
 
 use crate::alone;
 use crate::context::{page, Context, User, IOVA, PAGES};
@@ -41,8 +41,8 @@ fn again(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs this program again, which must end well, and checks that it leaves no page pinned, and that `mdev`
-/// can be opened.
+/// Runs this program again, which must end well, and checks that it leaves no page pinned, and that
+/// `mdev` can be opened.
 fn run_again(mdev: &Mdev, arguments: &[&str]) -> Result {
     let before = pinned_pages()?;
     let output = again(arguments).output()?;
@@ -132,8 +132,8 @@ pub fn reopen(uuid: &str) -> Result {
     expect_equal("the copy", &user.get(1), &data)
 }
 
-/// The program that comes after, and gets the descriptors: memory of the one before stays mapped, and is not
-/// paid for.
+/// The program that comes after, and gets the descriptors: memory of the one before stays mapped,
+/// and is not paid for.
 pub fn handed_down(container: &str, device: &str) -> Result {
     let owned = |number: &str| -> Result<OwnedFd> {
         // SAFETY: `exec` has left them open for this program, which knows of them from here only.

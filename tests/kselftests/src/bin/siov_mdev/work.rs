@@ -199,8 +199,8 @@ pub fn shared(c: &mut Context) -> Result {
     expect_equal("the copy", &memory.read(5 * PAGE, PAGE), &data)
 }
 
-/// A container with a domain that translates one device's requests without PASID, and three devices' requests
-/// with one.
+/// A container with a domain that translates one device's requests without PASID, and three
+/// devices' requests with one.
 pub fn beside_pci(c: &mut Context) -> Result {
     let mdevs = [c.create()?, c.create()?, c.create()?];
     let function = Function::all(EDU)?.pop().context("the guest has no edu")?;

@@ -38,8 +38,8 @@ impl Context {
         })
     }
 
-    /// A domain with `pages` fresh pages from `IOVA` on, readable and writable, attached to `pasid` of
-    /// the first device.
+    /// A domain with `pages` fresh pages from `IOVA` on, readable and writable, attached to `pasid`
+    /// of the first device.
     pub fn space(&self, pasid: u32, pages: u32) -> Result<Space> {
         let space = self.detached_space(pages)?;
         space.domain.attach(&self.root.function, pasid)?;

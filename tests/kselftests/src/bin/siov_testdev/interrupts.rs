@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! MSI-X. A message is a write to an address, so a page takes them: no handler is needed, and each one
-//! shows which vector it came from.
+//! MSI-X. A message is a write to an address, so a page takes them: no handler is needed, and each
+//! one shows which vector it came from.
 
 use crate::context::Context;
 use anyhow::{ensure, Context as _};

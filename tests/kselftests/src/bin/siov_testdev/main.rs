@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! siov-testdev over an IOMMU that takes PASIDs: what a guest sees of the device, and that each of its
-//! interfaces reaches the domain that its PASID is attached to, and nothing else.
+//! siov-testdev over an IOMMU that takes PASIDs: what a guest sees of the device, and that each of
+//! its interfaces reaches the domain that its PASID is attached to, and nothing else.
 
 //!
-//! The first argument chooses the cases: none or `--ats` for a machine whose IOMMU takes PASIDs, `plug` for
-//! one whose devices come by the monitor, `bare` for one without such an IOMMU.
+//! The first argument chooses the cases: none or `--ats` for a machine whose IOMMU takes PASIDs,
+//! `plug` for one whose devices come by the monitor, `bare` for one without such an IOMMU.
 
 mod bare;
 mod context;

@@ -255,8 +255,8 @@ pub fn coming_and_going(devices: &Devices) -> Result<Vec<String>> {
     Ok(lines)
 }
 
-/// Memory of an emulated device, some of it pinned, that a group behind an IOMMU cannot have: nothing of it
-/// stays pinned for that group, or charged, and without the obstacle the group joins.
+/// Memory of an emulated device, some of it pinned, that a group behind an IOMMU cannot have:
+/// nothing of it stays pinned for that group, or charged, and without the obstacle the group joins.
 pub fn refused(devices: &Devices) -> Result<Vec<String>> {
     let memory = numbered(64)?;
     let base = memory.address();

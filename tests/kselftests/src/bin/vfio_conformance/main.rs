@@ -161,8 +161,8 @@ fn setup(seeds: u64) -> Result<(Transcripts, Transcripts)> {
     let ours = transcripts(seeds, || {
         kernel_module::load("vfio_iommu_type1", parameters)
     })?;
-    // The C driver takes two of its locks in both orders, which lockdep reports, once. Ours comes first, so that
-    // lockdep still looks at it.
+    // The C driver takes two of its locks in both orders, which lockdep reports, once. Ours comes
+    // first, so that lockdep still looks at it.
     let report = "possible circular locking dependency";
     ensure!(log.count(&[report])? == 0, "our driver: {report}");
     expect_console(report);

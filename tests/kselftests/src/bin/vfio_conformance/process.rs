@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What becomes of mappings, and of what a process pays for them, when it has no privileges, forks, runs
-//! another program, or is killed.
+//! What becomes of mappings, and of what a process pays for them, when it has no privileges, forks,
+//! runs another program, or is killed.
 
 use crate::raw::*;
 use crate::Devices;

@@ -155,9 +155,9 @@ pub struct Session {
     pub handed_out: bool,
 }
 
-/// Begins a line with a bitmap that the shipped driver may have set further bits in: it shifts a mapping's
-/// bitmap in its place to hand it out, clears too few bits of it afterwards, and adds too many of what is
-/// in the user's bitmap already.
+/// Begins a line with a bitmap that the shipped driver may have set further bits in: it shifts a
+/// mapping's bitmap in its place to hand it out, clears too few bits of it afterwards, and adds too
+/// many of what is in the user's bitmap already.
 pub const AGAIN: &str = "again: ";
 
 impl Session {
@@ -226,8 +226,8 @@ impl Session {
         unsafe { ioctl(&self.container, MAP_DMA, std::ptr::from_ref(&map) as u64) }
     }
 
-    /// Maps, and writes it down; `base` is subtracted from the address in the transcript, which must not
-    /// depend on where memory happens to be.
+    /// Maps, and writes it down; `base` is subtracted from the address in the transcript, which
+    /// must not depend on where memory happens to be.
     pub fn map(&mut self, flags: u32, vaddr: u64, base: u64, iova: u64, size: u64) {
         let answer = self.map_raw(32, flags, vaddr, iova, size);
         if answer.is_ok() && flags & MAP_VADDR == 0 {
@@ -315,9 +315,9 @@ impl Session {
         bits
     }
 
-    /// `words` words of bitmap for a range, filled with `fill` before; also by unmapping. Written down are
-    /// the bits of pages that are mapped: on others the shipped driver leaves what it has shifted out of
-    /// earlier bitmaps.
+    /// `words` words of bitmap for a range, filled with `fill` before; also by unmapping. Written
+    /// down are the bits of pages that are mapped: on others the shipped driver leaves what it has
+    /// shifted out of earlier bitmaps.
     pub fn bitmap(&mut self, unmap: bool, iova: u64, size: u64, words: usize, fill: u64) {
         let mut bits = vec![fill; words + 2];
         let data = bits.as_mut_ptr() as u64;

@@ -86,8 +86,8 @@ pub const CHECKS: &[Check] = &[
 /// Tests that need no interrupt.
 const PLAIN: [&str; 4] = ["hyp_call", "mmio_read_user", "mmio_read_vgic", "eoi"];
 
-// The averages of the original are hyp_call 12, mmio_read_user 14, mmio_read_vgic 15, eoi 23 and 21, ipi 196 and
-// 552, lpi 251, timer_10ms 160 and 156. Interrupts cost less here.
+// The averages of the original are hyp_call 12, mmio_read_user 14, mmio_read_vgic 15, eoi 23 and
+// 21, ipi 196 and 552, lpi 251, timer_10ms 160 and 156. Interrupts cost less here.
 const GICV2: &[(&str, Golden)] = &[
     ("hyp_call", Golden::Plain(12.0)),
     ("mmio_read_user", Golden::Plain(14.0)),
@@ -143,8 +143,8 @@ fn exception_level(payloads: &Payloads) -> Result<()> {
     Ok(())
 }
 
-/// Each operation is what it claims to be: QEMU's own trace counts it, once for each repetition and as often as
-/// `extra` says besides, for preparations or for another test.
+/// Each operation is what it claims to be: QEMU's own trace counts it, once for each repetition and
+/// as often as `extra` says besides, for preparations or for another test.
 fn count_events(payloads: &Payloads, machine: &str, events: &[(&str, usize)]) -> Result<()> {
     const REPEAT: usize = 3;
     let mut run = payloads.counted(Arch::Aarch64, machine, &format!("repeat={REPEAT}"));
@@ -244,7 +244,8 @@ fn seen_by_qemu_gicv2(payloads: &Payloads) -> Result<()> {
     )
 }
 
-/// A thread for each processor and the time of the clock on the wall, which may be too short for all repetitions.
+/// A thread for each processor and the time of the clock on the wall, which may be too short for
+/// all repetitions.
 fn two_threads(payloads: &Payloads) -> Result<()> {
     for machine in ["virt,gic-version=2", "virt,gic-version=3"] {
         let mut run = gicv3(
@@ -334,7 +335,8 @@ fn rename(mut blob: Vec<u8>, from: &[u8], to: &[u8]) -> Vec<u8> {
     blob
 }
 
-/// Processors that keep interrupts masked: each test that waits for one fails when its time is up, and says so.
+/// Processors that keep interrupts masked: each test that waits for one fails when its time is up,
+/// and says so.
 fn lost_interrupts(payloads: &Payloads) -> Result<()> {
     for machine in ["virt,gic-version=2", "virt,gic-version=3"] {
         let mut run = gicv3(payloads, "repeat=2 mask-irq=1 timeout-ms=5");
@@ -353,7 +355,8 @@ fn lost_interrupts(payloads: &Payloads) -> Result<()> {
     Ok(())
 }
 
-/// Another address: QEMU's trace sees the reads there. One where nothing is: the exception is reported.
+/// Another address: QEMU's trace sees the reads there. One where nothing is: the exception is
+/// reported.
 fn mmio_addr(payloads: &Payloads) -> Result<()> {
     let mut run = gicv3(
         payloads,

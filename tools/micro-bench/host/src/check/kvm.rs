@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests of the x86 payload in QEMU with KVM, in a guest whose only virtual machine it is: QEMU registers its
-//! zones by itself, and KVM's files in debugfs tell what became of the exits.
+//! Tests of the x86 payload in QEMU with KVM, in a guest whose only virtual machine it is: QEMU
+//! registers its zones by itself, and KVM's files in debugfs tell what became of the exits.
 
 use super::{ensure_measured, ensure_skipped, Payloads};
 use anyhow::{bail, ensure, Context, Result};
@@ -35,8 +35,8 @@ struct Seen {
     report: Option<Report>,
 }
 
-/// Runs the payload until it has printed its status, and reads the counters while the machine is still there:
-/// it stops where it would end.
+/// Runs the payload until it has printed its status, and reads the counters while the machine is
+/// still there: it stops where it would end.
 fn run(payloads: &Payloads, machine: &str, counted: bool) -> Result<Seen> {
     let mut run = Run::new(Arch::X86_64, &payloads.0);
     run.machine = machine.to_owned();
@@ -68,7 +68,8 @@ fn run(payloads: &Payloads, machine: &str, counted: bool) -> Result<Seen> {
     })
 }
 
-/// Whether every test ran under KVM, and KVM saw the hypercalls and collected the writes to the clock's index.
+/// Whether every test ran under KVM, and KVM saw the hypercalls and collected the writes to the
+/// clock's index.
 fn check(payloads: &Payloads, machine: &str, counted: bool) -> Result<()> {
     let seen = run(payloads, machine, counted)?;
     for line in &seen.lines {
@@ -77,7 +78,8 @@ fn check(payloads: &Payloads, machine: &str, counted: bool) -> Result<()> {
             "mmio_write_coalesced" => {
                 ensure_skipped(&seen.lines, &line.test, "give coalesced-mmio=")?;
             }
-            // A slow machine may come to fewer in the time there is; the guest counts its interrupts.
+            // A slow machine may come to fewer in the time there is; the guest counts its
+            // interrupts.
             "ipi" | "self_ipi" => ensure!(line.outcome.figures().is_some(), "{line:?}"),
             test => ensure_measured(&seen.lines, test, REPEAT)?,
         }

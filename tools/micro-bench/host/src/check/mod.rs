@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests of the payloads: golden runs, what QEMU saw of them, and machines that lack or break something.
+//! Tests of the payloads: golden runs, what QEMU saw of them, and machines that lack or break
+//! something.
 
 mod arm;
 mod golden;
@@ -27,7 +28,8 @@ pub struct Check {
 pub struct Payloads(PathBuf);
 
 impl Payloads {
-    /// A run with instructions for nanoseconds, so that every figure repeats. A lost interrupt is not waited for long.
+    /// A run with instructions for nanoseconds, so that every figure repeats. A lost interrupt is
+    /// not waited for long.
     pub fn counted(&self, arch: Arch, machine: &str, append: &str) -> Run {
         let mut run = Run::new(arch, &self.0);
         run.machine = machine.to_owned();

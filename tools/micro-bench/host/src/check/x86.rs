@@ -67,7 +67,8 @@ const PLAIN: [&str; 12] = [
     "eoi",
 ];
 
-/// Instructions of call, operation and return. Under TCG no operation exits, so each costs about the same.
+/// Instructions of call, operation and return. Under TCG no operation exits, so each costs about
+/// the same.
 const GOLDEN: &[(&str, Golden)] = &[
     ("cpuid", Golden::Plain(17.0)),
     ("vmcall", Golden::Skipped("no hypervisor answers")),
@@ -109,8 +110,8 @@ fn q35(payloads: &Payloads, append: &str) -> Run {
     payloads.counted(Arch::X86_64, "q35", append)
 }
 
-/// Each operation is what it claims to be: QEMU's own trace counts it, once for each repetition and as often as
-/// `extra` says besides, for preparations or for another test.
+/// Each operation is what it claims to be: QEMU's own trace counts it, once for each repetition and
+/// as often as `extra` says besides, for preparations or for another test.
 fn seen_by_qemu(payloads: &Payloads) -> Result<()> {
     const REPEAT: usize = 3;
     let append = format!("repeat={REPEAT} coalesced-mmio=0xfed00004");
@@ -177,8 +178,8 @@ fn payload_part(trace: &str) -> Option<&str> {
     trace.get(start?..)
 }
 
-/// Whether the words of `pattern` are in `line` in this order, the first at its beginning or behind the event's
-/// prefix; `*` stands for any words.
+/// Whether the words of `pattern` are in `line` in this order, the first at its beginning or behind
+/// the event's prefix; `*` stands for any words.
 fn matches(line: &str, pattern: &str) -> bool {
     let line = line.trim_start_matches("memory_region_ops_");
     let pattern = pattern.trim_start_matches("memory_region_ops_");
@@ -200,7 +201,8 @@ fn matches(line: &str, pattern: &str) -> bool {
     true
 }
 
-/// A thread for each processor and the time of the clock on the wall, with the counter's rate measured.
+/// A thread for each processor and the time of the clock on the wall, with the counter's rate
+/// measured.
 fn two_threads(payloads: &Payloads) -> Result<()> {
     for machine in ["q35", "pc"] {
         let mut run = q35(
@@ -247,7 +249,8 @@ fn absent_processor(payloads: &Payloads) -> Run {
     run
 }
 
-/// Processors that keep interrupts masked: each test that waits for one fails when its time is up, and says so.
+/// Processors that keep interrupts masked: each test that waits for one fails when its time is up,
+/// and says so.
 fn lost_interrupts(payloads: &Payloads) -> Result<()> {
     let run = q35(payloads, "repeat=2 mask-irq=1 timeout-ms=20");
     let lines = lines(&run, EXIT_FAILED)?;
@@ -264,7 +267,8 @@ fn lost_interrupts(payloads: &Payloads) -> Result<()> {
     Ok(())
 }
 
-/// QEMU's own exit status, as kvm-unit-tests read it; and a machine without the exit device ends as well.
+/// QEMU's own exit status, as kvm-unit-tests read it; and a machine without the exit device ends as
+/// well.
 fn exit_status(payloads: &Payloads) -> Result<()> {
     for (append, status) in [
         ("repeat=1 tests=cpuid", 1),

@@ -112,8 +112,8 @@ impl<'a> Node<'a> {
             size_cells: self
                 .cell("#size-cells", 0)
                 .unwrap_or(Bus::DEFAULT.size_cells),
-            // The children of /cpus have no `ranges` above them; their `reg` is no memory address, but a number
-            // that is wanted all the same.
+            // The children of /cpus have no `ranges` above them; their `reg` is no memory address,
+            // but a number that is wanted all the same.
             physical: is_root || self.bus.physical && (identity || self.name == "cpus"),
         }
     }

@@ -2,13 +2,13 @@
 
 //! From the loader to Rust.
 //!
-//! The image has the header of Documentation/arch/arm64/booting.rst of Linux and runs wherever it is loaded:
-//! it relocates itself. Started at EL2 it stays there if the virtualization host extensions let EL1's register
-//! names mean EL2's; without them it goes on at EL1.
+//! The image has the header of Documentation/arch/arm64/booting.rst of Linux and runs wherever it
+//! is loaded: it relocates itself. Started at EL2 it stays there if the virtualization host
+//! extensions let EL1's register names mean EL2's; without them it goes on at EL1.
 //!
-//! Memory is mapped one to one in blocks of 1 GiB: those that hold the image and the devicetree as normal
-//! memory, all others as device memory. That is what caches and unaligned accesses need, and all there is to
-//! protect is ourselves.
+//! Memory is mapped one to one in blocks of 1 GiB: those that hold the image and the devicetree as
+//! normal memory, all others as device memory. That is what caches and unaligned accesses need, and
+//! all there is to protect is ourselves.
 
 use super::tree;
 use crate::{exit, main};
@@ -23,15 +23,18 @@ const BLOCK_SHIFT: u32 = 30;
 
 // MAIR_EL1 attributes by index: 0 Device-nGnRE, 1 Normal write-back.
 const MAIR: u64 = 0xff04;
-// TCR_EL1 (Arm ARM D24.2): 39-bit addresses, 4 KiB granule, write-back and inner shareable walks, no TTBR1.
+// TCR_EL1 (Arm ARM D24.2): 39-bit addresses, 4 KiB granule, write-back and inner shareable walks,
+// no TTBR1.
 const TCR: u64 = 25 | (1 << 8) | (1 << 10) | (3 << 12) | (1 << 23);
 // SCTLR_EL1 with what is reserved as one, all else off; then MMU and caches on.
 const SCTLR_OFF: u64 = 0x30d0_0800;
 const SCTLR_ON: u64 = SCTLR_OFF | 1 | (1 << 2) | (1 << 12);
-// HCR_EL2: EL1 is AArch64 (RW); with host extensions EL2 is the home of an operating system (TGE, E2H).
+// HCR_EL2: EL1 is AArch64 (RW); with host extensions EL2 is the home of an operating system (TGE,
+// E2H).
 const HCR_EL1: u64 = 1 << 31;
 const HCR_HOST: u64 = (1 << 31) | (1 << 27) | (1 << 34);
-// Block descriptors: valid block, access flag; normal memory is inner shareable, device memory never executes.
+// Block descriptors: valid block, access flag; normal memory is inner shareable, device memory
+// never executes.
 const NORMAL: u64 = 1 | (1 << 2) | (3 << 8) | (1 << 10);
 const DEVICE: u64 = 1 | (1 << 10) | (3 << 53);
 
@@ -211,7 +214,8 @@ stacks:
     secondary = sym secondary,
 );
 
-/// Fills the translation table, with the MMU still off: plain stores only. `image` and `tree` lie in memory.
+/// Fills the translation table, with the MMU still off: plain stores only. `image` and `tree` lie
+/// in memory.
 extern "C" fn fill_table(table: &[AtomicU64; TABLE_ENTRIES], image: u64, tree: u64) {
     for (block, entry) in (0..).zip(table) {
         let is_memory = [image, tree]

@@ -75,8 +75,8 @@ pub trait Gic {
     /// Sends software-generated interrupt `id`, 0 to 15, to one processor.
     fn send(&self, id: u32, target: &Target);
 
-    /// Switches between software-generated interrupts that the hypervisor delivers and those that hardware
-    /// delivers to a virtual processor (GICv4.1). Returns whether there is that choice.
+    /// Switches between software-generated interrupts that the hypervisor delivers and those that
+    /// hardware delivers to a virtual processor (GICv4.1). Returns whether there is that choice.
     fn set_hardware_sgi(&self, hardware: bool) -> bool;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The interrupt translation service: message-signalled interrupts (LPIs) of a GICv3 (Arm IHI 0069H,
-//! chapter 5).
+//! The interrupt translation service: message-signalled interrupts (LPIs) of a GICv3 (Arm IHI
+//! 0069H, chapter 5).
 
 use super::gic::{Redistributor, Target, V3};
 use super::mmio::{DeviceMemory, Mmio};
@@ -69,8 +69,8 @@ pub struct Its {
 }
 
 impl Its {
-    /// Sets up tables and queue, and maps the event to the LPI at `target`. Its memory is there once, so it can
-    /// be done once.
+    /// Sets up tables and queue, and maps the event to the LPI at `target`. Its memory is there
+    /// once, so it can be done once.
     pub fn start(registers: Mmio, gic: &V3, target: &Target) -> Result<Self, &'static str> {
         if IN_USE.swap(true, Ordering::Relaxed) {
             return Err("the ITS is in use");

@@ -149,8 +149,8 @@ impl Machine {
             .ok_or(Obstacle::Fail("the second processor did not start"))
     }
 
-    /// Has the second processor switch itself off for good, so that it does not share the time of a test that does not
-    /// use it.
+    /// Has the second processor switch itself off for good, so that it does not share the time of a
+    /// test that does not use it.
     pub fn park_second(&self) {
         PARKED.store(true, Ordering::Release);
     }

@@ -7,12 +7,13 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 /// A block of device registers.
 ///
-/// Accesses are single load and store instructions without write-back, because a hypervisor is told of an
-/// access by the instruction's syndrome, and others have none.
+/// Accesses are single load and store instructions without write-back, because a hypervisor is told
+/// of an access by the instruction's syndrome, and others have none.
 ///
 /// # Invariants
 ///
-/// Reads and writes at the offsets that its user knows have no effect on the memory of this program.
+/// Reads and writes at the offsets that its user knows have no effect on the memory of this
+/// program.
 #[derive(Clone, Copy, Debug)]
 pub struct Mmio(u64);
 

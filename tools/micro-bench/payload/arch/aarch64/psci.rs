@@ -21,7 +21,8 @@ pub const NOT_SUPPORTED: i32 = -1;
 const SYSTEM_OFF: u32 = 0x8400_0008;
 const CPU_OFF: u32 = 0x8400_0002;
 const CPU_ON_64: u64 = 0xc400_0003;
-/// A number of the hypervisor service range that no hypervisor defines; the answer is [`NOT_SUPPORTED`].
+/// A number of the hypervisor service range that no hypervisor defines; the answer is
+/// [`NOT_SUPPORTED`].
 const NO_SUCH_CALL: u32 = 0x4b00_0000;
 
 static CONDUIT: Once<Conduit> = Once::new();
@@ -45,8 +46,8 @@ pub fn init(conduit: Conduit) {
     CONDUIT.set(conduit);
 }
 
-/// Starts another processor at a physical address. Returns PSCI's error code, zero for success; without a
-/// conduit [`NOT_SUPPORTED`].
+/// Starts another processor at a physical address. Returns PSCI's error code, zero for success;
+/// without a conduit [`NOT_SUPPORTED`].
 ///
 /// # Safety
 ///
@@ -63,7 +64,8 @@ pub unsafe fn cpu_on(cpu: Mpidr, entry: u64) -> i32 {
     result as i32
 }
 
-/// Switches this processor off. An interrupt that waits for it does not wake it, as it would from WFI.
+/// Switches this processor off. An interrupt that waits for it does not wake it, as it would from
+/// WFI.
 pub fn cpu_off() -> ! {
     match CONDUIT.get() {
         // SAFETY: ends this processor.

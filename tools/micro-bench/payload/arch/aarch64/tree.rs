@@ -132,8 +132,8 @@ impl Tree {
 
     /// Interrupt number of the virtual timer of this exception level.
     pub fn timer(&self) -> Option<u32> {
-        /// Three cells each: kind, number, flags. Secure, EL1 physical, virtual, hypervisor physical,
-        /// hypervisor virtual.
+        /// Three cells each: kind, number, flags. Secure, EL1 physical, virtual, hypervisor
+        /// physical, hypervisor virtual.
         const VIRTUAL: usize = 2;
         const HYPERVISOR_VIRTUAL: usize = 4;
         const PRIVATE: u32 = 1;

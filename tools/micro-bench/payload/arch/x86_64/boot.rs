@@ -2,9 +2,9 @@
 
 //! From the loader to Rust.
 //!
-//! The loader finds the entry in an ELF note and enters in 32-bit protected mode without paging (Xen's
-//! docs/misc/pvh.pandoc; also what Linux has as CONFIG_PVH). Memory below 4 GiB is mapped one to one in pages of
-//! 2 MiB, the last GiB uncached, because device registers are there.
+//! The loader finds the entry in an ELF note and enters in 32-bit protected mode without paging
+//! (Xen's docs/misc/pvh.pandoc; also what Linux has as CONFIG_PVH). Memory below 4 GiB is mapped
+//! one to one in pages of 2 MiB, the last GiB uncached, because device registers are there.
 //!
 //! Further processors begin in real mode, in a few bytes that are copied below the first MiB.
 
@@ -14,8 +14,8 @@ use core::arch::global_asm;
 
 /// Bytes of each processor's stack.
 const STACK_SIZE: usize = 65536;
-/// Where the start-up code of further processors is copied: a page below 1 MiB that neither the BIOS nor the
-/// loader uses. The start-up interrupt carries its number.
+/// Where the start-up code of further processors is copied: a page below 1 MiB that neither the
+/// BIOS nor the loader uses. The start-up interrupt carries its number.
 pub const STARTUP_PAGE: u8 = 8;
 const STARTUP: u64 = (STARTUP_PAGE as u64) << 12;
 
@@ -205,14 +205,15 @@ fn command_line(info: &'static StartInfo) -> &'static str {
     if info.magic != START_INFO_MAGIC || info.command_line == 0 {
         return "";
     }
-    // SAFETY: the loader put a string there, which nothing writes to, below 4 GiB, where all memory is mapped.
+    // SAFETY: the loader put a string there, which nothing writes to, below 4 GiB, where all memory
+    // is mapped.
     let bytes = unsafe { core::slice::from_raw_parts(info.command_line as *const u8, MAX_LINE) };
     let line = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
     core::str::from_utf8(line).unwrap_or("")
 }
 
-/// On the first processor, in long mode with a stack. The loader put the structure where it says, below 4 GiB
-/// and 8-byte aligned, and nothing writes there.
+/// On the first processor, in long mode with a stack. The loader put the structure where it says,
+/// below 4 GiB and 8-byte aligned, and nothing writes there.
 extern "C" fn primary(start_info: &'static StartInfo) -> ! {
     exception::load();
     console::init(uart::Uart::first());

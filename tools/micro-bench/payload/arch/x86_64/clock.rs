@@ -11,7 +11,8 @@ const PIT_HZ: u64 = 1_193_182;
 /// 10 ms.
 const PIT_COUNT: u16 = 11_932;
 const MHZ: u64 = 1_000_000;
-/// Reads of the timer's output, each some 100 ns at least, until the timer is believed not to be there.
+/// Reads of the timer's output, each some 100 ns at least, until the timer is believed not to be
+/// there.
 const PATIENCE: u32 = 10_000_000;
 
 /// As the processor or hypervisor tells, or else measured by the timer.
@@ -40,8 +41,8 @@ fn by_hypervisor() -> Option<u64> {
     Some(u64::from(cpuid(FREQUENCIES).eax) * 1000).filter(|&hz| hz > 0)
 }
 
-/// Ticks while channel 2 of the timer counts 10 ms down once, rounded to MHz: its resolution of one microsecond
-/// has no more to say.
+/// Ticks while channel 2 of the timer counts 10 ms down once, rounded to MHz: its resolution of one
+/// microsecond has no more to say.
 fn by_timer() -> Option<u64> {
     const GATE: u8 = 1;
     const SPEAKER: u8 = 1 << 1;

@@ -67,7 +67,8 @@ pub enum Msr {
 #[inline(always)]
 pub fn rdmsr(register: Msr) -> u64 {
     let (low, high): (u32, u32);
-    // SAFETY: the registers of the type exist where they are used, and reading them changes nothing.
+    // SAFETY: the registers of the type exist where they are used, and reading them changes
+    // nothing.
     unsafe {
         asm!("rdmsr", in("ecx") register as u32, out("eax") low, out("edx") high, options(nostack, preserves_flags))
     };

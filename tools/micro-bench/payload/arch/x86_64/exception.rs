@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Interrupt descriptor table. The test's interrupts are counted; anything else is reported and ends the
-//! program.
+//! Interrupt descriptor table. The test's interrupts are counted; anything else is reported and
+//! ends the program.
 
 use super::apic::{SPURIOUS_VECTOR, VECTOR};
 use super::{boot, machine};
@@ -177,7 +177,8 @@ pub fn load() {
             limit: (core::mem::size_of_val(table) - 1) as u16,
             base: table.as_ptr() as u64,
         };
-        // SAFETY: every gate leads to code that saves what it changes or never returns; the table is static.
+        // SAFETY: every gate leads to code that saves what it changes or never returns; the table
+        // is static.
         unsafe {
             asm!("lidt [{}]", in(reg) &raw const pointer, options(nostack, readonly, preserves_flags))
         };

@@ -78,7 +78,8 @@ impl Port {
 
 /// Masks of the two interrupt controllers (8259).
 pub const PIC_MASKS: [Port; 2] = [Port(0x21), Port(0xa1)];
-/// Edge or level register of the first interrupt controller; an in-kernel one answers without user space.
+/// Edge or level register of the first interrupt controller; an in-kernel one answers without user
+/// space.
 pub const ELCR: Port = Port(0x4d0);
 /// Index of the clock's registers (MC146818). Nothing happens before the data port is used.
 pub const RTC_INDEX: Port = Port(0x70);
@@ -105,12 +106,14 @@ pub const UART_STATUS: Port = Port(0x3fd);
 /// QEMU's isa-debug-exit, where kvm-unit-tests expect it.
 const DEBUG_EXIT: Port = Port(0xf4);
 
-/// Hands the status to QEMU's exit device. Without one the processor is reset, at which `-no-reboot` ends QEMU.
+/// Hands the status to QEMU's exit device. Without one the processor is reset, at which
+/// `-no-reboot` ends QEMU.
 pub fn power_off(status: u8) -> ! {
     DEBUG_EXIT.write8(status);
     cpu::mask_interrupts();
     loop {
-        // SAFETY: with an empty table of handlers the breakpoint ends in a triple fault, as is meant.
+        // SAFETY: with an empty table of handlers the breakpoint ends in a triple fault, as is
+        // meant.
         unsafe {
             asm!("lidt [{}]", "int3", in(reg) &raw const EMPTY, options(nostack));
         }

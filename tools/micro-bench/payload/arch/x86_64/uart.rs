@@ -6,7 +6,8 @@ use super::port::{UART_DATA, UART_STATUS};
 
 /// Line status: the transmitter takes a byte.
 const READY: u8 = 1 << 5;
-/// A port that is not there reads as all ones, which looks ready; one that stays busy is not waited for longer.
+/// A port that is not there reads as all ones, which looks ready; one that stays busy is not waited
+/// for longer.
 const PATIENCE: u32 = 1_000_000;
 
 /// A serial port.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where `PCIDeviceClass` (include/hw/pci/pci_device.h) keeps the functions and identifiers of a device.
+//! Where `PCIDeviceClass` (include/hw/pci/pci_device.h) keeps the functions and identifiers of a
+//! device.
 //!
 //! They stand one after the other: realize, exit, config_read, config_write, vendor_id, device_id,
 //! revision, class_id. Their offset is that of the identifiers which well-known classes carry.

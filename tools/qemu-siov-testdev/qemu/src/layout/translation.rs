@@ -2,8 +2,8 @@
 
 //! Where `VTDAddressSpace` (include/hw/i386/intel_iommu.h) keeps its `AddressSpace`.
 //!
-//! It starts with bus, devfn and PASID. The address space of requests without PASID is known, so its
-//! distance from the structure around it is that of every other.
+//! It starts with bus, devfn and PASID. The address space of requests without PASID is known, so
+//! its distance from the structure around it is that of every other.
 
 use super::Refusal;
 use crate::ffi::NO_PASID;
@@ -25,8 +25,8 @@ impl TranslationSpace {
     /// The address space may lie behind the header, not far off.
     const LIMIT: usize = 256;
 
-    /// Compares what QEMU gave with what was asked for: `found` is the header at address `outer` for
-    /// `asked`, and `inner` the address space of the same requests.
+    /// Compares what QEMU gave with what was asked for: `found` is the header at address `outer`
+    /// for `asked`, and `inner` the address space of the same requests.
     pub(crate) fn derive(
         asked: Header,
         found: Header,
@@ -59,8 +59,8 @@ impl TranslationSpace {
 }
 
 fn check(asked: Header, found: Header) -> Result<(), Refusal> {
-    // QEMU files requests without PASID under PASID 0, which Linux uses for them (RID_PASID), since it
-    // follows the guest in that; before, under a number of its own.
+    // QEMU files requests without PASID under PASID 0, which Linux uses for them (RID_PASID), since
+    // it follows the guest in that; before, under a number of its own.
     let rid_pasid = Header { pasid: 0, ..asked };
     if asked == found || (asked.pasid == NO_PASID && rid_pasid == found) {
         Ok(())

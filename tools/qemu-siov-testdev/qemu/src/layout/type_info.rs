@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Checks `TypeInfo` (include/qom/object.h) by registering types and watching what QEMU makes of them.
+//! Checks `TypeInfo` (include/qom/object.h) by registering types and watching what QEMU makes of
+//! them.
 
 use std::ffi::{c_void, CStr};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

@@ -6,8 +6,8 @@ use super::{gicd, Gic, Target, ALL_SGIS, PRIORITIES, PRIORITY_MASK};
 use crate::arch::imp::cpu::Mpidr;
 use crate::arch::imp::mmio::Mmio;
 
-/// Distributor: which interfaces an interrupt goes to, a byte each; those of private interrupts read as the
-/// reader's own interface.
+/// Distributor: which interfaces an interrupt goes to, a byte each; those of private interrupts
+/// read as the reader's own interface.
 const GICD_ITARGETSR: u64 = 0x800;
 /// Distributor: sends a software-generated interrupt.
 const GICD_SGIR: u64 = 0xf00;

@@ -9,7 +9,8 @@ use micro_bench_model::fdt::Reg;
 
 /// Distributor: optional features.
 const GICD_TYPER2: u64 = 0x00c;
-/// Hardware can deliver software-generated interrupts to a virtual processor, without an active state.
+/// Hardware can deliver software-generated interrupts to a virtual processor, without an active
+/// state.
 const GICD_TYPER2_NASSGICAP: u32 = 1 << 8;
 /// Group 1 interrupts on, as the bit for either view of security, with affinity routing.
 const GICD_CTLR_ENABLE_GROUP1: u32 = 0x3;
