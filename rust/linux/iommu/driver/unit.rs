@@ -17,12 +17,13 @@
 
 use super::{Core, Driver};
 use crate::bindings;
+use crate::count::Count;
 use crate::iommu::Group;
 use crate::module::{InUse, Kind};
 use crate::object::Object;
 use crate::pci::{self, DeviceExt};
 use core::mem::{offset_of, ManuallyDrop};
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
@@ -37,7 +38,7 @@ pub(super) struct Member {
     /// Calls of the driver's functions for it, apart from those with the group's mutex held.
     calls: AtomicU32,
     /// PASIDs that are attached to something; changed with the group's mutex held.
-    pasids: AtomicU32,
+    pasids: AtomicUsize,
 }
 
 impl Member {
@@ -59,10 +60,10 @@ impl Member {
     /// Counts a PASID that is attached to something, or not any more. With the group's mutex held.
     #[inline]
     pub(super) fn count_pasid(&self, was_attached: bool, is_attached: bool) {
-        let pasids = self.pasids.load(Ordering::Relaxed);
-        let pasids = pasids.wrapping_add(is_attached.into());
-        let pasids = pasids.wrapping_sub(was_attached.into());
-        self.pasids.store(pasids, Ordering::Relaxed);
+        let mut pasids = Count::new(self.pasids.load(Ordering::Relaxed));
+        pasids.add(is_attached.into());
+        pasids.sub(was_attached.into());
+        self.pasids.store(pasids.get(), Ordering::Relaxed);
     }
 
     /// The driver that the device has: a field of a `struct pci_driver`.
@@ -227,7 +228,7 @@ impl<D: Driver> Unit<D> {
                 dev: dev.into(),
                 group: SetOnce::new(),
                 calls: AtomicU32::new(0),
-                pasids: AtomicU32::new(0),
+                pasids: AtomicUsize::new(0),
             },
             GFP_KERNEL,
         )?;
