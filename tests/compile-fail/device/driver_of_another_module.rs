@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! why: What is registered until a driver is unbound is code of the driver's module: another one
-//! may
-//!     be unloaded before.
+//! why: What waits for a driver to be unbound is the driver's module's: others may be unloaded.
 //! against: linux
 //! error: E0308
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! why: The container may lose the group when the device is closed: its domain is lent for the
-//! call. against: linux linux_vfio linux_mdev error: lifetime may not live long enough
+//! why: The container may lose the group when the device is closed: its domain is only lent.
+//! against: linux linux_vfio linux_mdev
+//! error: lifetime may not live long enough
 
 #![forbid(unsafe_code)]
 

@@ -18,12 +18,12 @@ pub type Tag = u64;
 
 /// Has the unit drop cached translations.
 pub fn iotlb(tag: Tag) -> Descriptor {
-    Descriptor::from_raw([2 | 3 << 4, tag << 12, 0, 0])
+    Descriptor::from_raw([2 | (3 << 4), tag << 12, 0, 0])
 }
 
 /// Has a device drop cached translations.
 pub fn device_tlb(tag: Tag, source: Bdf) -> Descriptor {
-    Descriptor::from_raw([3 | u64::from(source.raw()) << 32, tag << 12, 0, 0])
+    Descriptor::from_raw([3 | (u64::from(source.raw()) << 32), tag << 12, 0, 0])
 }
 
 /// Of a type that there is not.
@@ -256,6 +256,6 @@ impl Unit {
     /// A device completes what it was not asked.
     pub fn unexpected_completion(&mut self, source: Bdf) {
         self.status.insert(FaultStatus::ICE);
-        self.record = self.record & !(0xffff << 48) | u64::from(source.raw()) << 48;
+        self.record = (self.record & !(0xffff << 48)) | (u64::from(source.raw()) << 48);
     }
 }

@@ -38,23 +38,26 @@ impl Symbols {
 
     /// Whether the guest has enabled PASIDs.
     pub(crate) fn is_pasid_enabled(&self, device: &PciDevice) -> bool {
-        // SAFETY: a PCI device with a configuration space; false without the capability.
-        self.pcie_pasid_enabled
-            .is_some_and(|enabled| unsafe { enabled(device.as_ptr()) })
+        self.pcie_pasid_enabled.is_some_and(|enabled| {
+            // SAFETY: a PCI device with a configuration space; false without the capability.
+            unsafe { enabled(device.as_ptr()) }
+        })
     }
 
     /// Whether the guest has enabled ATS.
     pub(crate) fn is_ats_enabled(&self, device: &PciDevice) -> bool {
-        // SAFETY: a PCI device with a configuration space; false without the capability.
-        self.pcie_ats_enabled
-            .is_some_and(|enabled| unsafe { enabled(device.as_ptr()) })
+        self.pcie_ats_enabled.is_some_and(|enabled| {
+            // SAFETY: a PCI device with a configuration space; false without the capability.
+            unsafe { enabled(device.as_ptr()) }
+        })
     }
 
     /// Whether the guest has enabled page requests.
     pub(crate) fn is_pri_enabled(&self, device: &PciDevice) -> bool {
-        // SAFETY: a PCI device with a configuration space; false without the capability.
-        self.pcie_pri_enabled
-            .is_some_and(|enabled| unsafe { enabled(device.as_ptr()) })
+        self.pcie_pri_enabled.is_some_and(|enabled| {
+            // SAFETY: a PCI device with a configuration space; false without the capability.
+            unsafe { enabled(device.as_ptr()) }
+        })
     }
 
     /// Raises an MSI-X vector of those that the device has.

@@ -97,14 +97,14 @@ impl Access<'_> {
 /// # Safety
 ///
 /// QEMU passed it to the accessor that this is a call of.
-unsafe fn lend<'a>(
-    call: &'a Call,
+unsafe fn lend(
+    call: &Call,
     object: *mut Object,
     visitor: *mut Visitor,
     name: *const c_char,
     index: *mut c_void,
     errp: *mut *mut QemuError,
-) -> Access<'a> {
+) -> Access<'_> {
     Access {
         // SAFETY: the object whose property it is.
         object: unsafe { call.lend(object) },
