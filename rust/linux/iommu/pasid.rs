@@ -10,7 +10,6 @@ use core::ptr::NonNull;
 use kernel::device::Device;
 use kernel::error::to_result;
 use kernel::prelude::*;
-use kernel::sync::aref::ARef;
 use siov_types::Pasid;
 
 /// A PASID that is unique on this machine and belongs to its holder.
@@ -43,10 +42,10 @@ impl Drop for GlobalPasid {
 ///
 /// # Invariants
 ///
-/// `domain` exists as long as this does, and so does the attachment.
+/// `domain` and `dev` exist as long as this does, and so does the attachment.
 pub struct PasidAttachment {
     domain: NonNull<AnyDomain>,
-    dev: ARef<Device>,
+    dev: NonNull<Device>,
     pasid: Pasid,
 }
 
@@ -66,8 +65,8 @@ impl PasidAttachment {
     ///
     /// # Safety
     ///
-    /// The domain is not freed, and the device not removed from the system, before the result is
-    /// dropped.
+    /// The domain and the device are not freed, and the device is not removed from the system,
+    /// before the result is dropped.
     pub unsafe fn new(domain: &AnyDomain, dev: IommuDevice<'_>, pasid: Pasid) -> Result<Self> {
         if !domain.takes_pasids() {
             return Err(eopnotsupp());
@@ -92,14 +91,16 @@ impl PasidAttachment {
 
     /// The device.
     pub fn device(&self) -> &Device {
-        &self.dev
+        // SAFETY: By the invariant.
+        unsafe { self.dev.as_ref() }
     }
 }
 
 impl Drop for PasidAttachment {
     fn drop(&mut self) {
         let domain = self.domain.as_ptr().cast();
+        let dev = self.device().as_raw();
         // SAFETY: By the invariant.
-        unsafe { bindings::iommu_detach_device_pasid(domain, self.dev.as_raw(), self.pasid.raw()) };
+        unsafe { bindings::iommu_detach_device_pasid(domain, dev, self.pasid.raw()) };
     }
 }

@@ -26,9 +26,9 @@ static STARTED: AtomicBool = AtomicBool::new(false);
 
 /// Global state, protected by `REGISTRY`.
 pub(crate) struct Registry {
-    devices: KVec<Enabled>,
-    /// A hash table of `attached` entries.
+    /// A hash table of `attached` entries. Dropped before the devices that they are attached to.
     domains: KVec<Option<Auxiliary>>,
+    devices: KVec<Enabled>,
     attached: usize,
     /// The PASID that was given back last, while a device is enabled: most often the next domain
     /// takes it, and getting one from the kernel's table costs about as much as all else that is
@@ -295,7 +295,7 @@ impl Registry {
                 self.reserve()?;
                 let pasid = self.take_pasid(iommu)?;
                 // SAFETY: As required of us: it is dropped when the domain is detached, or the
-                // driver unbound.
+                // driver unbound; `devices` has a reference to the device for longer.
                 let attachment = unsafe { PasidAttachment::new(domain, iommu, pasid.get()) }?;
                 let auxiliary = Auxiliary {
                     key: domain.key(),
@@ -380,16 +380,15 @@ impl Auxiliary {
         Iterator::chain(iter::once(&self.first), &self.others)
     }
 
-    fn uses_mut(&mut self) -> impl Iterator<Item = &mut Use> {
-        Iterator::chain(iter::once(&mut self.first), &mut self.others)
-    }
-
     #[inline]
     fn find(&mut self, dev: &Device) -> Option<&mut Use> {
-        self.uses_mut().find(|u| is(u.dev(), dev))
+        if is(self.first.dev(), dev) {
+            return Some(&mut self.first);
+        }
+        self.others.iter_mut().find(|u| is(u.dev(), dev))
     }
 
-    /// Attaches another device, or the same once more.
+    /// Attaches another device, which is enabled, or the same once more.
     ///
     /// # Safety
     ///
@@ -401,7 +400,7 @@ impl Auxiliary {
         }
         self.others.reserve(1, GFP_KERNEL)?;
         // SAFETY: As required of us: it is dropped when the domain is detached, or the driver
-        // unbound.
+        // unbound; the registry's `devices` has a reference to the device for longer.
         let attachment = unsafe { PasidAttachment::new(domain, dev, self.pasid.get()) }?;
         self.others
             .push_within_capacity(Use::new(attachment))

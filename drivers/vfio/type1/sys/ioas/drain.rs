@@ -78,6 +78,11 @@ pub(super) unsafe fn drain(domains: &[Domain], first: Iova, size: u64, frames: F
     // What hardware may still write to keeps its pins.
     kernel::warn_on!(!unmapped);
 
+    if frames.granule.rest_of_block(first, size) == size {
+        // SAFETY: As required of us.
+        unsafe { drain_block(last, first, size, frames, unmapped) };
+        return;
+    }
     let mut small = [Extent::NONE; SMALL_BATCH];
     let mut large = room_for(size, frames.granule);
     let mut batch = Batch {
@@ -107,6 +112,30 @@ pub(super) unsafe fn drain(domains: &[Domain], first: Iova, size: u64, frames: F
     }
     batch.push(open);
     batch.flush();
+}
+
+/// [`drain`] for a range within one block, the only extent of which is this: `unpins` when other
+/// domains have it no longer.
+///
+/// # Safety
+///
+/// As for [`drain`].
+unsafe fn drain_block(domain: &Domain, first: Iova, size: u64, frames: Frames, unpins: bool) {
+    // SAFETY: The caller is the only user of the range, as required of us.
+    let phys = unsafe { domain.iommu().lookup() }.phys(first);
+    let Some(phys) = phys else {
+        // It should be translated: nothing is to be unmapped, and what may be pinned is not known.
+        kernel::warn_on!(true);
+        return;
+    };
+    // SAFETY: As above.
+    let done = unsafe { domain.iommu().unmap(first, size) };
+    // What hardware may still write to keeps its pins.
+    if !kernel::warn_on!(done < size) && unpins {
+        // SAFETY: As in `Batch::flush`.
+        unsafe { frames.unpin(Extent { phys, len: size }) };
+    }
+    pin::cond_resched();
 }
 
 /// Memory for as many extents as an area can have; `None` where the stack has enough, or where
