@@ -10,7 +10,7 @@
 use super::core_ops::{DeviceOf, RawOldDomain};
 use super::gather::Gather;
 use super::pages::{Gfp, TableMemory};
-use super::tables::{PageTables, Stage};
+use super::tables::{errno, PageTables, Stage};
 use super::{Driver, PagingDomain};
 use crate::bindings;
 use crate::callback::{Call, FromC};
@@ -293,7 +293,7 @@ impl<T: PagingDomain> Adapter<T> {
             unsafe { *mapped += bytes as usize };
             match result {
                 Ok(()) => 0,
-                Err(e) => e.to_errno(),
+                Err(e) => errno(e).to_errno(),
             }
         })
     }

@@ -217,9 +217,8 @@ impl PageTables {
         prot: Prot,
         gfp: Gfp,
         gather: &mut Gather,
-    ) -> (u64, Result) {
-        let (bytes, result) = either!(&self.tables, t => t.map(iova, phys, len, prot, gfp, gather));
-        (bytes, result.map_err(errno))
+    ) -> (u64, Result<(), TableError>) {
+        either!(&self.tables, t => t.map(iova, phys, len, prot, gfp, gather))
     }
 
     /// Unmaps `len` bytes from `iova` on, up to the first hole.
@@ -245,7 +244,7 @@ impl PageTables {
 
 /// What the kernel's generic page tables return in the same situation.
 #[cold]
-fn errno(error: TableError) -> Error {
+pub(super) fn errno(error: TableError) -> Error {
     match error {
         TableError::Levels => eopnotsupp(),
         TableError::Width | TableError::Empty | TableError::Prot => EINVAL,
