@@ -29,14 +29,13 @@ impl Entry {
         self.data.store(write.data.word(), Ordering::Relaxed);
     }
 
+    #[inline]
     fn load(&self) -> Option<Write> {
-        // After `len` bytes the C code leaves what an earlier entry had there.
-        let bytes = self.data.load(Ordering::Relaxed).to_ne_bytes();
-        let len = usize::try_from(self.len.load(Ordering::Relaxed)).ok()?;
+        let (word, len) = (&self.data, &self.len);
         Some(Write {
             space: Space::from_raw(self.pio.load(Ordering::Relaxed))?,
             addr: self.addr.load(Ordering::Relaxed),
-            data: Data::new(bytes.get(..len)?)?,
+            data: Data::of_entry(word.load(Ordering::Relaxed), len.load(Ordering::Relaxed))?,
         })
     }
 }
@@ -147,6 +146,7 @@ impl Ring {
     /// Takes the oldest write, or `None` if none waits.
     ///
     /// User space trusts its kernel: an entry or an index that is not valid empties the ring.
+    #[inline]
     pub fn pop(&self) -> Option<Write> {
         let first = self.first.load(Ordering::Relaxed);
         // Acquire: pairs with the release in `push`.

@@ -67,6 +67,19 @@ impl Data {
         }
     }
 
+    /// The first `len` bytes of an entry's word; `None` if it has not as many. After them the C code
+    /// leaves what an earlier entry had there.
+    #[inline]
+    pub(crate) fn of_entry(word: u64, len: u32) -> Option<Self> {
+        let spare = u64::BITS.checked_sub(len.checked_mul(u8::BITS)?)?;
+        // In memory the first byte of the word is the lowest one of a little-endian number.
+        let kept = u64::MAX.checked_shr(spare).unwrap_or(0);
+        Some(Self {
+            word: u64::from_le(word.to_le() & kept),
+            len: len as u8,
+        })
+    }
+
     pub(crate) const fn word(self) -> u64 {
         self.word
     }
