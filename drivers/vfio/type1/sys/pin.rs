@@ -259,6 +259,7 @@ impl Drop for Entry<'_> {
 /// # Safety
 ///
 /// Each holds a pin that the caller owns.
+#[inline]
 unsafe fn unpin_pages(pfn: Pfn, pages: PageCount, dirty: bool) {
     // SAFETY: As required of us; frames that were pinned have page structures.
     unsafe {
@@ -271,6 +272,7 @@ unsafe fn unpin_pages(pfn: Pfn, pages: PageCount, dirty: bool) {
 /// # Safety
 ///
 /// Each holds a pin that the caller owns.
+#[inline]
 pub(super) unsafe fn unpin(extent: Extent, dirty: bool) {
     // SAFETY: As required of us.
     unsafe { unpin_pages(extent.pfn(), extent.pages(), dirty) };

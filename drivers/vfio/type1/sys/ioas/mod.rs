@@ -113,6 +113,7 @@ impl Frames {
     ///
     /// Each frame of `extent` that is memory holds a pin that the caller owns. Unless the area is
     /// marked to have others, each is memory.
+    #[inline]
     unsafe fn unpin(self, extent: Extent) {
         let dirty = self.prot.contains(Prot::WRITE);
         if self.has_bare {
