@@ -502,6 +502,10 @@ impl Unit {
     }
 
     /// Invalidates all that the unit has cached.
+    ///
+    /// Once more, if context entries of functions that timed out have changed meanwhile, or if this
+    /// found that a queue which had stalled moves again: all others who lost invalidations to that
+    /// have given up.
     fn invalidate_all(&self) -> Result<(), Failure> {
         let fill = |queue: &mut Submission<'_>| {
             queue.push(Descriptor::context_cache_global());
@@ -510,13 +514,19 @@ impl Unit {
             queue.fence();
             queue.push(Descriptor::iotlb_global(self.drain()));
         };
-        match self
-            .queue
-            .submit(fill, |sources| self.block_device_tlbs(sources))
-        {
-            Err(errors) if !errors.is_complete() => Err(errors.into()),
-            _ => Ok(()),
+        // Each round but the last has found another error: there are not as many in a row.
+        const ROUNDS: usize = 32;
+        let mut result = Ok(());
+        for _ in 0..ROUNDS {
+            result = self
+                .queue
+                .submit(fill, |sources| self.block_device_tlbs(sources));
+            match result {
+                Err(errors) if errors.is_complete() || errors.has_resumed() => {}
+                _ => break,
+            }
         }
+        result.map_err(Failure::from)
     }
 
     /// The unit does not carry out commands or invalidations any more.

@@ -289,7 +289,8 @@ impl<'a, P: Platform> Engine<'a, P> {
     fn resume(self, ring: &mut Ring) -> QueueErrors {
         let ite = self.check(ring);
         let room = self.free(ring);
-        if ring.passed == ring.tail {
+        let resumed = ring.passed == ring.tail;
+        if resumed {
             ring.stalled = false;
             ring.room = room;
             self.0.report(QueueEvent::Resumed);
@@ -297,6 +298,7 @@ impl<'a, P: Platform> Engine<'a, P> {
         QueueErrors {
             ite,
             stalled: true,
+            resumed,
             ..QueueErrors::default()
         }
     }

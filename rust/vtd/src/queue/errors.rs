@@ -86,6 +86,7 @@ pub struct QueueErrors {
     pub(super) iqe: bool,
     pub(super) ite: Sources,
     pub(super) stalled: bool,
+    pub(super) resumed: bool,
     pub(super) complete: bool,
 }
 
@@ -106,6 +107,12 @@ impl QueueErrors {
         self.stalled
     }
 
+    /// Whether the queue stood still until this submission, which was not added, found that it
+    /// moves again. What was lost before is known to nobody else.
+    pub fn has_resumed(&self) -> bool {
+        self.resumed
+    }
+
     /// Whether the submission was carried out in the end, by repeating it.
     pub fn is_complete(&self) -> bool {
         self.complete
@@ -121,6 +128,7 @@ impl QueueErrors {
         self.iqe |= other.iqe;
         self.ite.merge(&other.ite);
         self.stalled |= other.stalled;
+        self.resumed |= other.resumed;
     }
 }
 
