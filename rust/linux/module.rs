@@ -61,12 +61,14 @@ pub enum Kind {
     MdevDriver,
     /// The bus of mediated devices.
     MdevBus,
+    /// The registry of auxiliary domains.
+    AuxRegistry,
     /// A driver of VFIO containers.
     VfioIommuDriver,
 }
 
 impl Kind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Interrupt,
         Self::IommuUnit,
         Self::FaultNotifier,
@@ -76,6 +78,7 @@ impl Kind {
         Self::Work,
         Self::MdevDriver,
         Self::MdevBus,
+        Self::AuxRegistry,
         Self::VfioIommuDriver,
     ];
 
@@ -91,6 +94,7 @@ impl Kind {
             Self::Work => c"work item",
             Self::MdevDriver => c"mdev driver",
             Self::MdevBus => c"mdev bus",
+            Self::AuxRegistry => c"registry of auxiliary domains",
             Self::VfioIommuDriver => c"VFIO IOMMU driver",
         }
     }
@@ -219,6 +223,10 @@ fn state_changed(_block: *mut bindings::notifier_block, state: c_ulong, module: 
 }
 
 /// A reference to the module: it cannot be unloaded as long as this exists.
+///
+/// Whoever drops it has yet to return, and the kernel does not ask for it when `init` fails. So
+/// what has one belongs to a value with an [`InUse`] that is dropped at the end of the module alone
+/// ([`crate::unload`]), and calls [`wait_for_callers`] then.
 pub struct Reference(());
 
 impl Reference {

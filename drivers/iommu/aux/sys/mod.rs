@@ -10,9 +10,18 @@ mod registry;
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::prelude::*;
+use linux::module::{wait_for_callers, InUse, Kind};
+use linux::unload::UntilUnload;
 
-/// The loaded module. After it was dropped there is no registry, and callers get an error.
-pub(crate) struct Module(());
+/// The loaded module, whose registry stays until it is unloaded.
+pub(crate) struct Module {
+    _registry: UntilUnload<Registry>,
+}
+
+/// The registry. When it was dropped, callers get an error.
+struct Registry {
+    _in_use: InUse,
+}
 
 impl kernel::Module for Module {
     fn init(_module: &'static ThisModule) -> Result<Self> {
@@ -20,16 +29,19 @@ impl kernel::Module for Module {
         if STARTED.swap(true, Ordering::AcqRel) {
             return Err(EBUSY);
         }
+        let _in_use = InUse::new(Kind::AuxRegistry);
         // SAFETY: This is not reached a second time.
         unsafe { registry::start() }?;
-        Ok(Self(()))
+        Ok(Self {
+            _registry: UntilUnload::new(Registry { _in_use }),
+        })
     }
 }
 
-impl Drop for Module {
+impl Drop for Registry {
     fn drop(&mut self) {
         registry::stop();
         // Devices' drivers may have been unbound just now: `UntilUnbound`.
-        linux::module::wait_for_callers();
+        wait_for_callers();
     }
 }
