@@ -7,6 +7,9 @@
 //! driver that gave out an address would work on freed memory then, or on another container. A
 //! number is used once, and finds nothing after its container was released.
 //!
+//! VFIO also puts its reference to the module with the last group. So a container has one of its
+//! own, which the request that works on it keeps.
+//!
 //! Lock order: [`OpenContainers::opening`], then [`OpenContainers::entries`], inside of which no
 //! other lock is taken.
 
@@ -20,6 +23,7 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, new_spinlock, Arc, Mutex, SpinLock};
 use linux::callback::{Call, FromC};
+use linux::module::Reference;
 use linux::vec;
 
 /// What VFIO passes for a container, in a function that it calls: a number, or NULL for none.
@@ -49,16 +53,36 @@ const INDEX_BITS: u32 = 20;
 const INDEX_MASK: usize = (1 << INDEX_BITS) - 1;
 
 /// An open container.
-struct Opened<T> {
+pub(super) struct Opened<T> {
     // Dropped before the domains that are published there.
     groups: Arc<Groups>,
     container: Arc<T>,
     devices: Arc<Devices>,
+    // Dropped last. `Registered` waits for those who return from that.
+    _module: Reference,
+}
+
+impl<T> Opened<T> {
+    /// The driver's data.
+    #[inline]
+    pub(super) fn container(&self) -> &T {
+        &self.container
+    }
+
+    /// What is published of its groups.
+    pub(super) fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    /// VFIO's devices whose drivers pin pages.
+    pub(super) fn devices(&self) -> &Devices {
+        &self.devices
+    }
 }
 
 struct Entry<T> {
     number: usize,
-    opened: Option<Opened<T>>,
+    opened: Option<Arc<Opened<T>>>,
 }
 
 #[pin_data]
@@ -127,13 +151,15 @@ impl<T: Container> Kind<'_, T> {
                 devices: devices.clone(),
             },
         )?;
+        let opened = Opened {
+            groups,
+            container,
+            devices,
+            _module: Reference::new()?,
+        };
         let entry = Entry {
             number,
-            opened: Some(Opened {
-                groups,
-                container,
-                devices,
-            }),
+            opened: Some(Arc::new(opened, GFP_KERNEL)?),
         };
         let mut entries = table.entries.lock();
         match entries.get_mut(index) {
@@ -156,9 +182,9 @@ impl<T> Handle<'_, T> {
 }
 
 impl<T: Container> Handle<'_, T> {
-    /// What `f` finds in the entry of a container that has not been released.
+    /// What `f` makes of the entry of this container, if there is one.
     #[inline]
-    fn with<R>(&self, f: impl FnOnce(&mut Option<Opened<T>>) -> Option<R>) -> Option<R> {
+    fn with<R>(&self, f: impl FnOnce(&mut Option<Arc<Opened<T>>>) -> Option<R>) -> Option<R> {
         let number = self.number();
         // SAFETY: Not used after the call that `self` is borrowed from.
         let mut entries = unsafe { table::<T>() }?.entries.lock();
@@ -171,24 +197,8 @@ impl<T: Container> Handle<'_, T> {
 
     /// The container, unless it has been released.
     #[inline]
-    pub(super) fn find(&self) -> Option<Arc<T>> {
-        self.with(|opened| Some(opened.as_ref()?.container.clone()))
-    }
-
-    /// The container and its devices, unless it has been released.
-    pub(super) fn find_devices(&self) -> Option<(Arc<T>, Arc<Devices>)> {
-        self.with(|opened| {
-            let opened = opened.as_ref()?;
-            Some((opened.container.clone(), opened.devices.clone()))
-        })
-    }
-
-    /// The container and what is published of its groups, unless it has been released.
-    pub(super) fn find_groups(&self) -> Option<(Arc<T>, Arc<Groups>)> {
-        self.with(|opened| {
-            let opened = opened.as_ref()?;
-            Some((opened.container.clone(), opened.groups.clone()))
-        })
+    pub(super) fn find(&self) -> Option<Arc<Opened<T>>> {
+        self.with(|opened| opened.clone())
     }
 
     /// Releases a container. It is dropped with the last request that is being worked on.

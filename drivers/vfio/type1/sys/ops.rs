@@ -17,6 +17,7 @@ use kernel::error::from_result;
 use kernel::prelude::*;
 use kernel::str::CStr;
 use kernel::sync::Arc;
+use linux::module::Reference;
 use linux::{bindings, iommu};
 use siov_type1::Prot;
 use siov_types::Iova;
@@ -241,17 +242,27 @@ impl<T: Container> Adapter<T> {
         handle.release();
     }
 
-    /// Without a container, VFIO asks what the driver supports.
     fn ioctl(handle: Handle<'_, T>, cmd: u32, arg: usize) -> isize {
-        let container = handle.find();
-        if container.is_none() && !handle.is_null() {
-            // As VFIO answers for a container without a driver.
-            return EINVAL.to_errno() as isize;
-        }
-        match T::ioctl(container.as_deref(), cmd, arg) {
+        let answer = match handle.find() {
+            Some(opened) => T::ioctl(Some(opened.container()), cmd, arg),
+            None => Self::ioctl_without(&handle, cmd, arg),
+        };
+        match answer {
             Ok(value) => value,
             Err(e) => e.to_errno() as isize,
         }
+    }
+
+    /// Without a container, VFIO asks what the driver supports.
+    #[cold]
+    fn ioctl_without(handle: &Handle<'_, T>, cmd: u32, arg: usize) -> Result<isize> {
+        if !handle.is_null() {
+            // As VFIO answers for a container without a driver.
+            return Err(EINVAL);
+        }
+        // A container that loses its last group has none either, nor a reference to the module.
+        let _module = Reference::new().map_err(|_| EINVAL)?;
+        T::ioctl(None, cmd, arg)
     }
 
     fn attach_group(
@@ -265,7 +276,8 @@ impl<T: Container> Adapter<T> {
             _ => GroupKind::NoIommu,
         };
         from_result(|| {
-            let (container, groups) = handle.find_groups().ok_or(EINVAL)?;
+            let opened = handle.find().ok_or(EINVAL)?;
+            let (container, groups) = (opened.container(), opened.groups());
             groups.reserve()?;
             container.attach_group(group.group(), kind)?;
             // Devices of the group are opened after this, and closed before it is detached.
@@ -277,9 +289,9 @@ impl<T: Container> Adapter<T> {
     }
 
     fn detach_group(handle: Handle<'_, T>, group: &iommu::Group) {
-        if let Some((container, groups)) = handle.find_groups() {
-            groups.remove(group);
-            container.detach_group(group.into());
+        if let Some(opened) = handle.find() {
+            opened.groups().remove(group);
+            opened.container().detach_group(group.into());
         }
     }
 
@@ -292,36 +304,35 @@ impl<T: Container> Adapter<T> {
         pages: PagesStart<'call>,
     ) -> i32 {
         from_result(|| {
-            let container = handle.find().ok_or(EINVAL)?;
+            let opened = handle.find().ok_or(EINVAL)?;
             let prot = Prot::from_raw(prot as u32);
             let iova = Iova::new(iova);
             let request = PinRequest::new(&handle, group.into(), iova, prot, pages, count)?;
-            Ok(container.pin_pages(request)?.count())
+            Ok(opened.container().pin_pages(request)?.count())
         })
     }
 
     fn unpin_pages(handle: Handle<'_, T>, iova: u64, count: Unpinned) {
-        if let Some(container) = handle.find() {
-            container.unpin_pages(UnpinRequest::new(&handle, Iova::new(iova), count));
+        if let Some(opened) = handle.find() {
+            let request = UnpinRequest::new(&handle, Iova::new(iova), count);
+            opened.container().unpin_pages(request);
         }
     }
 
     fn register_device(handle: Handle<'_, T>, device: &VfioDevice) {
-        let found = handle.find_devices();
-        if let Some((container, devices)) = found.filter(|_| device.pins()) {
+        if let Some(opened) = handle.find().filter(|_| device.pins()) {
             // SAFETY: VFIO registers a device that it opens, once, and unregisters it before it is
             // freed and before it releases the container.
-            unsafe { devices.add(device) };
-            container.device_opened();
+            unsafe { opened.devices().add(device) };
+            opened.container().device_opened();
         }
     }
 
     fn unregister_device(handle: Handle<'_, T>, device: &VfioDevice) {
-        let found = handle.find_devices();
-        if let Some((container, devices)) = found.filter(|_| device.pins()) {
+        if let Some(opened) = handle.find().filter(|_| device.pins()) {
             // SAFETY: VFIO has registered the device with this container.
-            unsafe { devices.remove(device) };
-            container.device_closed();
+            unsafe { opened.devices().remove(device) };
+            opened.container().device_closed();
         }
     }
 
@@ -333,9 +344,9 @@ impl<T: Container> Adapter<T> {
         to_user: ToUser<'call>,
     ) -> i32 {
         from_result(|| {
-            let container = handle.find().ok_or(EINVAL)?;
+            let opened = handle.find().ok_or(EINVAL)?;
             let mut buffer = Buffer::new(start, len, to_user);
-            container.dma_rw(Iova::new(iova), &mut buffer)?;
+            opened.container().dma_rw(Iova::new(iova), &mut buffer)?;
             // Drivers take what they have read for initialised.
             if buffer.is_empty() {
                 Ok(0)

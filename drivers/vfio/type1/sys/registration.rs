@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::error::to_result;
 use kernel::prelude::*;
 use linux::bindings;
-use linux::module::{InUse, Kind};
+use linux::module::{wait_for_callers, InUse, Kind};
 use linux::unload::UntilUnload;
 
 /// The C structure, which C code reads.
@@ -46,7 +46,8 @@ impl Drop for Only {
 }
 
 /// The loaded module: the driver is registered until it is unloaded, and there is one at a time. By
-/// then all containers are released, since VFIO takes a reference to the module for each of them.
+/// then all containers are released, since VFIO takes a reference to the module for each of them,
+/// and so are those for which a request was under way when the last group left ([`super::handle`]).
 pub(crate) struct Module<T: Container> {
     _registered: UntilUnload<Registered<T>>,
 }
@@ -86,5 +87,7 @@ impl<T: Container> Drop for Registered<T> {
     fn drop(&mut self) {
         // SAFETY: Registered in `Module::init`.
         unsafe { bindings::vfio_unregister_iommu_driver(&raw const self.operations.0) };
+        // Requests that came too late to find a container, and those that have just dropped one.
+        wait_for_callers();
     }
 }
