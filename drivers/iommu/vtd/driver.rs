@@ -10,7 +10,6 @@ use crate::unit::{Unit, UnitRef};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use linux::error::eopnotsupp;
-use linux::instance::Instance;
 use linux::iommu::driver::{
     self, Attribute, Capability, DefaultDomain, Function, OldDomain, Probed, ReservedKind,
     ReservedRegions,
@@ -27,8 +26,6 @@ const MSI_WINDOW: (Iova, u64) = (Iova::new(0xfee0_0000), 0x10_0000);
 /// PCI base class of display controllers, and base class with subclass of USB controllers.
 const CLASS_DISPLAY: u32 = 0x03;
 const CLASS_USB: u32 = 0x0c03;
-
-static INSTANCE: Instance<Vtd> = Instance::new();
 
 /// All units of the machine.
 pub(crate) struct Vtd {
@@ -72,10 +69,6 @@ impl driver::Driver for Vtd {
             show: |unit, f| writeln!(f, "{}", unit.domains()),
         },
     ];
-
-    fn instance() -> &'static Instance<Self> {
-        &INSTANCE
-    }
 
     fn probe(&self, pdev: &Function<'_>) -> Result<Probed<Self>> {
         let index = self.firmware.unit_of(pdev).ok_or(ENODEV)?;

@@ -8,7 +8,16 @@
 
 use crate::domain::Domain;
 use crate::driver::Vtd;
-use linux::iommu::driver::Isolates;
+use linux::instance::Instance;
+use linux::iommu::driver::{Isolates, Placed};
+
+// SAFETY: One static.
+unsafe impl Placed for Vtd {
+    fn place() -> &'static Instance<Self> {
+        static INSTANCE: Instance<Vtd> = Instance::new();
+        &INSTANCE
+    }
+}
 
 // SAFETY: `Device::replace` and `Device::tear_down` write the PASID entry that the attachment
 // functions ask for, and return when the unit has invalidated what it had cached of the old one

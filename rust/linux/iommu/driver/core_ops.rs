@@ -25,7 +25,7 @@ use siov_types::{Pasid, PAGE_SHIFT};
 /// What hangs off a device that we translate (`dev_iommu_priv_get()`).
 struct Private<D: Driver> {
     // Keeps the `iommu_device` that the core holds a pointer to.
-    unit: Arc<Unit<D>>,
+    _unit: Arc<Unit<D>>,
     member: Arc<Member>,
     state: Arc<D::Device>,
 }
@@ -144,7 +144,7 @@ impl Deref for Function<'_> {
 impl Function<'_> {
     /// The function's group, if it has one by now.
     pub fn group(&self) -> Option<ARef<iommu::Group>> {
-        // SAFETY: The function stays in the system meanwhile.
+        // SAFETY: The function stays in the system meanwhile, and its unit is ours.
         unsafe { iommu::Group::of(self.0.as_dev()) }
     }
 
@@ -257,9 +257,21 @@ impl Function<'_> {
 /// because the identity and the blocked domain belong to it. The set must outlive every device that
 /// is probed with it: [`super::Registration`] holds a reference.
 pub struct Core<D: Driver> {
-    // Dropped before what it publishes.
+    // Dropped in this order. Whoever is being asked to probe a device finds an instance, and is
+    // waited for, or does not, and does not sleep before the core has looked at the operations once
+    // more: the core has no lock for them.
     _published: Published<D>,
+    _waits: Waits,
     inner: KBox<Inner<D>>,
+}
+
+/// Waits for those who are returning from a driver's functions, when dropped.
+struct Waits;
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        wait_for_callers();
+    }
 }
 
 struct Inner<D: Driver> {
@@ -317,10 +329,11 @@ impl<D: Driver> Core<D> {
         // SAFETY: Nobody else has seen it yet.
         unsafe { inner.ops.get().write(ops) };
         // SAFETY: The box is not moved out of, and dropped after `_published`.
-        let published = unsafe { D::instance().publish(&inner.driver) }?;
+        let published = unsafe { D::place().publish(&inner.driver) }?;
         Ok(Arc::new(
             Self {
                 _published: published,
+                _waits: Waits,
                 inner,
             },
             GFP_KERNEL,
@@ -340,13 +353,6 @@ impl<D: Driver> Core<D> {
     /// The groups of attributes of a unit.
     pub(super) fn groups(&self) -> *mut *const bindings::attribute_group {
         Group::<D>::GROUPS.as_ptr().cast_mut()
-    }
-}
-
-impl<D: Driver> Drop for Core<D> {
-    fn drop(&mut self) {
-        // The core looks at the operations once more after they have refused a device.
-        wait_for_callers();
     }
 }
 
@@ -480,20 +486,10 @@ impl<D: Driver> Adapter<D> {
     }
 
     fn probe_device(dev: DeviceOf<'_, D>) -> *mut bindings::iommu_device {
+        // Nothing here sleeps but what is done with the instance: see `Core`.
         let probed = dev.function().ok_or(ENODEV).and_then(|function| {
-            let room = KBox::<Private<D>>::new_uninit(GFP_KERNEL)?;
-            let probe = |driver: &D| driver.probe(&function);
-            let (unit, state) = D::instance().with(probe).ok_or(ENODEV)??;
-            let member = unit
-                .add(&function)
-                .inspect_err(|_| D::release(&function, &state))?;
-            let raw = unit.as_raw();
-            let private = Private {
-                unit,
-                member,
-                state,
-            };
-            Ok((raw, KBox::write(room, private)))
+            let probe = |driver: &D| Self::probe_function(driver, &function);
+            D::place().with(probe).ok_or(ENODEV)?
         });
         match probed {
             Ok((unit, private)) => {
@@ -505,6 +501,24 @@ impl<D: Driver> Adapter<D> {
             }
             Err(e) => e.to_ptr(),
         }
+    }
+
+    fn probe_function(
+        driver: &D,
+        function: &Function<'_>,
+    ) -> Result<(*mut bindings::iommu_device, KBox<Private<D>>)> {
+        let room = KBox::<Private<D>>::new_uninit(GFP_KERNEL)?;
+        let (unit, state) = driver.probe(function)?;
+        let member = unit
+            .add(function)
+            .inspect_err(|_| D::release(function, &state))?;
+        let raw = unit.as_raw();
+        let private = Private {
+            _unit: unit,
+            member,
+            state,
+        };
+        Ok((raw, KBox::write(room, private)))
     }
 
     fn probe_finalize(dev: DeviceOf<'_, D>) {
@@ -532,7 +546,10 @@ impl<D: Driver> Adapter<D> {
         if !private.is_null() {
             // SAFETY: `probe_device` stored a box, and nobody uses it any more, as required of us.
             let private = unsafe { KBox::from_raw(private.cast::<Private<D>>()) };
-            private.unit.remove(&private.member);
+            let member = private.member.clone();
+            // May sleep. The unit stays as long as it knows a device that is not released.
+            drop(private);
+            member.set_released();
         }
     }
 

@@ -104,13 +104,24 @@ pub enum OldDomain<'a, D: Driver> {
 /// before.
 pub unsafe trait Isolates {}
 
+/// Where C code, which brings a device and nothing else, finds the instance of a driver.
+///
+/// # Safety
+///
+/// [`Self::place`] returns the same `static` each time, and does not sleep: who calls it has
+/// nothing yet that keeps the operations.
+pub unsafe trait Placed: Sized + 'static {
+    /// The place.
+    fn place() -> &'static Instance<Self>;
+}
+
 /// A device that has a unit: the unit, and the driver's data for the device.
 pub type Probed<D> = (Arc<Unit<D>>, Arc<<D as Driver>::Device>);
 
 /// An IOMMU driver.
 ///
 /// Where a function takes a [`Pasid`], [`Pasid::NO_PASID`] stands for requests without PASID.
-pub trait Driver: Isolates + Sized + Send + Sync + 'static {
+pub trait Driver: Isolates + Placed + Send + Sync {
     /// Data of one remapping unit.
     type Unit: Send + Sync;
     /// Data of one device behind a unit.
@@ -122,10 +133,6 @@ pub trait Driver: Isolates + Sized + Send + Sync + 'static {
     const ATTRIBUTES: &'static [Attribute<Self>] = &[];
     /// Name of the folder that holds [`Self::ATTRIBUTES`].
     const ATTRIBUTE_GROUP: &'static CStr;
-
-    /// Where C code, which brings a device and nothing else, finds the instance of this driver: a
-    /// `static` of the driver's.
-    fn instance() -> &'static Instance<Self>;
 
     /// A device appeared: says which unit translates it and makes its data. On return its DMA is in
     /// the state in which the hardware came, blocked or pass-through. The unit is registered, or

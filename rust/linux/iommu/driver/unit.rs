@@ -6,11 +6,17 @@
 //! frees the device's `struct dev_iommu`, its group and the group's domains, and none of those who
 //! use them is waited for. So a unit is unregistered only while nobody does, and none can begin to:
 //!
-//! - no device comes or goes, with the kernel's lock for that held ([`Hotplug`]);
+//! - no device comes, since the unit takes none, and none goes, with the kernel's lock for that held
+//!   ([`Hotplug`]);
 //! - no driver is bound or unbound, with the devices' locks held ([`LockedDevices`]), and those
 //!   that are bound do not use the IOMMU ([`Member::is_in_use`]);
 //! - what is left are users with the mutex of the group, which the core takes itself, and calls of
 //!   the driver's functions from which the registration is dropped: those are counted.
+//!
+//! Drivers of physical functions remove virtual ones without the lock for that. Such a device is
+//! not on its bus any more when the unit is unregistered, and is released by the one who removes
+//! it. So a unit knows its devices until the core is done with them, and waits for that before its
+//! operations go ([`Member::wait_until_released`]).
 //!
 //! Lock order: [`Hotplug`], devices, [`Unit::members`]. The core's locks (probe, group) are taken
 //! outside of [`Unit::members`], and inside of the others.
@@ -19,7 +25,7 @@ use super::{Core, Driver};
 use crate::bindings;
 use crate::count::Count;
 use crate::iommu::Group;
-use crate::module::{InUse, Kind};
+use crate::module::{wait_for_callers, InUse, Kind};
 use crate::object::Object;
 use crate::pci::{self, DeviceExt};
 use core::mem::{offset_of, ManuallyDrop};
@@ -27,14 +33,20 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
-use kernel::sync::{new_mutex, Arc, Mutex, SetOnce};
+use kernel::sync::{new_mutex, Arc, Completion, Mutex, SetOnce};
 use kernel::types::Opaque;
 
 /// What a unit knows of a device that it was given.
+#[pin_data]
 pub(super) struct Member {
     dev: ARef<pci::Device>,
     /// Set when the core has probed it completely.
     group: SetOnce<ARef<Group>>,
+    /// The driver has released it. The core still looks at the operations, if the device has a
+    /// group with its mutex held, and does not sleep before that if not.
+    is_released: AtomicBool,
+    #[pin]
+    released: Completion,
     /// Calls of the driver's functions for it, apart from those with the group's mutex held.
     calls: AtomicU32,
     /// PASIDs that are attached to something; changed with the group's mutex held.
@@ -48,6 +60,35 @@ impl Member {
             // Once: the core does not probe it again.
             let _ = self.group.populate(group);
         }
+    }
+
+    /// The driver has released it, and its data is gone. Whoever calls this must not sleep before
+    /// returning to the core.
+    pub(super) fn set_released(&self) {
+        self.is_released.store(true, Ordering::Release);
+        self.released.complete_all();
+    }
+
+    fn is_released(&self) -> bool {
+        self.is_released.load(Ordering::Acquire)
+    }
+
+    /// Waits until the core has released it, and is done with the operations: except for one that
+    /// has no group, and so was not probed completely.
+    fn wait_until_released(&self) {
+        self.released.wait_for_completion();
+        if let Some(group) = self.group.as_ref() {
+            // With the mutex held, as the core has it until it is done.
+            let _ = group.with_first_device(|_| ());
+        }
+    }
+
+    /// Whether nobody needs to know it any more: the core is done with it.
+    fn is_gone(&self) -> bool {
+        // SAFETY: The device is valid; no reference is made.
+        let iommu = unsafe { &raw const (*self.dev.as_dev().as_raw()).iommu };
+        // SAFETY: As above. C code changes the pointer as a whole, and it is only looked at.
+        self.is_released() && unsafe { iommu.read_volatile() }.is_null()
     }
 
     /// Counts a call, until the result is dropped.
@@ -89,6 +130,9 @@ impl Member {
         locked: &LockedDevices<'_>,
         ignores_iommu: &impl Fn(&pci::Device) -> bool,
     ) -> bool {
+        if self.is_released() {
+            return false;
+        }
         let Some(group) = self.group.as_ref() else {
             return true;
         };
@@ -161,6 +205,7 @@ impl Drop for LockedDevices<'_> {
 
 /// The devices of a unit.
 struct Members {
+    /// Those that the driver has released, too, until the core is done with them.
     list: KVec<Arc<Member>>,
     /// Whether there may be more: from when the C structure has its operations and its folder in
     /// sysfs on, until they begin to go.
@@ -223,27 +268,24 @@ impl<D: Driver> Unit<D> {
     ///
     /// `ENODEV` for a unit that is not registered, `ENOMEM`.
     pub(super) fn add(&self, dev: &pci::Device) -> Result<Arc<Member>> {
-        let member = Arc::new(
-            Member {
+        let member = Arc::pin_init(
+            pin_init!(Member {
                 dev: dev.into(),
                 group: SetOnce::new(),
+                is_released: AtomicBool::new(false),
+                released <- Completion::new(),
                 calls: AtomicU32::new(0),
                 pasids: AtomicUsize::new(0),
-            },
+            }),
             GFP_KERNEL,
         )?;
         let mut members = self.members.lock();
         if !members.open {
             return Err(ENODEV);
         }
+        members.list.retain(|other| !other.is_gone());
         members.list.push(member.clone(), GFP_KERNEL)?;
         Ok(member)
-    }
-
-    /// Undoes [`Self::add`].
-    pub(super) fn remove(&self, member: &Arc<Member>) {
-        let mut members = self.members.lock();
-        members.list.retain(|other| !Arc::ptr_eq(other, member));
     }
 
     /// Takes no more devices, and returns those that it has.
@@ -255,6 +297,19 @@ impl<D: Driver> Unit<D> {
         }
         members.open = false;
         Ok(list)
+    }
+
+    /// Waits until the core is done with all devices of a unit that it does not know any more.
+    fn wait_until_released(&self) {
+        loop {
+            let last = self.members.lock().list.pop();
+            match last {
+                Some(member) => member.wait_until_released(),
+                None => break,
+            }
+        }
+        // Those that are returning from the driver's functions.
+        wait_for_callers();
     }
 }
 
@@ -316,6 +371,7 @@ impl<D: Driver> Drop for Sysfs<D> {
     fn drop(&mut self) {
         // Also here, for a unit that the core did not take.
         self.unit.set_open(false);
+        self.unit.wait_until_released();
         // SAFETY: Added in `new`, and the unit is not registered with the core any more.
         unsafe { bindings::iommu_device_sysfs_remove(self.unit.as_raw()) };
         self.unit.taken.store(false, Ordering::Release);
