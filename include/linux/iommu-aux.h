@@ -8,7 +8,10 @@
  * PASID and programs the part of the device whose DMA the domain shall translate.
  *
  * All functions may sleep, and are for the driver that is bound to @dev, or for others while it
- * is bound. NULL and error pointers are refused. See Documentation/iommu-aux.rst.
+ * is bound. Whoever calls iommu_aux_capable() or iommu_enable_aux_domain() sees to it that the
+ * device keeps its IOMMU until they return: the driver was bound when it had one, or @dev is locked,
+ * as in the driver's probe function. NULL and error pointers are refused. See
+ * Documentation/iommu-aux.rst.
  */
 #ifndef _LINUX_IOMMU_AUX_H
 #define _LINUX_IOMMU_AUX_H
@@ -23,7 +26,8 @@ struct iommu_domain;
  * iommu_aux_capable() - IOMMU_CAP_AUX_DOMAIN of a device
  * @dev: the device
  *
- * Return: whether @dev has PASIDs, and an IOMMU whose driver attaches domains to them.
+ * Return: whether @dev has PASIDs, and an IOMMU whose driver attaches domains to them, and which
+ * was there when the driver of @dev was bound.
  */
 bool iommu_aux_capable(struct device *dev);
 

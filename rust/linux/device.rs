@@ -6,7 +6,8 @@
 
 use crate::bindings;
 use crate::object::Object;
-use kernel::device::{Bound, Device};
+use crate::pci::driver::Function;
+use kernel::device::Device;
 
 /// Whether a device has a driver at this moment.
 pub fn has_driver(dev: &Device) -> bool {
@@ -17,11 +18,12 @@ pub fn has_driver(dev: &Device) -> bool {
     !driver.is_null()
 }
 
-/// A device that has a driver, which stays bound for `'a`.
+/// A device that has a driver, which stays bound for `'a`, because the device is locked.
 ///
-/// `Device<Bound>` says more to the kernel crate: that the driver is one of this module, which is
-/// not unloaded before it is unbound. So what has a `drop` function can be registered for the
-/// latter.
+/// `Device<Bound>` says something else. It says more to the kernel crate: that the driver is one of
+/// this module, which is not unloaded before it is unbound. So what has a `drop` function can be
+/// registered for the latter. And less: a driver may have it without the lock, as long as it is
+/// bound, and the IOMMU of a device whose driver was bound before that came may go meanwhile.
 #[derive(Clone, Copy)]
 pub struct Driven<'a>(&'a Device);
 
@@ -32,9 +34,9 @@ impl<'a> Driven<'a> {
     }
 }
 
-impl<'a> From<&'a Device<Bound>> for Driven<'a> {
-    fn from(dev: &'a Device<Bound>) -> Self {
-        Self(dev)
+impl<'a> From<&'a Function<'_>> for Driven<'a> {
+    fn from(function: &'a Function<'_>) -> Self {
+        Self(function.bound())
     }
 }
 

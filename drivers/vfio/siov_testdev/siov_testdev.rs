@@ -82,7 +82,7 @@ impl pci_driver::Driver for Driver {
         let dev = function.bound();
         function.enable()?;
         let hardware = Hardware::new(function)?;
-        let aux = match Enabled::new(dev) {
+        let aux = match Enabled::new(function) {
             Ok(aux) => Some(aux),
             Err(e) => {
                 dev_warn!(

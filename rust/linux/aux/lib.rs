@@ -29,10 +29,11 @@ use linux::iommu::{AnyDomain, OwnedDomain};
 use linux::object::Object;
 use siov_types::Pasid;
 
-/// Whether `dev` has PASIDs, and an IOMMU whose driver attaches domains to them.
+/// Whether `dev` has PASIDs, and an IOMMU whose driver attaches domains to them, and which was
+/// there when the driver of `dev` was bound.
 pub fn is_capable<'a>(dev: impl Into<Driven<'a>>) -> bool {
     let dev = dev.into().device();
-    // SAFETY: The device is valid, and its driver stays bound.
+    // SAFETY: The device is valid, and its driver stays bound: it is locked.
     unsafe { bindings::iommu_aux_capable(dev.as_raw()) }
 }
 
@@ -64,7 +65,7 @@ impl Enabled {
     /// enabled.
     pub fn new<'a>(dev: impl Into<Driven<'a>>) -> Result<Self> {
         let dev = dev.into().device();
-        // SAFETY: The device is valid, and its driver stays bound.
+        // SAFETY: The device is valid, and its driver stays bound: it is locked.
         to_result(unsafe { bindings::iommu_enable_aux_domain(dev.as_raw()) })?;
         Ok(Self {
             dev: dev.into(),

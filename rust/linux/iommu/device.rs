@@ -19,9 +19,9 @@ pub struct IommuDevice<'a>(&'a Device);
 
 impl<'a> IommuDevice<'a> {
     /// The device, if it has an IOMMU. A device with a driver is not removed before the driver is
-    /// unbound.
+    /// unbound, and one that is locked is not given up by its IOMMU's driver.
     pub fn new(dev: impl Into<Driven<'a>>) -> Option<Self> {
-        // SAFETY: The device is bound.
+        // SAFETY: The device has a driver, and is locked.
         unsafe { Self::from_device(dev.into().device()) }
     }
 
@@ -63,6 +63,16 @@ impl<'a> IommuDevice<'a> {
     /// that has none.
     pub fn has_pasid_domains(self) -> bool {
         self.max_pasids() > 1 && self.detaches_pasids() && self.makes_pasid_domains()
+    }
+
+    /// Whether the device keeps its IOMMU until its driver is unbound, and not only for `'a`. Not so
+    /// if the driver was bound before the device had an IOMMU, or does without the DMA API and has
+    /// not given the device to anybody.
+    pub fn stays_with_driver(self) -> bool {
+        // SAFETY: By the invariant there is a group, and it stays for `'a`.
+        let group = unsafe { (*self.0.as_raw()).iommu_group };
+        // SAFETY: As above.
+        unsafe { bindings::iommu_group_dma_owner_claimed(group) }
     }
 
     /// The operations of the device's IOMMU. They are valid for `'a`.

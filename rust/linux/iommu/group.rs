@@ -4,10 +4,11 @@
 
 use super::IommuDevice;
 use crate::bindings;
+use crate::device::Driven;
 use crate::object::Object;
 use core::ffi::c_void;
 use core::ptr::NonNull;
-use kernel::device::{Bound, Device};
+use kernel::device::Device;
 use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::sync::aref::{ARef, AlwaysRefCounted};
@@ -56,9 +57,10 @@ impl Group {
     }
 
     /// That of a device, if it has one.
-    pub fn of_bound(dev: &Device<Bound>) -> Option<ARef<Self>> {
-        // SAFETY: A device with a driver is not removed before the driver is unbound.
-        unsafe { Self::of(dev) }
+    pub fn of_driven<'a>(dev: impl Into<Driven<'a>>) -> Option<ARef<Self>> {
+        // SAFETY: A device with a driver is not removed before the driver is unbound, and one that
+        // is locked is not given up by its IOMMU's driver.
+        unsafe { Self::of(dev.into().device()) }
     }
 
     /// That of a device, if it has one.
@@ -66,7 +68,7 @@ impl Group {
     /// # Safety
     ///
     /// The device does not leave its group before this returns: it is not being removed from the
-    /// system.
+    /// system, nor given up by its IOMMU's driver.
     pub unsafe fn of(dev: &Device) -> Option<ARef<Self>> {
         // SAFETY: The device is valid; as required of us.
         let group = NonNull::new(unsafe { bindings::iommu_group_get(dev.as_raw()) })?;

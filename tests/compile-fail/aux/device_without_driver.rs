@@ -6,17 +6,18 @@
 
 #![forbid(unsafe_code)]
 
-use kernel::device::{Bound, Device};
+use kernel::device::Device;
 use kernel::prelude::*;
+use linux::device::Driven;
 use linux_aux::Enabled;
 
 /// Enables a device.
-pub fn enable(bound: &Device<Bound>, device: &Device) -> Result<Enabled> {
-    let (_, _) = (bound, device);
+pub fn enable(driven: Driven<'_>, device: &Device) -> Result<Enabled> {
+    let (_, _) = (driven, device);
     // misuse {
     let enabled = Enabled::new(device);
     // } else {
-    let enabled = Enabled::new(bound);
+    let enabled = Enabled::new(driven);
     // }
     enabled
 }

@@ -7,16 +7,17 @@
 
 #![forbid(unsafe_code)]
 
-use kernel::device::{Bound, Device};
+use kernel::device::Device;
+use linux::device::Driven;
 use linux::iommu::IommuDevice;
 
 /// Asks a device.
-pub fn pasids(bound: &Device<Bound>, device: &Device) -> u32 {
+pub fn pasids(driven: Driven<'_>, device: &Device) -> u32 {
     // misuse {
     let known = IommuDevice::new(device);
     // } else {
-    let known = IommuDevice::new(bound);
+    let known = IommuDevice::new(driven);
     // }
-    let (_, _) = (bound, device);
+    let (_, _) = (driven, device);
     known.map_or(0, IommuDevice::max_pasids)
 }

@@ -6,16 +6,17 @@
 
 #![forbid(unsafe_code)]
 
-use kernel::device::{Bound, Device};
+use kernel::device::Device;
+use linux::device::Driven;
 use linux::iommu::Group;
 
 /// The group's number.
-pub fn group(bound: &Device<Bound>, device: &Device) -> i32 {
+pub fn group(driven: Driven<'_>, device: &Device) -> i32 {
     // misuse {
     let group = Group::of(device);
     // } else {
-    let group = Group::of_bound(bound);
+    let group = Group::of_driven(driven);
     // }
-    let (_, _) = (bound, device);
+    let (_, _) = (driven, device);
     group.map_or(-1, |group| group.id())
 }

@@ -5,7 +5,7 @@
 use super::faults::{Handler, HandlerFn};
 use super::registry::{self, with, Registry};
 use core::ffi::{c_int, c_void};
-use kernel::device::Device;
+use kernel::device::{Bound, Device};
 use kernel::devres;
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -25,7 +25,7 @@ linux::exports! {
     /// # Safety
     ///
     /// As `include/linux/iommu-aux.h` says: a driver that is bound to the device stays so until
-    /// this returns.
+    /// this returns, and so does the device's IOMMU, if it has one.
     unsafe fn iommu_aux_capable(dev: *mut bindings::device => DeviceArgument<'_>) -> bool
         = is_capable;
 
@@ -233,8 +233,14 @@ impl FromC<'_, bindings::iommu_aux_fault_handler_t> for HandlerArgument {
 }
 
 fn is_capable(dev: DeviceArgument<'_>) -> bool {
-    let iommu = dev.bound().ok().and_then(IommuDevice::new);
-    iommu.is_some_and(IommuDevice::has_pasid_domains)
+    dev.bound().is_ok_and(can_have_domains)
+}
+
+fn can_have_domains(bound: &Device<Bound>) -> bool {
+    // SAFETY: The driver is bound, and the IOMMU stays, until the call ends.
+    let iommu = unsafe { IommuDevice::from_device(bound) };
+    // What is enabled has its IOMMU until the driver is unbound.
+    iommu.is_some_and(|iommu| iommu.stays_with_driver() && iommu.has_pasid_domains())
 }
 
 fn enable(dev: &DeviceArgument<'_>) -> Result {
@@ -242,7 +248,7 @@ fn enable(dev: &DeviceArgument<'_>) -> Result {
     if with(|registry| registry.enable_again(bound))? {
         return Ok(());
     }
-    if !IommuDevice::new(bound).is_some_and(IommuDevice::has_pasid_domains) {
+    if !can_have_domains(bound) {
         return Err(eopnotsupp());
     }
     devres::register(bound, registry::UntilUnbound::new(bound)?, GFP_KERNEL)?;

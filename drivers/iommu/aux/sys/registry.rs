@@ -283,8 +283,9 @@ impl Registry {
         if !domain.is_paging() {
             return Err(EINVAL);
         }
-        // SAFETY: The device is enabled, so its driver is bound; when that is unbound, the
-        // registry, which is locked, is asked to remove the device first.
+        // SAFETY: The device is enabled, so its driver is bound, and with it the device has its
+        // IOMMU; when the driver is unbound, the registry, which is locked, is asked to remove the
+        // device first.
         let iommu = unsafe { IommuDevice::from_device(dev) }.ok_or(ENODEV)?;
         match self.find_domain(domain.key()) {
             Some(at) => {

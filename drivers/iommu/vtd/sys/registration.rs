@@ -36,8 +36,8 @@ impl UnitRegistration {
         // SAFETY: The driver core makes a driver that it binds an owner of the device's group. One
         // that is not was bound before the device had a group: it has found no IOMMU. The driver
         // has made the identity domain the default of such a device, so the DMA API does not use
-        // the IOMMU. Rust code with the device has it from its driver's probe function, or from
-        // `with_driver`, both of which hold the device's lock.
+        // the IOMMU. Rust code has the IOMMU of a device from `Driven`, whose device is locked, and
+        // auxiliary domains only where its driver owns the group.
         unsafe { self.0.unregister_with(|_| true) }
     }
 }

@@ -192,7 +192,8 @@ impl GroupedDevice {
     ///
     /// # Safety
     ///
-    /// The device does not leave its group before this returns.
+    /// The device does not leave its group before this returns: it is not being removed from the
+    /// system, nor given up by its IOMMU's driver.
     pub(super) unsafe fn new(device: &Device) -> Option<Self> {
         Some(Self {
             // SAFETY: As required of us.

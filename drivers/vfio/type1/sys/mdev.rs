@@ -28,6 +28,7 @@ linux::imports! {
         *mut bindings::iommu_domain,
         *mut bindings::device,
     );
+    struct Binding = fn iommu_aux_binding(*mut bindings::device) -> u64;
 }
 
 /// mdev.ko, while this lives.
@@ -67,6 +68,7 @@ impl Mdev {
 struct AuxiliaryDomains {
     attach: AttachDevice,
     detach: DetachDevice,
+    binding: Binding,
 }
 
 impl AuxiliaryDomains {
@@ -75,7 +77,15 @@ impl AuxiliaryDomains {
         Some(Self {
             attach: AttachDevice::get()?,
             detach: DetachDevice::get()?,
+            binding: Binding::get()?,
         })
+    }
+
+    /// Whether a device may have auxiliary domains, and so keeps its IOMMU as long as it keeps its
+    /// driver.
+    fn are_enabled(&self, dev: &Device) -> bool {
+        // SAFETY: Any valid device.
+        unsafe { self.binding.function()(dev.as_raw()) != 0 }
     }
 }
 
@@ -128,14 +138,18 @@ impl<'call> Children<'call> {
     ///
     /// # Errors
     ///
-    /// `ENODEV` when there is no one parent, or it has no IOMMU; `ENOMEM`.
+    /// `ENODEV` when there is no one parent, or it has no auxiliary domains; `ENOMEM`.
     pub(crate) fn into_endpoint(self) -> Result<Option<NewEndpoint<'call>>> {
         let Some(auxiliary) = AuxiliaryDomains::get() else {
             return Ok(None);
         };
         let device = self.parent().ok().flatten().ok_or(ENODEV)?;
-        // SAFETY: One of the devices has a driver until the call returns, and a parent is not
-        // removed before its mediated devices are.
+        if !auxiliary.are_enabled(device) {
+            return Err(ENODEV);
+        }
+        // SAFETY: One of the devices has a driver until the call returns. A parent is not removed,
+        // nor its driver unbound, before its mediated devices are removed, and it keeps its IOMMU
+        // as long as that driver, as was just checked.
         let device = unsafe { GroupedDevice::new(device) }.ok_or(ENODEV)?;
         let parent = Parent {
             device,
