@@ -2,6 +2,7 @@
 /* The chain that reports blocked requests to others; include/linux/iommu-fault.h. */
 #include <linux/export.h>
 #include <linux/iommu-fault.h>
+#include <linux/irqflags.h>
 #include <linux/notifier.h>
 
 #include "exports.h"
@@ -20,7 +21,12 @@ int vtd_unregister_fault_notifier(struct notifier_block *nb)
 }
 EXPORT_SYMBOL_GPL(vtd_unregister_fault_notifier);
 
+/* A listener knows by interrupts being off that it may not be waited for. */
 void vtd_notify_fault(const struct iommu_dma_fault *fault)
 {
+	unsigned long flags;
+
+	local_irq_save(flags);
 	atomic_notifier_call_chain(&vtd_faults, 0, (void *)fault);
+	local_irq_restore(flags);
 }
