@@ -11,11 +11,15 @@ use kernel::device::Device;
 
 /// Whether a device has a driver at this moment.
 pub fn has_driver(dev: &Device) -> bool {
+    !driver_of(dev).is_null()
+}
+
+/// The driver of a device at this moment, to be compared with others.
+pub(crate) fn driver_of(dev: &Device) -> *mut bindings::device_driver {
     // SAFETY: The device is valid; no reference is made.
     let driver = unsafe { &raw const (*dev.as_raw()).driver };
     // SAFETY: As above. C code changes the pointer as a whole, and it is only looked at.
-    let driver = unsafe { driver.read_volatile() };
-    !driver.is_null()
+    unsafe { driver.read_volatile() }
 }
 
 /// A device that has a driver, which stays bound for `'a`, because the device is locked.

@@ -524,7 +524,7 @@ impl<D: Driver> Adapter<D> {
     fn probe_finalize(dev: DeviceOf<'_, D>) {
         dev.with(|function, state| D::probe_finalize(function, state));
         if let (Some(private), Some(function)) = (dev.private(), dev.function()) {
-            private.member.set_probed(function.group());
+            private.member.set_group(function.group());
         }
     }
 
@@ -537,6 +537,9 @@ impl<D: Driver> Adapter<D> {
         let call = Call::new();
         // SAFETY: As required of us.
         let dev = unsafe { DeviceOf::<D>::from_c(dev, &call) };
+        if let (Some(private), Some(function)) = (dev.private(), dev.function()) {
+            private.member.set_group(function.group());
+        }
         dev.with(|function, state| D::release(function, state));
         // `dev_iommu_priv_set()` is for probing only: it wants a lock that is not held when a
         // device goes.

@@ -29,7 +29,7 @@ use crate::module::{wait_for_callers, InUse, Kind};
 use crate::object::Object;
 use crate::pci::{self, DeviceExt};
 use core::mem::{offset_of, ManuallyDrop};
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
@@ -40,7 +40,9 @@ use kernel::types::Opaque;
 #[pin_data]
 pub(super) struct Member {
     dev: ARef<pci::Device>,
-    /// Set when the core has probed it completely.
+    /// The driver that it had when it was probed, to be compared; null for none.
+    first_driver: AtomicPtr<bindings::device_driver>,
+    /// Set when the core has probed it completely, or releases it.
     group: SetOnce<ARef<Group>>,
     /// The driver has released it. The core still looks at the operations, if the device has a
     /// group with its mutex held, and does not sleep before that if not.
@@ -54,8 +56,8 @@ pub(super) struct Member {
 }
 
 impl Member {
-    /// The core has probed the device.
-    pub(super) fn set_probed(&self, group: Option<ARef<Group>>) {
+    /// The core has probed the device, or releases it before it has.
+    pub(super) fn set_group(&self, group: Option<ARef<Group>>) {
         if let Some(group) = group {
             // Once: the core does not probe it again.
             let _ = self.group.populate(group);
@@ -74,7 +76,7 @@ impl Member {
     }
 
     /// Waits until the core has released it, and is done with the operations: except for one that
-    /// has no group, and so was not probed completely.
+    /// had no group, which was not probed completely.
     fn wait_until_released(&self) {
         self.released.wait_for_completion();
         if let Some(group) = self.group.as_ref() {
@@ -147,7 +149,10 @@ impl Member {
             // That of a port does nothing with the IOMMU, and is not assigned to anybody.
             return !self.dev.is_bridge() || group.dma_owner_claimed();
         }
-        group.dma_owner_claimed() || !ignores_iommu(&self.dev)
+        // The kernel counts one owner less when a driver is unbound that was bound before there was
+        // a group to own: the count is right for such drivers alone.
+        let is_first = self.driver(locked) == self.first_driver.load(Ordering::Relaxed);
+        group.dma_owner_claimed() || !is_first || !ignores_iommu(&self.dev)
     }
 }
 
@@ -271,6 +276,7 @@ impl<D: Driver> Unit<D> {
         let member = Arc::pin_init(
             pin_init!(Member {
                 dev: dev.into(),
+                first_driver: AtomicPtr::new(crate::device::driver_of(dev.as_dev())),
                 group: SetOnce::new(),
                 is_released: AtomicBool::new(false),
                 released <- Completion::new(),
@@ -396,6 +402,8 @@ impl<D: Driver> Registration<D> {
     pub fn new(unit: Arc<Unit<D>>, core: Arc<Core<D>>, name: &CStr) -> Result<Self> {
         let sysfs = Sysfs::new(unit, core, name)?;
         let no_hwdev = core::ptr::null_mut();
+        // The core walks through the devices of a group without its mutex when it has probed them.
+        let _hotplug = Hotplug::lock();
         // SAFETY: The unit is not registered, it and the operations are kept by the result; the
         // operations name their module. On error the core has undone all.
         to_result(unsafe {
@@ -426,7 +434,8 @@ impl<D: Driver> Registration<D> {
         unsafe { self.unregister_with(|_| false) }
     }
 
-    /// As [`Self::unregister`], also if devices for which `ignores_iommu` is true have a driver.
+    /// As [`Self::unregister`], also if devices for which `ignores_iommu` is true have the driver
+    /// that they had when they were probed.
     ///
     /// # Safety
     ///
