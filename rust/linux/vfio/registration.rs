@@ -29,6 +29,9 @@ pub(crate) struct Container<T: Device> {
     /// There while the device is registered.
     data: Option<Pin<KBox<T>>>,
     pins: Option<Pin<KBox<Pins>>>,
+    /// What VFIO calls: here, because it looks there when it frees the structure, which may be
+    /// after the module is gone.
+    ops: bindings::vfio_device_ops,
 }
 
 // SAFETY: It begins with a transparent `Opaque`, which VFIO initialises.
@@ -103,6 +106,13 @@ impl<T: Device> Allocated<T> {
         let to = unsafe { &raw mut (*this.as_ptr()).pins };
         // SAFETY: Nothing else uses it.
         unsafe { to.write(pins) };
+        // SAFETY: A field of memory for our structure.
+        let ops = unsafe { &raw mut (*this.as_ptr()).ops };
+        // SAFETY: Nothing else uses it.
+        unsafe { ops.write(*Adapter::<T>::OPS) };
+        // SAFETY: A field of a device that is not registered, and does not outlive what it leads
+        // to.
+        unsafe { (*vdev).ops = ops };
         Ok(Self(this))
     }
 
