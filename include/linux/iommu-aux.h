@@ -9,8 +9,8 @@
  *
  * All functions may sleep, and are for the driver that is bound to @dev, or for others while it
  * is bound. Whoever calls iommu_aux_capable() or iommu_enable_aux_domain() sees to it that the
- * device keeps its IOMMU until they return: the driver was bound when it had one, or @dev is locked,
- * as in the driver's probe function. NULL and error pointers are refused. See
+ * device keeps its IOMMU until they return: the driver was bound when it had one, or @dev is
+ * locked, as in the driver's probe function. NULL and error pointers are refused. See
  * Documentation/iommu-aux.rst.
  */
 #ifndef _LINUX_IOMMU_AUX_H

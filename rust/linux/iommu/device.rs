@@ -65,9 +65,9 @@ impl<'a> IommuDevice<'a> {
         self.max_pasids() > 1 && self.detaches_pasids() && self.makes_pasid_domains()
     }
 
-    /// Whether the device keeps its IOMMU until its driver is unbound, and not only for `'a`. Not so
-    /// if the driver was bound before the device had an IOMMU, or does without the DMA API and has
-    /// not given the device to anybody. Takes the group's mutex.
+    /// Whether the device keeps its IOMMU until its driver is unbound, and not only for `'a`. Not
+    /// so if the driver was bound before the device had an IOMMU, or does without the DMA API and
+    /// has not given the device to anybody. Takes the group's mutex.
     pub fn stays_with_driver(self) -> bool {
         // SAFETY: By the invariant there is a group, and it stays for `'a`.
         let group = unsafe { (*self.0.as_raw()).iommu_group };

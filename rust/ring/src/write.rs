@@ -67,8 +67,8 @@ impl Data {
         }
     }
 
-    /// The first `len` bytes of an entry's word; `None` if it has not as many. After them the C code
-    /// leaves what an earlier entry had there.
+    /// The first `len` bytes of an entry's word; `None` if it has not as many. After them the C
+    /// code leaves what an earlier entry had there.
     #[inline]
     pub(crate) fn of_entry(word: u64, len: u32) -> Option<Self> {
         let spare = u64::BITS.checked_sub(len.checked_mul(u8::BITS)?)?;

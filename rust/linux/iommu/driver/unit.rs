@@ -6,8 +6,8 @@
 //! frees the device's `struct dev_iommu`, its group and the group's domains, and none of those who
 //! use them is waited for. So a unit is unregistered only while nobody does, and none can begin to:
 //!
-//! - no device comes, since the unit takes none, and none goes, with the kernel's lock for that held
-//!   ([`Hotplug`]);
+//! - no device comes, since the unit takes none, and none goes, with the kernel's lock for that
+//!   held ([`Hotplug`]);
 //! - no driver is bound or unbound, with the devices' locks held ([`LockedDevices`]), and those
 //!   that are bound do not use the IOMMU ([`Member::is_in_use`]);
 //! - what is left are users with the mutex of the group, which the core takes itself, and calls of
