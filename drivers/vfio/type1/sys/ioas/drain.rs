@@ -78,6 +78,10 @@ pub(super) unsafe fn drain(domains: &[Domain], first: Iova, size: u64, frames: F
     // What hardware may still write to keeps its pins.
     kernel::warn_on!(!unmapped);
 
+    // Nothing is to be undone of an area that was not begun.
+    if size == 0 {
+        return;
+    }
     if frames.granule.rest_of_block(first, size) == size {
         // SAFETY: As required of us.
         unsafe { drain_block(last, first, size, frames, unmapped) };
