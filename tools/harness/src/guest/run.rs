@@ -172,11 +172,19 @@ impl Prepared {
         let dir = place.dir;
         let console = dir.join("console.log");
         let mut ended = self.boot(context, guest, dir)?;
-        if stopped_before_init(&ended, &read_lossy(&console).unwrap_or_default()) {
+        let text = read_lossy(&console).unwrap_or_default();
+        let reason = if stopped_before_init(&ended, &text) {
+            Some("the kernel did not get to /init")
+        } else if has_stale_breakpoint(&text) {
+            Some("QEMU executed a breakpoint that was patched away")
+        } else {
+            None
+        };
+        if let Some(reason) = reason {
             fs::rename(&console, dir.join("console.first.log"))?;
             place
                 .log
-                .say("the kernel did not get to /init (console.first.log): booted again")?;
+                .say(&format!("{reason} (console.first.log): booted again"))?;
             ended = self.boot(context, guest, dir)?;
         }
         fs::remove_file(dir.join("initramfs"))?;
@@ -203,8 +211,7 @@ impl Prepared {
 }
 
 /// On a machine with much else to do, a guest's kernel stops now and then while it sets its clocks
-/// and processors up, or meets a breakpoint that another processor is patching. That is before
-/// anything of ours is loaded, and says nothing about it.
+/// and processors up. That is before anything of ours is loaded, and says nothing about it.
 fn stopped_before_init(ended: &Ended, console: &str) -> bool {
     let stopped = matches!(ended, Ended::TimedOut) || console.contains(PANIC);
     stopped && !console.contains("Run /init as init process")
@@ -239,6 +246,26 @@ fn outcome(ended: Ended, output: &str, console: &str) -> Outcome {
             status,
         },
     }
+}
+
+/// The kernel puts a breakpoint over an instruction while it changes it (static keys, ftrace), and
+/// takes it away when all processors know the new one. Emulated processors sometimes execute it
+/// after that. Such an Oops, not in a module, shows the byte before the one that it marks, where
+/// the breakpoint (`cc`) would be, to be none.
+fn has_stale_breakpoint(console: &str) -> bool {
+    let mut lines = console
+        .lines()
+        .skip_while(|line| !line.contains("Oops: int3:"));
+    let place = lines.find_map(|line| line.split_once("RIP: "));
+    if place.is_none_or(|(_, place)| place.contains('[')) {
+        return false;
+    }
+    let code = lines.find_map(|line| line.split_once("Code: "));
+    code.and_then(|(_, bytes)| {
+        let (before, _) = bytes.split_once('<')?;
+        before.split_whitespace().last()
+    })
+    .is_some_and(|byte| byte != "cc")
 }
 
 const PANIC: &str = "Kernel panic - not syncing";
@@ -294,6 +321,23 @@ mod tests {
         ] {
             assert_eq!(stopped_before_init(ended, &console), stopped);
         }
+    }
+
+    #[test]
+    fn breakpoints() {
+        let oops = |code: &str| {
+            format!("[    7.7] Oops: int3: 0000 [#1] SMP NOPTI\n[    7.7] RIP: 0010:f+0x3f3/0x1080\n[    7.7] Code: {code} 97\n")
+        };
+        assert!(has_stale_breakpoint(&oops("0f 1f 44 00 00 e9 <97> 03")));
+        assert!(has_stale_breakpoint(&oops("eb 6d 0f <1f> 44")));
+        // One that is there: somebody has executed it.
+        assert!(!has_stale_breakpoint(&oops("0f 1f 44 00 00 cc <97> 03")));
+        assert!(!has_stale_breakpoint(&oops("<97> 03")));
+        let in_module = oops("e9 <97> 03").replace("0x1080", "0x1080 [kvm]");
+        assert!(!has_stale_breakpoint(&in_module));
+        let other = oops("e9 <97> 03").replace("int3", "0002");
+        assert!(!has_stale_breakpoint(&other));
+        assert!(!has_stale_breakpoint(""));
     }
 
     #[test]
