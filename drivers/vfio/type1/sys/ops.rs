@@ -41,7 +41,7 @@ pub(crate) struct Opening {
     pub(crate) devices: Arc<Devices>,
 }
 
-/// An open container. Adapter come from several threads; VFIO serialises attaching and detaching
+/// An open container. Calls come from several threads; VFIO serialises attaching and detaching
 /// only.
 pub(crate) trait Container: Send + Sync + Sized + 'static {
     /// The name of the driver.

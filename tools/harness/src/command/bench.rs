@@ -3,7 +3,6 @@
 //! `scripts/bench`: figures of several guests side by side.
 
 use super::Shared;
-use crate::build::{self, Target};
 use crate::context::{make_dir, read_lossy, Context};
 use crate::exit::{self, Code};
 use crate::figures::{self, Variant};
@@ -12,9 +11,8 @@ use crate::guest::Accel;
 use crate::jobs;
 use crate::scenario::{load_folder, Clock, File, Scenario};
 use crate::suite;
-use crate::terminal::{note, step_line};
+use crate::terminal::step_line;
 use anyhow::{bail, Result};
-use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -46,27 +44,9 @@ pub fn run(context: &Context, args: &Args) -> Result<Code> {
     }
     let files = load_folder(&context.setup.src.join("scripts/bench.d"), "scenario")?;
     let files = select(files, &args.names)?;
-    if args.list {
-        context.terminal.say(&super::list(&files));
-        return Ok(Code::DONE);
-    }
-    build::required(
-        context,
-        &[Target::Modules, Target::Programs, Target::Plugins],
-    )?;
-    let logs = context.guest_logs()?;
-    let mut failed = false;
-    for file in &files {
-        failed |= !bench(context, args.jobs.get(), file, &logs)?;
-    }
-    if failed {
-        context
-            .terminal
-            .say(&note(&format!("logs: {}", logs.display())));
-        return Ok(Code::FAILED);
-    }
-    fs::remove_dir_all(&logs)?;
-    Ok(Code::DONE)
+    super::run_files(context, args.list, &files, |file, logs| {
+        bench(context, args.jobs.get(), file, logs)
+    })
 }
 
 /// The files that are named, in the order of the names; all if there is no name. A name stands for

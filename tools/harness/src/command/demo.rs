@@ -3,15 +3,13 @@
 //! `scripts/demo`: guests whose output is shown as it comes.
 
 use super::Shared;
-use crate::build::{self, Target};
 use crate::context::{make_dir, read_lossy, Context};
 use crate::exit::{self, Code};
 use crate::guest::follow::following;
 use crate::scenario::{load_folder, File, Scenario};
 use crate::suite;
-use crate::terminal::{note, step_line};
+use crate::terminal::step_line;
 use anyhow::Result;
-use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
@@ -37,27 +35,13 @@ pub struct Args {
 pub fn run(context: &Context, args: &Args) -> Result<Code> {
     let files = load_folder(&context.setup.src.join("scripts/demo.d"), "scenario")?;
     let files = select(files, &args.names)?;
-    if args.list {
-        context.terminal.say(&super::list(&files));
-        return Ok(Code::DONE);
-    }
-    build::required(
-        context,
-        &[Target::Modules, Target::Programs, Target::Plugins],
-    )?;
-    let logs = context.guest_logs()?;
-    let mut failed = false;
-    for scenario in files.iter().flat_map(|file| &file.scenarios) {
-        failed |= !demo(context, scenario, &logs)?;
-    }
-    if failed {
-        context
-            .terminal
-            .say(&note(&format!("logs: {}", logs.display())));
-        return Ok(Code::FAILED);
-    }
-    fs::remove_dir_all(&logs)?;
-    Ok(Code::DONE)
+    super::run_files(context, args.list, &files, |file, logs| {
+        let mut passed = true;
+        for scenario in &file.scenarios {
+            passed &= demo(context, scenario, logs)?;
+        }
+        Ok(passed)
+    })
 }
 
 /// The files that are named, in the order of the names; all if there is no name.

@@ -7,7 +7,14 @@ pub mod demo;
 pub mod test;
 pub mod vm;
 
+use crate::build::{self, Target};
+use crate::context::Context;
+use crate::exit::Code;
 use crate::scenario::File;
+use crate::terminal::note;
+use anyhow::Result;
+use std::fs;
+use std::path::Path;
 
 /// Options that all commands share. The shell has read them before, because they decide what is set
 /// up.
@@ -49,6 +56,37 @@ pub fn usage(script: &str) -> String {
 fn list(files: &[File]) -> String {
     let line = |file: &File| format!("{:<20} {}", file.name, file.common.summary);
     files.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Lists files of scenarios, or runs them one after the other. `run` is told where the logs go, and
+/// returns whether all went well; logs are kept if not.
+fn run_files(
+    context: &Context,
+    listed: bool,
+    files: &[File],
+    mut run: impl FnMut(&File, &Path) -> Result<bool>,
+) -> Result<Code> {
+    if listed {
+        context.terminal.say(&list(files));
+        return Ok(Code::DONE);
+    }
+    build::required(
+        context,
+        &[Target::Modules, Target::Programs, Target::Plugins],
+    )?;
+    let logs = context.guest_logs()?;
+    let mut failed = false;
+    for file in files {
+        failed |= !run(file, &logs)?;
+    }
+    if failed {
+        context
+            .terminal
+            .say(&note(&format!("logs: {}", logs.display())));
+        return Ok(Code::FAILED);
+    }
+    fs::remove_dir_all(&logs)?;
+    Ok(Code::DONE)
 }
 
 #[cfg(test)]
