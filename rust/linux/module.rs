@@ -4,10 +4,11 @@
 //!
 //! C code calls a function that it was given until that is taken back. A value whose `drop` takes
 //! it back may be forgotten by safe code, and the module be unloaded after that. So each such value
-//! has an [`InUse`]. The kernel frees the memory of a module when nobody has a reference to its
-//! folder in sysfs any more (`free_module()`, `mod_sysfs_teardown()`), also when its `init` has
-//! failed, and an [`InUse`] is such a reference: of a module with a registration that was forgotten
-//! all code and data stay, and unloading it waits for ever. A notifier says so.
+//! has an [`InUse`], which is counted. The kernel frees the memory of a module when nobody has a
+//! reference to its folder in sysfs any more (`free_module()`, `mod_sysfs_teardown()`), also when
+//! its `init` has failed. Before that it calls notifiers: ours takes such a reference if anything
+//! is in use, and never puts it. All code and data stay then, and unloading the module waits for
+//! ever.
 //!
 //! Whoever runs code of a module that is being unloaded, apart from its `exit`, was called by C
 //! code through something that has an [`InUse`], whose `drop` waits until such calls have returned;
@@ -126,16 +127,13 @@ pub struct InUse(Kind);
 impl InUse {
     /// For what C code is about to be given.
     pub fn new(kind: Kind) -> Self {
-        // SAFETY: The folder is there, and the reference is put in `drop`, if at all.
-        unsafe { bindings::kobject_get(folder()) };
         let _locked = Locked::new();
         let first = in_use() == 0;
         // It counts what is in memory: no overflow.
         kind.count().fetch_add(1, Ordering::Relaxed);
         if first {
             // SAFETY: The block is a static of the module, and unregistered with the last `InUse`.
-            // Without it nothing is lost but a message, and it is registered once, which cannot
-            // fail.
+            // It is registered once, which cannot fail.
             unsafe { bindings::register_module_notifier(NOTIFIER.0.get()) };
         }
         Self(kind)
@@ -144,18 +142,13 @@ impl InUse {
 
 impl Drop for InUse {
     fn drop(&mut self) {
-        {
-            let _locked = Locked::new();
-            // Counted in `new`.
-            self.0.count().fetch_sub(1, Ordering::Relaxed);
-            if in_use() == 0 {
-                // SAFETY: Registered with the first. It waits for a call that is under way.
-                unsafe { bindings::unregister_module_notifier(NOTIFIER.0.get()) };
-            }
+        let _locked = Locked::new();
+        // Counted in `new`.
+        self.0.count().fetch_sub(1, Ordering::Relaxed);
+        if in_use() == 0 {
+            // SAFETY: Registered with the first. It waits for a call that is under way.
+            unsafe { bindings::unregister_module_notifier(NOTIFIER.0.get()) };
         }
-        // SAFETY: The reference of `new`. If it is the last, what keeps our caller's code is said
-        // at the top of the file.
-        unsafe { bindings::kobject_put(folder()) };
     }
 }
 
@@ -208,7 +201,7 @@ fn state_changed(_block: *mut bindings::notifier_block, state: c_ulong, module: 
     let ends = state == bindings::module_state_MODULE_STATE_GOING as c_ulong
         && module.as_ptr() == this().cast();
     if ends && in_use() != 0 {
-        // Whatever is dropped from here on, the module stays.
+        // Whatever is dropped from here on, the module stays: the reference is never put.
         // SAFETY: The folder is there.
         unsafe { bindings::kobject_get(folder()) };
         for kind in Kind::ALL {

@@ -21,7 +21,7 @@ module! {
     params: {
         forget: u8 {
             default: 0,
-            description: "1 forgets what was registered",
+            description: "1 forgets the driver, 2 a work item",
         },
         fail: u8 {
             default: 0,
@@ -39,13 +39,19 @@ impl Driver for Edu {
     const ID: (u16, u16) = (0x1234, 0x11e8);
 
     fn probe(&self, function: &Function<'_>) -> Result<Pin<KBox<Bound>>> {
-        let deferred = Deferred::new(Work, c"in_use", kernel::static_lock_class!());
-        let work = KBox::pin_init(deferred, GFP_KERNEL)?;
-        work.request();
-        work.flush();
+        let bound = Bound { _work: work()? };
         dev_info!(function.as_dev(), "probed\n");
-        Ok(KBox::pin(Bound { _work: work }, GFP_KERNEL)?)
+        Ok(KBox::pin(bound, GFP_KERNEL)?)
     }
+}
+
+/// A work item that has done its work.
+fn work() -> Result<Pin<KBox<Deferred<Work>>>> {
+    let deferred = Deferred::new(Work, c"in_use", kernel::static_lock_class!());
+    let work = KBox::pin_init(deferred, GFP_KERNEL)?;
+    work.request();
+    work.flush();
+    Ok(work)
 }
 
 struct Bound {
@@ -67,8 +73,10 @@ struct Module {
 impl kernel::Module for Module {
     fn init(module: &'static ThisModule) -> Result<Self> {
         let mut registration = Some(Registration::new(Edu, module)?);
-        if param::value::<u8>(module_parameters::forget.value()) != 0 {
-            forget(registration.take());
+        match param::value::<u8>(module_parameters::forget.value()) {
+            0 => {}
+            1 => forget(registration.take()),
+            _ => forget(work()?),
         }
         if param::value::<u8>(module_parameters::fail.value()) != 0 {
             return Err(EIO);
