@@ -135,6 +135,20 @@ fn in_use(c: &mut Context) -> Result {
     Ok(())
 }
 
+/// vfio-pci has not claimed the device that it is bound to, and could do so at any time.
+fn unclaimed(c: &mut Context) -> Result {
+    c.disk.unbind()?;
+    kernel_module::modprobe("vfio-pci", "")?;
+    c.disk.bind("vfio-pci")?;
+    expect_errno(release(), Errno::EBUSY, "releasing a device of vfio-pci")?;
+    c.log
+        .wait_for(&["vtd", "in use by a driver of its devices"])?;
+    ensure!(c.disk.group().is_some(), "the disk was given back");
+    c.disk.unbind()?;
+    c.disk.bind("nvme")?;
+    c.traffic()
+}
+
 fn idle(c: &mut Context) -> Result {
     c.disk.unbind()?;
     unload()?;
@@ -258,6 +272,7 @@ fn main() -> ExitCode {
     ktap::run(setup, |context| {
         Plan::new(context)
             .case("what is in use is neither released nor unloaded", in_use)
+            .case("a driver that may claim a device is in the way", unclaimed)
             .case(
                 "what is idle is released and unloaded, and DMA goes on without it",
                 idle,
