@@ -13,6 +13,7 @@
 
 pub mod bitmap;
 pub mod capability;
+pub mod pieces;
 mod prot;
 pub mod request;
 pub mod run;

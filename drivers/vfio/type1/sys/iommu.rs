@@ -6,6 +6,7 @@
 //! C header: `include/linux/iommu.h`
 
 use crate::group::Group;
+use core::marker::PhantomData;
 use kernel::device::Device;
 use kernel::error::to_result;
 use kernel::prelude::*;
@@ -153,20 +154,31 @@ impl IommuDomain {
     /// As long as it lives, no other thread uses the addresses that are looked up.
     pub(super) unsafe fn lookup(&self) -> Lookup<'_> {
         Lookup {
-            domain: self,
+            domain: self.as_raw(),
             // SAFETY: A paging domain has operations, which live as long as its driver.
-            operation: unsafe { (*self.ops()).iova_to_phys },
+            operation: unsafe { (*self.ops()).iova_to_phys }.unwrap_or(no_translation),
+            _domain: PhantomData,
         }
     }
 }
 
 type IovaToPhys = unsafe extern "C" fn(*mut bindings::iommu_domain, u64) -> u64;
 
+/// The lookup of a domain whose driver has none.
+///
+/// # Safety
+///
+/// None, but for the type.
+unsafe extern "C" fn no_translation(_: *mut bindings::iommu_domain, _: u64) -> u64 {
+    0
+}
+
 /// The lookup of a domain, for many of them: what the kernel's `iommu_iova_to_phys()` checks before
 /// each does not change.
 pub(super) struct Lookup<'a> {
-    domain: &'a IommuDomain,
-    operation: Option<IovaToPhys>,
+    domain: *mut bindings::iommu_domain,
+    operation: IovaToPhys,
+    _domain: PhantomData<&'a IommuDomain>,
 }
 
 impl Lookup<'_> {
@@ -176,7 +188,7 @@ impl Lookup<'_> {
     pub(super) fn phys(&self, iova: Iova) -> Option<PhysAddr> {
         // SAFETY: The operation is that of this domain, a paging one, which is valid. Nothing else
         // is done to the address meanwhile, as `lookup` demands.
-        let phys = unsafe { self.operation?(self.domain.as_raw(), iova.raw()) };
+        let phys = unsafe { (self.operation)(self.domain, iova.raw()) };
         (phys != 0).then(|| PhysAddr::new(phys))
     }
 }

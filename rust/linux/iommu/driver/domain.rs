@@ -8,7 +8,7 @@
 //! C header: [`include/linux/generic_pt/iommu.h`](srctree/include/linux/generic_pt/iommu.h)
 
 use super::core_ops::{DeviceOf, RawOldDomain};
-use super::gather::Gather;
+use super::gather::{Gather, Replaced};
 use super::pages::{Gfp, TableMemory};
 use super::tables::{errno, PageTables, Stage};
 use super::{Driver, PagingDomain};
@@ -280,10 +280,11 @@ impl<T: PagingDomain> Adapter<T> {
         let (iova, phys) = (Iova::new(iova), PhysAddr::new(paddr));
         let prot = prot_from_raw(prot) | domain.data.leaf_attributes();
         let gfp = Gfp::from_raw(gfp);
-        Gather::with_empty(|gather| {
+        Replaced::with_empty(|replaced| {
             // SAFETY: As required of us.
-            let (bytes, result) = unsafe { domain.tables.map(iova, phys, len, prot, gfp, gather) };
-            if gather.has_tables() {
+            let (bytes, result) =
+                unsafe { domain.tables.map(iova, phys, len, prot, gfp, replaced) };
+            if let Some(gather) = replaced.tables() {
                 if let Some(range) = IovaRange::from_len(iova, len) {
                     gather.add(range);
                 }

@@ -5,6 +5,7 @@
 use super::tables::{self, Memory};
 use crate::bindings;
 use crate::callback::{Call, FromC};
+use core::mem::MaybeUninit;
 use kernel::types::Opaque;
 use siov_iopgtable::TableAddr;
 use siov_types::{Iova, IovaRange};
@@ -27,22 +28,63 @@ impl<'call> FromC<'call, *mut bindings::iommu_iotlb_gather> for &'call mut Gathe
     }
 }
 
-impl Gather {
-    /// Calls `f` with an empty one.
+/// A gather for tables that leaves replace, which is made when there is the first: mapping a page
+/// mostly has none.
+pub(super) struct Replaced {
+    gather: MaybeUninit<Gather>,
+    made: bool,
+}
+
+impl Replaced {
+    /// Calls `f` with an empty one. It stays where it is until `f` has returned.
     #[inline(always)]
     pub(super) fn with_empty<R>(f: impl FnOnce(&mut Self) -> R) -> R {
-        let mut gather = Self(Opaque::new(bindings::iommu_iotlb_gather {
-            start: usize::MAX,
-            ..Default::default()
-        }));
+        f(&mut Self {
+            gather: MaybeUninit::uninit(),
+            made: false,
+        })
+    }
+
+    /// The gather, if there are tables in it.
+    #[inline(always)]
+    pub(super) fn tables(&mut self) -> Option<&mut Gather> {
+        if !self.made {
+            return None;
+        }
+        // SAFETY: `make` has initialised it.
+        Some(unsafe { self.gather.assume_init_mut() })
+    }
+
+    #[cold]
+    fn make(&mut self) -> &mut Gather {
+        let gather = self
+            .gather
+            .write(Gather(Opaque::new(bindings::iommu_iotlb_gather {
+                start: usize::MAX,
+                ..Default::default()
+            })));
         let head = gather.list();
-        // SAFETY: The gather is ours, and stays where it is until `f` has returned.
+        // SAFETY: The gather is ours, and stays where it is as long as it is used.
         unsafe { (*head).next = head };
         // SAFETY: As above.
         unsafe { (*head).prev = head };
-        f(&mut gather)
+        self.made = true;
+        gather
     }
+}
 
+impl siov_iopgtable::Gather<Memory> for Replaced {
+    #[cold]
+    fn table(&mut self, table: TableAddr<Memory>) {
+        let gather = match self.tables() {
+            Some(gather) => gather,
+            None => self.make(),
+        };
+        gather.table(table);
+    }
+}
+
+impl Gather {
     #[inline(always)]
     fn raw(&self) -> *mut bindings::iommu_iotlb_gather {
         self.0.get()

@@ -10,7 +10,7 @@
 //!
 //! Lock order: [`PageTables::walking`] is innermost; a walk's visitor runs with it held.
 
-use super::gather::Gather;
+use super::gather::{Gather, Replaced};
 use super::pages::{Gfp, TableMemory};
 use crate::error::{eaddrinuse, eopnotsupp};
 use crate::sync::RawSpinLock;
@@ -203,7 +203,7 @@ impl PageTables {
     }
 
     /// Maps `len` bytes at `iova` to `phys` and returns how many bytes it mapped, also on error;
-    /// tables that leaves have replaced go to `gather`.
+    /// tables that leaves have replaced go to `replaced`.
     ///
     /// # Safety
     ///
@@ -216,9 +216,9 @@ impl PageTables {
         len: u64,
         prot: Prot,
         gfp: Gfp,
-        gather: &mut Gather,
+        replaced: &mut Replaced,
     ) -> (u64, Result<(), TableError>) {
-        either!(&self.tables, t => t.map(iova, phys, len, prot, gfp, gather))
+        either!(&self.tables, t => t.map(iova, phys, len, prot, gfp, replaced))
     }
 
     /// Unmaps `len` bytes from `iova` on, up to the first hole.

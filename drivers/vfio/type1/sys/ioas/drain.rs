@@ -5,11 +5,12 @@
 
 use super::Frames;
 use crate::sys::domain::Domain;
-use crate::sys::iommu::Lookup;
 use crate::sys::pin;
+use core::convert::Infallible;
 use kernel::prelude::*;
+use siov_type1::pieces::try_for_each_piece;
 use siov_type1::run::{Extent, Extents, Granule};
-use siov_types::{Iova, PageCount, PhysAddr};
+use siov_types::{Iova, IovaRange, PageCount, PhysAddr};
 
 /// Extents between two invalidations: two pages of memory for them.
 const BATCH: usize = 512;
@@ -17,45 +18,25 @@ const BATCH: usize = 512;
 /// And as many as fit on the stack, when there is no memory: unmapping must not fail.
 const SMALL_BATCH: usize = 8;
 
-/// What a domain translates a range to, one lookup for each block within which frames follow each
-/// other.
-pub(super) struct Blocks<'a> {
-    lookup: Lookup<'a>,
-    iova: Iova,
-    left: u64,
+/// Passes what `domain` translates a range to to `visit`, as [`try_for_each_piece`] does.
+///
+/// # Errors
+///
+/// The first one of `visit`.
+///
+/// # Safety
+///
+/// No other thread uses these addresses in `domain` meanwhile.
+#[inline(always)]
+pub(super) unsafe fn try_for_each<E>(
+    domain: &Domain,
+    range: IovaRange,
     granule: Granule,
-}
-
-impl<'a> Blocks<'a> {
-    /// # Safety
-    ///
-    /// As long as it lives, no other thread uses these addresses in `domain`.
-    pub(super) unsafe fn new(domain: &'a Domain, first: Iova, size: u64, granule: Granule) -> Self {
-        Self {
-            // SAFETY: As required of us.
-            lookup: unsafe { domain.iommu().lookup() },
-            iova: first,
-            left: size,
-            granule,
-        }
-    }
-}
-
-impl Iterator for Blocks<'_> {
-    /// Where a block begins, if it is translated, and its bytes.
-    type Item = (Option<PhysAddr>, u64);
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.left == 0 {
-            return None;
-        }
-        let phys = self.lookup.phys(self.iova);
-        let len = self.granule.rest_of_block(self.iova, self.left);
-        self.iova = self.iova.wrapping_add(len);
-        self.left -= len;
-        Some((phys, len))
-    }
+    visit: impl FnMut(Option<PhysAddr>, u64) -> Result<(), E>,
+) -> Result<(), E> {
+    // SAFETY: As required of us.
+    let lookup = unsafe { domain.iommu().lookup() };
+    try_for_each_piece(range, granule, |iova| lookup.phys(iova), visit)
 }
 
 /// Unmaps `size` bytes from `first` on in all `domains`, and unpins what they were translated to.
@@ -79,10 +60,10 @@ pub(super) unsafe fn drain(domains: &[Domain], first: Iova, size: u64, frames: F
     kernel::warn_on!(!unmapped);
 
     // Nothing is to be undone of an area that was not begun.
-    if size == 0 {
+    let Some(range) = IovaRange::from_len(first, size) else {
         return;
-    }
-    if frames.granule.rest_of_block(first, size) == size {
+    };
+    if frames.granule.last_of_block(first) >= range.last() {
         // SAFETY: As required of us.
         unsafe { drain_block(last, first, size, frames, unmapped) };
         return;
@@ -99,22 +80,15 @@ pub(super) unsafe fn drain(domains: &[Domain], first: Iova, size: u64, frames: F
             None => &mut small,
         }),
     };
-    let mut open = Extent::NONE;
-    // SAFETY: As above.
-    let blocks = unsafe { Blocks::new(last, first, size, frames.granule) };
-    for (phys, len) in blocks {
-        let Some(phys) = phys else {
-            batch.skip(open, len);
-            open = Extent::NONE;
-            continue;
-        };
-        let extent = Extent { phys, len };
-        if !open.grow(extent) {
-            batch.push(open);
-            open = extent;
+    let visit = |phys, len| {
+        match phys {
+            Some(phys) => batch.push(Extent { phys, len }),
+            None => batch.skip(len),
         }
-    }
-    batch.push(open);
+        Ok::<_, Infallible>(())
+    };
+    // SAFETY: As above.
+    let Ok(()) = unsafe { try_for_each(last, range, frames.granule, visit) };
     batch.flush();
 }
 
@@ -165,7 +139,7 @@ struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    /// Adds an extent, or nothing.
+    /// Adds an extent.
     #[inline]
     fn push(&mut self, extent: Extent) {
         if !self.extents.push(extent) {
@@ -174,12 +148,11 @@ impl Batch<'_> {
         }
     }
 
-    /// Adds `extent`, then skips `len` bytes that are not translated, though they should be:
-    /// nothing is to be unmapped, and what may be pinned is not known.
+    /// Skips `len` bytes that are not translated, though they should be: nothing is to be unmapped,
+    /// and what may be pinned is not known.
     #[cold]
-    fn skip(&mut self, extent: Extent, len: u64) {
+    fn skip(&mut self, len: u64) {
         kernel::warn_on!(true);
-        self.push(extent);
         self.flush();
         self.start = self.start.wrapping_add(len);
     }

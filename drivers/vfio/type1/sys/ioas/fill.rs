@@ -3,7 +3,7 @@
 //! Into the domains: frames are pinned in batches, and mapped in runs as long as they follow each
 //! other.
 
-use super::drain::{drain, Blocks};
+use super::drain::{drain, try_for_each};
 use super::key::Key;
 use super::{Frames, Memory, Pins};
 use crate::error::Failure;
@@ -12,7 +12,7 @@ use crate::sys::pin::{self, Found};
 use kernel::prelude::*;
 use siov_type1::run::{Extent, Run};
 use siov_type1::Prot;
-use siov_types::{Iova, PageCount};
+use siov_types::{Iova, PageCount, PhysAddr};
 
 /// A run of frames that has not been mapped yet, because it may go on.
 ///
@@ -49,9 +49,8 @@ impl<'a> Pending<'a> {
     unsafe fn push(&mut self, extent: Extent, frames: &mut Frames) -> Result {
         if !self.extent.is_empty() {
             let follows = self.extent.is_followed_by(extent);
-            if follows && !self.one_by_one {
-                // INVARIANT: As required of us.
-                self.extent.grow(extent);
+            // INVARIANT: As required of us.
+            if !self.one_by_one && self.extent.grow(extent) {
                 return Ok(());
             }
             self.flush(*frames)?;
@@ -240,18 +239,16 @@ unsafe fn push_runs(
 /// meanwhile. As long as `new` does, it is not drained in other domains alone.
 pub(super) unsafe fn copy(known: &Domain, new: &Domain, area: Key, frames: Frames) -> Result {
     let mut pending = Pending::new(core::slice::from_ref(new), area.first(), false);
-    // SAFETY: The caller is the only user of the area, as required of us.
-    let mut blocks = unsafe { Blocks::new(known, area.first(), area.size(), frames.granule) };
     // All breaks are noted.
     let mut noted = frames;
-    let result = blocks
-        .try_for_each(|(phys, len)| {
-            kernel::warn_on!(phys.is_none());
-            let phys = phys.ok_or(EINVAL)?;
-            // SAFETY: What a domain translates to is pinned, until the area is drained in all
-            // domains.
-            unsafe { pending.push(Extent { phys, len }, &mut noted) }
-        })
+    let visit = |phys: Option<PhysAddr>, len| {
+        kernel::warn_on!(phys.is_none());
+        let phys = phys.ok_or(EINVAL)?;
+        // SAFETY: What a domain translates to is pinned, until the area is drained in all domains.
+        unsafe { pending.push(Extent { phys, len }, &mut noted) }
+    };
+    // SAFETY: The caller is the only user of the area, as required of us.
+    let result = unsafe { try_for_each(known, area.range(), frames.granule, visit) }
         .and_then(|()| pending.flush(frames));
     if result.is_err() {
         let done = pending.start.checked_sub(area.first()).unwrap_or(0);
