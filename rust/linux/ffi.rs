@@ -17,9 +17,10 @@ pub struct Argument<'call, T>(Option<&'call T>);
 const MAX_ERRNO: usize = 4095;
 
 /// Whether a pointer is neither NULL nor an error pointer.
+#[inline(always)]
 pub(crate) fn is_object<C>(c: *const C) -> bool {
-    let address = c as usize;
-    address != 0 && address <= usize::MAX - MAX_ERRNO
+    // In one comparison: NULL becomes the largest number.
+    (c as usize).wrapping_sub(1) < usize::MAX - MAX_ERRNO
 }
 
 impl<'call, C, T: Object<C>> FromC<'call, *mut C> for Argument<'call, T> {

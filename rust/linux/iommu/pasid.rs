@@ -25,6 +25,7 @@ impl GlobalPasid {
     }
 
     /// The number.
+    #[inline]
     pub fn get(&self) -> Pasid {
         self.0
     }
@@ -67,6 +68,7 @@ impl PasidAttachment {
     ///
     /// The domain and the device are not freed, and the device is not removed from the system,
     /// before the result is dropped.
+    #[inline]
     pub unsafe fn new(domain: &AnyDomain, dev: IommuDevice<'_>, pasid: Pasid) -> Result<Self> {
         if !domain.takes_pasids() {
             return Err(eopnotsupp());
@@ -90,6 +92,7 @@ impl PasidAttachment {
     }
 
     /// The device.
+    #[inline]
     pub fn device(&self) -> &Device {
         // SAFETY: By the invariant.
         unsafe { self.dev.as_ref() }
@@ -97,6 +100,7 @@ impl PasidAttachment {
 }
 
 impl Drop for PasidAttachment {
+    #[inline]
     fn drop(&mut self) {
         let domain = self.domain.as_ptr().cast();
         let dev = self.device().as_raw();

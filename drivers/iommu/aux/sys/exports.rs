@@ -137,7 +137,7 @@ unsafe extern "C" fn iommu_aux_attach_device(
     dev: *mut bindings::device,
 ) -> c_int {
     // SAFETY: As required of us.
-    unsafe { attach(domain, dev, None) }
+    unsafe { attach(domain, dev, |_, _| Ok(())) }
 }
 
 /// Attaches a domain in auxiliary mode, in this binding only.
@@ -152,16 +152,19 @@ unsafe extern "C" fn iommu_aux_attach_binding(
     binding: u64,
 ) -> c_int {
     // SAFETY: As required of us.
-    unsafe { attach(domain, dev, Some(binding)) }
+    unsafe { attach(domain, dev, |registry, dev| registry.check_binding(dev, binding)) }
 }
 
+/// Attaches a domain, if `check` finds nothing against it while the registry is locked.
+///
 /// # Safety
 ///
 /// As for [`iommu_aux_attach_device`].
+#[inline(always)]
 unsafe fn attach(
     domain: *mut bindings::iommu_domain,
     dev: *mut bindings::device,
-    binding: Option<u64>,
+    check: impl FnOnce(&mut Registry, &Device) -> Result,
 ) -> c_int {
     let call = Call::new();
     // SAFETY: As required of us.
@@ -171,9 +174,7 @@ unsafe fn attach(
     let attach = || {
         let (domain, dev) = (domain.get()?, dev.get()?);
         with(|registry| {
-            if let Some(binding) = binding {
-                registry.check_binding(dev, binding)?;
-            }
+            check(registry, dev)?;
             // SAFETY: As required of us.
             unsafe { registry.attach(domain, dev) }
         })

@@ -233,11 +233,17 @@ impl Registry {
     }
 
     /// Makes room for one more domain.
+    #[inline]
     fn reserve(&mut self) -> Result {
-        const LEAST: usize = 16;
         if table::has_room(self.domains.len(), self.attached) {
             return Ok(());
         }
+        self.grow()
+    }
+
+    #[cold]
+    fn grow(&mut self) -> Result {
+        const LEAST: usize = 16;
         // A power of two, as the one before.
         let slots = self.domains.len().saturating_mul(2).max(LEAST);
         let mut larger = KVec::with_capacity(slots, GFP_KERNEL)?;
@@ -278,6 +284,7 @@ impl Registry {
     ///
     /// The domain is not freed before it has been detached as often, or the device's driver was
     /// unbound.
+    #[inline(always)]
     pub(crate) unsafe fn attach(&mut self, domain: &AnyDomain, dev: &Device) -> Result {
         self.find_enabled(dev)?;
         if !domain.is_paging() {
