@@ -71,7 +71,10 @@ impl Data {
     /// code leaves what an earlier entry had there.
     #[inline]
     pub(crate) fn of_entry(word: u64, len: u32) -> Option<Self> {
-        let spare = u64::BITS.checked_sub(len.checked_mul(u8::BITS)?)?;
+        if len as usize > Self::MAX {
+            return None;
+        }
+        let spare = u64::BITS.wrapping_sub(len.wrapping_mul(u8::BITS));
         // In memory the first byte of the word is the lowest one of a little-endian number.
         let kept = u64::MAX.checked_shr(spare).unwrap_or(0);
         Some(Self {

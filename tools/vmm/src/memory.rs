@@ -48,6 +48,7 @@ impl Mapping {
     }
 
     /// Pointer to the `len` bytes at `offset`.
+    #[inline]
     pub(crate) fn at(&self, offset: u64, len: usize) -> *mut u8 {
         let offset = usize::try_from(offset).expect("an address of this process");
         assert!(
