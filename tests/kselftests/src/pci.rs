@@ -35,6 +35,13 @@ pub const NVME: Kind = Kind {
     device: 0x0010,
 };
 
+/// QEMU's virtio RNG, with the old interface as well.
+pub const VIRTIO_RNG: Kind = Kind {
+    name: "virtio-rng-pci",
+    vendor: 0x1af4,
+    device: 0x1005,
+};
+
 /// Intel 82574L.
 pub const E1000E: Kind = Kind {
     name: "e1000e",
