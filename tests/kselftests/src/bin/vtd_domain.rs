@@ -343,6 +343,36 @@ fn tables_freed(c: &mut Context) -> Result {
     Ok(())
 }
 
+/// An empty table that an unmap has left, in place of which comes a large leaf.
+fn table_replaced(c: &mut Context) -> Result {
+    let buffer = c.ktest.buffer(9)?;
+    let domain = c.attached()?;
+    // A page that stays, so that the tables above are there all the time.
+    domain.map(0, buffer.phys, PAGE, prot::BOTH)?;
+    domain.map(PAGE_2M as u64, buffer.phys, PAGE, prot::BOTH)?;
+    // The unit has seen the table.
+    let data = c.load(0, &domain)?;
+    c.engines[0].write(PAGE_2M as u64, 0)?;
+    expect_only(&buffer, 0, &data)?;
+    buffer.memory.zero();
+    domain.unmap(PAGE_2M as u64, PAGE)?;
+
+    let (pages, waits) = (stats::iommu_pages()?, faults::counter("wait")?);
+    domain.map(PAGE_2M as u64, buffer.phys, PAGE_2M, prot::BOTH)?;
+    let freed = pages - stats::iommu_pages()?;
+    ensure!(freed == 1, "{freed} pages of tables are freed");
+    ensure!(
+        faults::counter("wait")? > waits,
+        "the table was freed before it was invalidated"
+    );
+    let range = tables::range_of(&c.engines[0].function, PAGE_2M as u64)?;
+    let range = range.context("nothing is mapped")?;
+    ensure!(range.leaf == "2M", "2 MiB are mapped as {range:?}");
+    let data = c.load(0, &domain)?;
+    c.engines[0].write(PAGE_2M as u64 + page(7), 0)?;
+    expect_only(&buffer, 7 * PAGE, &data)
+}
+
 fn no_leak(c: &mut Context) -> Result {
     const CYCLES: usize = 1000;
     let buffer = c.ktest.buffer(9)?;
@@ -526,6 +556,10 @@ fn main() -> ExitCode {
             .case(
                 "tables are freed when their range is unmapped",
                 tables_freed,
+            )
+            .case(
+                "a large leaf takes the place of an empty table",
+                table_replaced,
             )
             .case("1000 domains leave nothing behind", no_leak)
             .case("two processors map and unmap side by side", concurrent)
