@@ -61,6 +61,11 @@ void siov_helper_device_lock(struct device *dev)
 	device_lock(dev);
 }
 
+bool siov_helper_device_trylock(struct device *dev)
+{
+	return device_trylock(dev);
+}
+
 void siov_helper_device_unlock(struct device *dev)
 {
 	device_unlock(dev);

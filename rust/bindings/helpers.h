@@ -22,6 +22,7 @@ int siov_helper_dev_to_node(struct device *dev);
 bool siov_helper_irqs_disabled(void);
 bool siov_helper_module_is_going(void);
 void siov_helper_device_lock(struct device *dev);
+bool siov_helper_device_trylock(struct device *dev);
 void siov_helper_device_unlock(struct device *dev);
 bool siov_helper_dev_is_bound_to(struct device *dev, const char *name);
 bool siov_helper_pci_is_untrusted(struct pci_dev *pdev);

@@ -18,8 +18,9 @@
 //! it. So a unit knows its devices until the core is done with them, and waits for that before its
 //! operations go ([`Member::wait_until_released`]).
 //!
-//! Lock order: [`Hotplug`], devices, [`Unit::members`]. The core's locks (probe, group) are taken
-//! outside of [`Unit::members`], and inside of the others.
+//! Lock order: [`Hotplug`], devices, [`Unit::members`]. Others take the first two in this order or
+//! the other one, so nobody waits here for a device with [`Hotplug`] held. The core's locks (probe,
+//! group) are taken outside of [`Unit::members`], and inside of the others.
 
 use super::{Core, Driver};
 use crate::bindings;
@@ -56,6 +57,15 @@ pub(super) struct Member {
 }
 
 impl Member {
+    /// Waits until whoever has the device locked is done with it.
+    fn wait_until_unlocked(&self) {
+        let dev = self.dev.as_dev().as_raw();
+        // SAFETY: The device is valid.
+        unsafe { bindings::siov_helper_device_lock(dev) };
+        // SAFETY: Locked above.
+        unsafe { bindings::siov_helper_device_unlock(dev) };
+    }
+
     /// The core has probed the device, or releases it before it has.
     pub(super) fn set_group(&self, group: Option<ARef<Group>>) {
         if let Some(group) = group {
@@ -188,20 +198,29 @@ impl Drop for Hotplug {
 struct LockedDevices<'a>(&'a [Arc<Member>]);
 
 impl<'a> LockedDevices<'a> {
-    /// Locks them, in the order in which they were probed: parents before children.
-    fn new(members: &'a [Arc<Member>]) -> Self {
-        for member in members {
+    /// Locks them all, without waiting: who holds one may wait for [`Hotplug`], as a write to
+    /// `sriov_numvfs` does.
+    ///
+    /// # Errors
+    ///
+    /// The first device that is locked by somebody else.
+    fn try_new(members: &'a [Arc<Member>]) -> Result<Self, &'a Member> {
+        let mut locked = Self(&[]);
+        for (index, member) in members.iter().enumerate() {
             // SAFETY: The device is valid.
-            unsafe { bindings::siov_helper_device_lock(member.dev.as_dev().as_raw()) };
+            if !unsafe { bindings::siov_helper_device_trylock(member.dev.as_dev().as_raw()) } {
+                return Err(member);
+            }
+            locked.0 = members.get(..=index).unwrap_or(members);
         }
-        Self(members)
+        Ok(locked)
     }
 }
 
 impl Drop for LockedDevices<'_> {
     fn drop(&mut self) {
         for member in self.0.iter().rev() {
-            // SAFETY: Locked in `new`, by this thread: a value of this file, which stays on its
+            // SAFETY: Locked in `try_new`, by this thread: a value of this file, which stays on its
             // stack.
             unsafe { bindings::siov_helper_device_unlock(member.dev.as_dev().as_raw()) };
         }
@@ -449,22 +468,32 @@ impl<D: Driver> Registration<D> {
             return Ok(());
         }
         let unit = &self.sysfs.unit;
-        let _hotplug = Hotplug::lock();
-        // From here on no device comes to it.
-        let members = unit.close()?;
-        let locked = LockedDevices::new(&members);
-        if members
-            .iter()
-            .any(|member| member.is_in_use(&locked, &ignores_iommu))
-        {
-            unit.set_open(true);
-            return Err(EBUSY);
+        loop {
+            let hotplug = Hotplug::lock();
+            // From here on no device comes to it.
+            let members = unit.close()?;
+            let locked = match LockedDevices::try_new(&members) {
+                Ok(locked) => locked,
+                Err(busy) => {
+                    unit.set_open(true);
+                    drop(hotplug);
+                    busy.wait_until_unlocked();
+                    continue;
+                }
+            };
+            if members
+                .iter()
+                .any(|member| member.is_in_use(&locked, &ignores_iommu))
+            {
+                unit.set_open(true);
+                return Err(EBUSY);
+            }
+            // SAFETY: Registered in `new()`, and still so. Nobody uses any of its devices, nor
+            // begins to, as the top of this file says.
+            unsafe { bindings::iommu_device_unregister(unit.as_raw()) };
+            self.registered = false;
+            return Ok(());
         }
-        // SAFETY: Registered in `new()`, and still so. Nobody uses any of its devices, nor begins
-        // to, as the top of this file says.
-        unsafe { bindings::iommu_device_unregister(unit.as_raw()) };
-        self.registered = false;
-        Ok(())
     }
 }
 

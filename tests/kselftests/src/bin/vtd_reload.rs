@@ -7,20 +7,22 @@ use anyhow::{ensure, Context as _};
 use nix::errno::Errno;
 use siov_kselftests::kernel_log::KernelLog;
 use siov_kselftests::ktap::{self, expect_console, note, Plan, Result};
-use siov_kselftests::pci::{Function, NVME};
+use siov_kselftests::pci::{Function, IGB, NVME};
 use siov_kselftests::sysfs::expect_errno;
 use siov_kselftests::traffic::disk;
 use siov_kselftests::{faults, kernel_module, poll, stats, sysfs};
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 const RELEASE: &str = "/sys/kernel/debug/vtd/release";
 
 struct Context {
     disk: Function,
+    /// With virtual functions.
+    card: Function,
     log: KernelLog,
     seed: u64,
 }
@@ -28,6 +30,7 @@ struct Context {
 fn setup() -> Result<Context> {
     Ok(Context {
         disk: Function::first(NVME)?,
+        card: Function::first(IGB)?,
         log: KernelLog::from_now()?,
         seed: 1000,
     })
@@ -235,6 +238,56 @@ fn binding(c: &mut Context) -> Result {
     c.traffic()
 }
 
+/// Writing to `sriov_numvfs` takes the locks that a release takes, the other way round. Whoever
+/// binds the disk keeps the release between the two for a while.
+fn virtual_functions(c: &mut Context) -> Result {
+    const STEPS: u32 = 12;
+    c.disk.unbind()?;
+    kernel_module::load("vtd", "")?;
+    kernel_module::modprobe("igb", "")?;
+    poll::until_true("the card has its driver", || Ok(c.card.driver().is_some()))?;
+    let (disk, done) = (c.disk.clone(), AtomicBool::new(false));
+    let functions = c.card.path("sriov_numvfs");
+    let steps = AtomicU32::new(0);
+    std::thread::scope(|scope| -> Result {
+        let binder = scope.spawn(|| {
+            while !done.load(Ordering::Acquire) {
+                let _ = disk.bind("nvme");
+                let _ = disk.unbind();
+            }
+        });
+        let maker = scope.spawn(|| -> Result {
+            let result = (0..STEPS).try_for_each(|step| -> Result {
+                steps.store(step + 1, Ordering::Release);
+                sysfs::write(&functions, ["2", "0"][step as usize % 2])
+            });
+            done.store(true, Ordering::Release);
+            result
+        });
+        // One for each step at most, so that the others come to run.
+        let mut last = 0;
+        let mut result = Ok(());
+        while result.is_ok() && !done.load(Ordering::Acquire) {
+            result =
+                expect_errno(release(), Errno::EBUSY, "releasing a card in use").and_then(|()| {
+                    poll::until_true("the next step", || {
+                        Ok(steps.load(Ordering::Acquire) > last || done.load(Ordering::Acquire))
+                    })
+                });
+            last = steps.load(Ordering::Acquire);
+        }
+        done.store(true, Ordering::Release);
+        let panicked = |_| anyhow::anyhow!("a thread panicked");
+        maker.join().map_err(panicked)??;
+        binder.join().map_err(panicked)?;
+        result
+    })?;
+    kernel_module::unload("igb")?;
+    unload()?;
+    c.disk.bind("nvme")?;
+    c.traffic()
+}
+
 fn nothing_left(c: &mut Context) -> Result {
     const CYCLES: i64 = 20;
     c.disk.unbind()?;
@@ -283,6 +336,10 @@ fn main() -> ExitCode {
             .case(
                 "it is released while drivers are bound and unbound",
                 binding,
+            )
+            .case(
+                "it is released while virtual functions come and go",
+                virtual_functions,
             )
             .case("loading and unloading leave nothing behind", nothing_left)
             .run()
