@@ -43,7 +43,7 @@ impl Context {
 
 fn demands(c: &mut Context) -> Result {
     // Of a register that is none, once.
-    expect_console("rust/linux/mmio.rs.* at .*warn_outside");
+    expect_console("WARNING: .*rust/linux/mmio.rs");
     kernel_module::load(MODULE, "")?;
     c.log.wait_for(&["has what it can have"])?;
     ensure!(c.rng.driver().as_deref() == Some(MODULE), "it is not bound");
