@@ -4,7 +4,7 @@
 //!     open containers are found.
 //! against: drivers/vfio/type1/type1.rs
 //! error: E0407
-//! error: E0412
+//! error: cannot find type `Slot`
 
 #![forbid(unsafe_code)]
 

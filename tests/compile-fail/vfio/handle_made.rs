@@ -2,8 +2,8 @@
 
 //! why: Only a callback of a device that is open has a handle.
 //! against: linux linux_vfio siov_types
-//! error: E0451 field `vdev`
-//! error: E0451 field `pins`
+//! error: E0451 `vdev`
+//! error: E0451 `pins`
 //! error: OpenDevice` is private
 //! error: Pins` is private
 

@@ -152,7 +152,11 @@ unsafe extern "C" fn iommu_aux_attach_binding(
     binding: u64,
 ) -> c_int {
     // SAFETY: As required of us.
-    unsafe { attach(domain, dev, |registry, dev| registry.check_binding(dev, binding)) }
+    unsafe {
+        attach(domain, dev, |registry, dev| {
+            registry.check_binding(dev, binding)
+        })
+    }
 }
 
 /// Attaches a domain, if `check` finds nothing against it while the registry is locked.

@@ -147,31 +147,23 @@ impl IommuDomain {
         done as u64
     }
 
-    /// For [`Lookup::phys`].
+    /// For [`Lookup::phys`]; `None` when the driver has no such operation.
     ///
     /// # Safety
     ///
     /// As long as it lives, no other thread uses the addresses that are looked up.
-    pub(super) unsafe fn lookup(&self) -> Lookup<'_> {
-        Lookup {
+    #[inline]
+    pub(super) unsafe fn lookup(&self) -> Option<Lookup<'_>> {
+        Some(Lookup {
             domain: self.as_raw(),
             // SAFETY: A paging domain has operations, which live as long as its driver.
-            operation: unsafe { (*self.ops()).iova_to_phys }.unwrap_or(no_translation),
+            operation: unsafe { (*self.ops()).iova_to_phys }?,
             _domain: PhantomData,
-        }
+        })
     }
 }
 
 type IovaToPhys = unsafe extern "C" fn(*mut bindings::iommu_domain, u64) -> u64;
-
-/// The lookup of a domain whose driver has none.
-///
-/// # Safety
-///
-/// None, but for the type.
-unsafe extern "C" fn no_translation(_: *mut bindings::iommu_domain, _: u64) -> u64 {
-    0
-}
 
 /// The lookup of a domain, for many of them: what the kernel's `iommu_iova_to_phys()` checks before
 /// each does not change.

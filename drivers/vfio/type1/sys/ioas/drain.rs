@@ -32,10 +32,13 @@ pub(super) unsafe fn try_for_each<E>(
     domain: &Domain,
     range: IovaRange,
     granule: Granule,
-    visit: impl FnMut(Option<PhysAddr>, u64) -> Result<(), E>,
+    mut visit: impl FnMut(Option<PhysAddr>, u64) -> Result<(), E>,
 ) -> Result<(), E> {
     // SAFETY: As required of us.
-    let lookup = unsafe { domain.iommu().lookup() };
+    let Some(lookup) = (unsafe { domain.iommu().lookup() }) else {
+        // Nothing is known of it.
+        return visit(None, range.size().unwrap_or(u64::MAX));
+    };
     try_for_each_piece(range, granule, |iova| lookup.phys(iova), visit)
 }
 
@@ -100,7 +103,8 @@ pub(super) unsafe fn drain(domains: &[Domain], first: Iova, size: u64, frames: F
 /// As for [`drain`].
 unsafe fn drain_block(domain: &Domain, first: Iova, size: u64, frames: Frames, unpins: bool) {
     // SAFETY: The caller is the only user of the range, as required of us.
-    let phys = unsafe { domain.iommu().lookup() }.phys(first);
+    let lookup = unsafe { domain.iommu().lookup() };
+    let phys = lookup.and_then(|lookup| lookup.phys(first));
     let Some(phys) = phys else {
         // It should be translated: nothing is to be unmapped, and what may be pinned is not known.
         kernel::warn_on!(true);

@@ -23,7 +23,7 @@ pub struct Frame {
     padding: u64,
 }
 
-const _: () = assert!(size_of::<Frame>() == 272 && size_of::<Frame>() % 16 == 0);
+const _: () = assert!(size_of::<Frame>() == 272 && size_of::<Frame>() & 15 == 0);
 const _: () = assert!(offset_of!(Frame, return_address) == 248 && offset_of!(Frame, state) == 256);
 
 global_asm!(

@@ -29,7 +29,7 @@ impl Tree {
     /// The boot protocol says that a devicetree is at the address, unless that is 0. Nothing writes
     /// there.
     pub unsafe fn at(address: u64) -> Option<Self> {
-        if address == 0 || address % 8 != 0 {
+        if address == 0 || address & 7 != 0 {
             return None;
         }
         let start = address as *const u8;
