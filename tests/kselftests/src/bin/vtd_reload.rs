@@ -238,8 +238,9 @@ fn binding(c: &mut Context) -> Result {
     c.traffic()
 }
 
-/// Writing to `sriov_numvfs` takes the locks that a release takes, the other way round. Whoever
-/// binds the disk keeps the release between the two for a while.
+/// A card that is in use is not given up, whatever comes and goes meanwhile. The release is refused
+/// before it takes the locks of devices, which a write to `sriov_numvfs` takes in another order: that
+/// they do not wait for each other is not shown here.
 fn virtual_functions(c: &mut Context) -> Result {
     const STEPS: u32 = 12;
     c.disk.unbind()?;
@@ -338,7 +339,7 @@ fn main() -> ExitCode {
                 binding,
             )
             .case(
-                "it is released while virtual functions come and go",
+                "a release is refused while virtual functions come and go",
                 virtual_functions,
             )
             .case("loading and unloading leave nothing behind", nothing_left)
