@@ -239,8 +239,8 @@ fn binding(c: &mut Context) -> Result {
 }
 
 /// A card that is in use is not given up, whatever comes and goes meanwhile. The release is refused
-/// before it takes the locks of devices, which a write to `sriov_numvfs` takes in another order: that
-/// they do not wait for each other is not shown here.
+/// before it takes the locks of devices, which a write to `sriov_numvfs` takes in another order:
+/// that they do not wait for each other is not shown here.
 fn virtual_functions(c: &mut Context) -> Result {
     const STEPS: u32 = 12;
     c.disk.unbind()?;
