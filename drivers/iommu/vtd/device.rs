@@ -235,9 +235,8 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// `EBUSY` while the unit is being released, `EOPNOTSUPP` and `ERANGE` for a PASID that the
-    /// function does not have, `EINVAL` when the unit cannot walk the tables, `ENOSPC` without a
-    /// domain id, `ENOMEM`.
+    /// `EOPNOTSUPP` and `ERANGE` for a PASID that the function does not have, `EINVAL` when the
+    /// unit cannot walk the tables, `ENOSPC` without a domain id, `ENOMEM`.
     pub(crate) fn attach_paging(
         self: &Arc<Self>,
         space: &Arc<Space>,
@@ -245,9 +244,6 @@ impl Device {
         was_paging: bool,
     ) -> Result {
         self.check(pasid)?;
-        if self.unit.is_releasing() {
-            return Err(EBUSY);
-        }
         // Memory first, so that nothing can fail once the hardware has been changed.
         self.attached.lock().reserve(1, GFP_KERNEL)?;
         let entry = space.link(self, pasid)?;
@@ -277,8 +273,8 @@ impl Device {
 
     /// Blocks requests of `pasid`.
     pub(crate) fn attach_blocked(self: &Arc<Self>, pasid: Pasid, was_paging: bool) {
-        if self.unit.is_releasing() && pasid == Pasid::NO_PASID {
-            // The unit is given up, not the device: its DMA must go on.
+        if pasid == Pasid::NO_PASID && self.is_given_back() {
+            // Its DMA must go on.
             let pass = self.unit.pass_through_entry();
             if self.table.get(pasid) != pass {
                 self.replace(pasid, pass);
@@ -287,6 +283,11 @@ impl Device {
             self.tear_down(pasid);
         }
         self.unlink(pasid, was_paging);
+    }
+
+    /// Whether the unit is given up, and not the function, which nobody uses by the unit any more.
+    pub(crate) fn is_given_back(&self) -> bool {
+        !self.unit.is_registered()
     }
 
     /// Whether `pasid` may be attached, and memory for its entry.

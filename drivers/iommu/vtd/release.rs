@@ -42,9 +42,6 @@ impl Registrations {
     /// `EBUSY` after a line for each such device, or for a unit that is in use otherwise; `ENOMEM`.
     pub(crate) fn release(&self) -> Result {
         let mut list = self.list.lock();
-        for registration in &*list {
-            registration.unit().set_releasing(true);
-        }
         let dependants: usize = list.iter().map(|r| report_dependants(r.unit())).sum();
         let unregister = |registration: &mut UnitRegistration| {
             registration.unregister().inspect_err(|_| {
@@ -54,17 +51,10 @@ impl Registrations {
                 );
             })
         };
-        let result = if dependants == 0 {
-            list.iter_mut().try_for_each(unregister)
-        } else {
-            Err(EBUSY)
-        };
-        if result.is_err() {
-            for registration in &*list {
-                registration.unit().set_releasing(false);
-            }
-            return result;
+        if dependants != 0 {
+            return Err(EBUSY);
         }
+        list.iter_mut().try_for_each(unregister)?;
         let count = list.len();
         list.clear();
         if count != 0 {

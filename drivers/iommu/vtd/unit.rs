@@ -52,8 +52,6 @@ pub(crate) struct Unit {
     stage: StageChoice,
     /// Whether the devices that were there before this driver have been probed.
     settled: AtomicBool,
-    /// Whether the unit is about to be released, so that nothing may come to depend on it.
-    releasing: AtomicBool,
     /// Whether the queue has failed for good.
     broken: AtomicBool,
     #[pin]
@@ -118,7 +116,6 @@ impl Unit {
                 widest,
                 stage,
                 settled: AtomicBool::new(false),
-                releasing: AtomicBool::new(false),
                 broken: AtomicBool::new(false),
                 queue <- queue,
                 root <- root,
@@ -373,8 +370,8 @@ impl Unit {
         Ok(())
     }
 
-    /// Clears the context entries of `device`, or lets its requests pass when the unit is being
-    /// released. Its PASID table may be freed after this.
+    /// Clears the context entries of `device`, or lets its requests pass when the unit is given up.
+    /// Its PASID table may be freed after this.
     pub(crate) fn remove_device(&self, device: &Arc<Device>) {
         let removed = self.devices.remove(device);
         // A fault of the device may be in the middle of being reported, in interrupt context.
@@ -386,7 +383,7 @@ impl Unit {
                 Some(other) => {
                     self.root.set(*alias, other.context_entry());
                 }
-                _ if self.is_releasing() => {
+                _ if device.is_given_back() => {
                     self.root.set(*alias, self.boot.context_entry());
                 }
                 _ => self.root.clear(*alias),
@@ -579,15 +576,5 @@ impl Unit {
                 ", non-coherent page walks"
             },
         );
-    }
-
-    /// Whether the unit is about to be released.
-    pub(crate) fn is_releasing(&self) -> bool {
-        self.releasing.load(Ordering::Relaxed)
-    }
-
-    /// Refuses new translated attachments, or allows them again.
-    pub(crate) fn set_releasing(&self, releasing: bool) {
-        self.releasing.store(releasing, Ordering::Relaxed);
     }
 }

@@ -42,21 +42,41 @@ fn parse(line: &str) -> Option<Range> {
     })
 }
 
+/// All lines about the PASID table of `function`.
+fn lines(function: &Function) -> Result<Vec<String>> {
+    for unit in units()? {
+        let text = sysfs::read(format!("{unit}/tables"))?;
+        let mut lines = text.lines();
+        if lines.any(|line| line.starts_with(function.address())) {
+            let own = lines.take_while(|line| line.starts_with(' '));
+            return Ok(own.map(str::to_owned).collect());
+        }
+    }
+    anyhow::bail!("no unit has a context entry for {function}")
+}
+
 /// All ranges that requests of `function` without PASID are translated by.
 ///
 /// # Errors
 ///
 /// Those of debugfs, or when no unit translates it.
 pub fn ranges(function: &Function) -> Result<Vec<Range>> {
-    for unit in units()? {
-        let text = sysfs::read(format!("{unit}/tables"))?;
-        let mut lines = text.lines();
-        if lines.any(|line| line.starts_with(function.address())) {
-            let own = lines.take_while(|line| line.starts_with(' '));
-            return Ok(own.filter_map(parse).collect());
-        }
-    }
-    anyhow::bail!("no unit has a context entry for {function}")
+    let lines = lines(function)?;
+    Ok(lines.iter().filter_map(|line| parse(line)).collect())
+}
+
+/// What the PASID entry of requests of `function` without PASID says; `None` if they are blocked.
+///
+/// # Errors
+///
+/// As [`ranges`].
+pub fn entry(function: &Function) -> Result<Option<String>> {
+    let lines = lines(function)?;
+    let entry = lines.iter().find_map(|line| {
+        let (pasid, entry) = line.trim_start().strip_prefix("PASID ")?.split_once(": ")?;
+        (address(pasid)? == 0).then(|| entry.to_owned())
+    });
+    Ok(entry)
 }
 
 /// The range that has `iova`.

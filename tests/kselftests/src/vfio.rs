@@ -137,8 +137,21 @@ impl Container {
         self.has_iommu &= !self.groups.is_empty();
     }
 
-    /// Puts a group into this container, and opens its device `name`.
-    fn open(&mut self, number: u32, name: &str) -> Result<Device> {
+    /// Claims the group of `function`, which has the driver vfio-pci, and no more: in a container
+    /// without a driver nothing translates it.
+    ///
+    /// # Errors
+    ///
+    /// Those of sysfs and VFIO.
+    pub fn claim(&mut self, function: &Function) -> Result {
+        let number = function
+            .group()
+            .with_context(|| format!("{function} has no group"))?;
+        self.join(number)
+    }
+
+    /// Puts a group into this container.
+    fn join(&mut self, number: u32) -> Result {
         if !self.groups.iter().any(|(known, _)| *known == number) {
             let group = open(&format!("/dev/vfio/{number}"))?;
             let mut container = self.file.as_raw_fd();
@@ -150,6 +163,12 @@ impl Container {
             )?;
             self.groups.push((number, group));
         }
+        Ok(())
+    }
+
+    /// Puts a group into this container, and opens its device `name`.
+    fn open(&mut self, number: u32, name: &str) -> Result<Device> {
+        self.join(number)?;
         if !self.has_iommu {
             // SAFETY: The argument is a number.
             let ret = unsafe {

@@ -6,8 +6,8 @@
 //! frees the device's `struct dev_iommu`, its group and the group's domains, and none of those who
 //! use them is waited for. So a unit is unregistered only while nobody does, and none can begin to:
 //!
-//! - no device comes, since the unit takes none, and none goes, with the kernel's lock for that
-//!   held ([`Hotplug`]);
+//! - no device comes, since the unit takes none from when it is certain to go, and none goes, with
+//!   the kernel's lock for that held ([`Hotplug`]);
 //! - no driver is bound or unbound, with the devices' locks held ([`LockedDevices`]), and those
 //!   that are bound do not use the IOMMU ([`Member::is_in_use`]);
 //! - what is left are users with the mutex of the group, which the core takes itself, and calls of
@@ -232,7 +232,7 @@ struct Members {
     /// Those that the driver has released, too, until the core is done with them.
     list: KVec<Arc<Member>>,
     /// Whether there may be more: from when the C structure has its operations and its folder in
-    /// sysfs on, until they begin to go.
+    /// sysfs on, until it is certain that they go.
     open: bool,
 }
 
@@ -277,7 +277,9 @@ impl<D: Driver> Unit<D> {
         )
     }
 
-    /// Whether devices of the unit can be probed: it is registered, or being registered.
+    /// Whether devices of the unit can be probed: it is registered, or being registered. Once it
+    /// is not, the core takes all its devices back, which nobody uses. A release that is refused
+    /// does not change it, nor anything else.
     pub fn is_registered(&self) -> bool {
         self.members.lock().open
     }
@@ -313,15 +315,32 @@ impl<D: Driver> Unit<D> {
         Ok(member)
     }
 
-    /// Takes no more devices, and returns those that it has.
-    fn close(&self) -> Result<KVec<Arc<Member>>> {
-        let mut members = self.members.lock();
+    /// The devices that it has.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    fn members(&self) -> Result<KVec<Arc<Member>>> {
+        let members = self.members.lock();
         let mut list = KVec::with_capacity(members.list.len(), GFP_KERNEL)?;
         for member in &members.list {
             list.push(member.clone(), GFP_KERNEL)?;
         }
-        members.open = false;
         Ok(list)
+    }
+
+    /// Takes no more devices, unless one has come since it had `known`.
+    fn close(&self, known: &[Arc<Member>]) -> bool {
+        let mut members = self.members.lock();
+        // The last one comes last.
+        let is_known = match (members.list.last(), known.last()) {
+            (Some(last), Some(known)) => Arc::ptr_eq(last, known),
+            (last, _) => last.is_none(),
+        };
+        if is_known {
+            members.open = false;
+        }
+        is_known
     }
 
     /// Waits until the core is done with all devices of a unit that it does not know any more.
@@ -470,12 +489,10 @@ impl<D: Driver> Registration<D> {
         let unit = &self.sysfs.unit;
         loop {
             let hotplug = Hotplug::lock();
-            // From here on no device comes to it.
-            let members = unit.close()?;
+            let members = unit.members()?;
             let locked = match LockedDevices::try_new(&members) {
                 Ok(locked) => locked,
                 Err(busy) => {
-                    unit.set_open(true);
                     drop(hotplug);
                     busy.wait_until_unlocked();
                     continue;
@@ -485,8 +502,10 @@ impl<D: Driver> Registration<D> {
                 .iter()
                 .any(|member| member.is_in_use(&locked, &ignores_iommu))
             {
-                unit.set_open(true);
                 return Err(EBUSY);
+            }
+            if !unit.close(&members) {
+                continue;
             }
             // SAFETY: Registered in `new()`, and still so. Nobody uses any of its devices, nor
             // begins to, as the top of this file says.

@@ -10,7 +10,8 @@ use siov_kselftests::ktap::{self, expect_console, note, Plan, Result};
 use siov_kselftests::pci::{Function, IGB, NVME};
 use siov_kselftests::sysfs::expect_errno;
 use siov_kselftests::traffic::disk;
-use siov_kselftests::{faults, kernel_module, poll, stats, sysfs};
+use siov_kselftests::vfio::Container;
+use siov_kselftests::{faults, kernel_module, poll, stats, sysfs, tables};
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
@@ -152,6 +153,42 @@ fn unclaimed(c: &mut Context) -> Result {
     c.traffic()
 }
 
+/// Nobody is let through because somebody else asks for a release that is refused.
+fn blocked(c: &mut Context) -> Result {
+    const ROUNDS: u32 = 40;
+    kernel_module::modprobe("vfio-pci", "")?;
+    c.card.bind("vfio-pci")?;
+    let done = AtomicBool::new(false);
+    let card = &c.card;
+    std::thread::scope(|scope| -> Result {
+        let releaser = scope.spawn(|| -> Result<u32> {
+            let mut refused = 0;
+            while !done.load(Ordering::Acquire) {
+                expect_errno(release(), Errno::EBUSY, "releasing a disk in use")?;
+                refused += 1;
+            }
+            Ok(refused)
+        });
+        let rounds = (0..ROUNDS).try_for_each(|_| -> Result {
+            let mut container = Container::new()?;
+            container.claim(card)?;
+            let entry = tables::entry(card)?;
+            ensure!(entry.is_none(), "a claimed card has: {entry:?}");
+            drop(container);
+            ensure!(tables::entry(card)?.is_some(), "the card has no domain");
+            Ok(())
+        });
+        done.store(true, Ordering::Release);
+        let refused = releaser
+            .join()
+            .map_err(|_| anyhow::anyhow!("a thread panicked"))??;
+        note(format!("{refused} refusals"));
+        rounds
+    })?;
+    c.card.unbind()?;
+    c.traffic()
+}
+
 fn idle(c: &mut Context) -> Result {
     c.disk.unbind()?;
     unload()?;
@@ -238,24 +275,25 @@ fn binding(c: &mut Context) -> Result {
     c.traffic()
 }
 
-/// A card that is in use is not given up, whatever comes and goes meanwhile. The release is refused
-/// before it takes the locks of devices, which a write to `sriov_numvfs` takes in another order:
-/// that they do not wait for each other is not shown here.
+/// Writing to `sriov_numvfs` takes the locks that a release takes, the other way round. Whoever
+/// resets the disk has it locked for 100 ms, and a release that waits for it between the two.
 fn virtual_functions(c: &mut Context) -> Result {
     const STEPS: u32 = 12;
     c.disk.unbind()?;
     kernel_module::load("vtd", "")?;
-    kernel_module::modprobe("igb", "")?;
-    poll::until_true("the card has its driver", || Ok(c.card.driver().is_some()))?;
+    // It claims nothing, so that a release goes as far as to the locks.
+    kernel_module::modprobe("vfio-pci", "")?;
+    sysfs::write("/sys/module/vfio_pci/parameters/enable_sriov", "1")?;
+    c.card.bind("vfio-pci")?;
     let (disk, done) = (c.disk.clone(), AtomicBool::new(false));
     let functions = c.card.path("sriov_numvfs");
     let steps = AtomicU32::new(0);
     std::thread::scope(|scope| -> Result {
-        let binder = scope.spawn(|| {
+        let resetter = scope.spawn(|| -> Result {
             while !done.load(Ordering::Acquire) {
-                let _ = disk.bind("nvme");
-                let _ = disk.unbind();
+                sysfs::write(disk.path("reset"), "1")?;
             }
+            Ok(())
         });
         let maker = scope.spawn(|| -> Result {
             let result = (0..STEPS).try_for_each(|step| -> Result {
@@ -280,10 +318,10 @@ fn virtual_functions(c: &mut Context) -> Result {
         done.store(true, Ordering::Release);
         let panicked = |_| anyhow::anyhow!("a thread panicked");
         maker.join().map_err(panicked)??;
-        binder.join().map_err(panicked)?;
+        resetter.join().map_err(panicked)??;
         result
     })?;
-    kernel_module::unload("igb")?;
+    c.card.unbind()?;
     unload()?;
     c.disk.bind("nvme")?;
     c.traffic()
@@ -327,6 +365,10 @@ fn main() -> ExitCode {
         Plan::new(context)
             .case("what is in use is neither released nor unloaded", in_use)
             .case("a driver that may claim a device is in the way", unclaimed)
+            .case(
+                "what is claimed is blocked while a release is refused",
+                blocked,
+            )
             .case(
                 "what is idle is released and unloaded, and DMA goes on without it",
                 idle,
