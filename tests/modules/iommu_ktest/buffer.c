@@ -9,9 +9,12 @@
 
 int ktest_buffer_alloc(struct ktest_file *file, struct iommu_ktest_buffer *arg)
 {
+	gfp_t gfp = GFP_KERNEL | __GFP_ZERO | __GFP_COMP | __GFP_NOWARN;
 	struct ktest_buffer *buffer;
 	int ret;
 
+	if (arg->low)
+		gfp |= GFP_DMA;
 	if (arg->order > MAX_PAGE_ORDER)
 		return -EINVAL;
 	buffer = kzalloc_obj(*buffer);
@@ -19,7 +22,7 @@ int ktest_buffer_alloc(struct ktest_file *file, struct iommu_ktest_buffer *arg)
 		return -ENOMEM;
 	INIT_LIST_HEAD(&buffer->dma);
 	buffer->order = arg->order;
-	buffer->pages = alloc_pages(GFP_KERNEL | __GFP_ZERO | __GFP_COMP | __GFP_NOWARN, arg->order);
+	buffer->pages = alloc_pages(gfp, arg->order);
 	if (!buffer->pages) {
 		kfree(buffer);
 		return -ENOMEM;
