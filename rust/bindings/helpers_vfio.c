@@ -6,9 +6,13 @@
 #include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
+#include <linux/mmu_notifier.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 #include <linux/vfio.h>
+
+#include <../drivers/vfio/vfio.h>
 
 #include "helpers_vfio.h"
 
@@ -41,6 +45,11 @@ void siov_vfio_cond_resched(void)
 	cond_resched();
 }
 
+bool siov_vfio_is_being_killed(void)
+{
+	return fatal_signal_pending(current);
+}
+
 int siov_vfio_mmap_write_lock_killable(struct mm_struct *mm)
 {
 	return mmap_write_lock_killable(mm);
@@ -55,6 +64,34 @@ void siov_vfio_mmap_write_unlock(struct mm_struct *mm)
 unsigned long siov_vfio_untagged_addr(struct mm_struct *mm, unsigned long addr)
 {
 	return untagged_addr_remote(mm, addr);
+}
+
+/* With the lock held that the callback takes. */
+bool siov_vfio_interval_changed(struct mmu_interval_notifier *notifier, unsigned long seq)
+{
+	return mmu_interval_read_retry(notifier, seq);
+}
+
+/* In the callback, with its lock held. */
+void siov_vfio_interval_set_changed(struct mmu_interval_notifier *notifier, unsigned long seq)
+{
+	mmu_interval_set_seq(notifier, seq);
+}
+
+/*
+ * Whether the area maps registers of a VFIO device, and the group of that, without a reference: it
+ * stays as long as the area does. The caller holds the mmap lock.
+ */
+bool siov_vfio_owner(struct vm_area_struct *vma, struct iommu_group **group)
+{
+	struct vfio_device_file *df;
+
+	/* Groups cannot be mapped. */
+	if (!vma->vm_file || !vfio_file_is_valid(vma->vm_file))
+		return false;
+	df = vma->vm_file->private_data;
+	*group = df->device->group->iommu_group;
+	return true;
 }
 
 bool siov_vfio_access_ok(unsigned long addr, unsigned long size)

@@ -64,9 +64,7 @@ struct iommu_ktest_phys {
 /* 2^order contiguous zeroed pages; mmap() at @offset. */
 struct iommu_ktest_buffer {
 	__u32 order;
-	__u32 low;			/* in the first 16 MiB (GFP_DMA) */
 	__u32 buffer;			/* out: number from 1 */
-	__u32 reserved;
 	__u64 phys;			/* out */
 	__u64 offset;			/* out */
 };

@@ -27,6 +27,8 @@ pub(crate) fn refused(refusal: Refusal) -> Error {
 pub(crate) enum Failure {
     /// The process may not lock as much memory, by its `RLIMIT_MEMLOCK` (`ENOMEM`).
     MemoryLimit(Pid),
+    /// They are registers of a VFIO device of this group, which is not in the container (`EPERM`).
+    ForeignRegisters(i32),
     /// Anything else.
     Other(Error),
 }
@@ -36,6 +38,7 @@ impl Failure {
     pub(crate) fn error(self) -> Error {
         match self {
             Self::MemoryLimit(_) => ENOMEM,
+            Self::ForeignRegisters(_) => EPERM,
             Self::Other(e) => e,
         }
     }

@@ -66,9 +66,7 @@ struct PhysArg {
 #[repr(C)]
 struct BufferArg {
     order: u32,
-    low: u32,
     buffer: u32,
-    reserved: u32,
     phys: u64,
     offset: u64,
 }
@@ -125,7 +123,7 @@ const _: () = {
     assert!(size_of::<MapArg>() == 32);
     assert!(size_of::<UnmapArg>() == 32);
     assert!(size_of::<PhysArg>() == 24);
-    assert!(size_of::<BufferArg>() == 32);
+    assert!(size_of::<BufferArg>() == 24);
     assert!(size_of::<DmaArg>() == 32);
 };
 
@@ -231,24 +229,9 @@ impl Ktest {
     ///
     /// `ENOMEM`, or those of mmap(2).
     pub fn buffer(&self, order: u32) -> Result<Buffer> {
-        self.alloc(order, false)
-    }
-
-    /// As [`Self::buffer`], in the first 16 MiB, which every device reaches.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::buffer`].
-    pub fn low_buffer(&self, order: u32) -> Result<Buffer> {
-        self.alloc(order, true)
-    }
-
-    fn alloc(&self, order: u32, low: bool) -> Result<Buffer> {
         let mut arg = BufferArg {
             order,
-            low: low.into(),
             buffer: 0,
-            reserved: 0,
             phys: 0,
             offset: 0,
         };

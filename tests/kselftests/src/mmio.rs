@@ -108,7 +108,7 @@ impl Mapping {
         Ok(())
     }
 
-    /// Maps zeroed memory where [`Self::punch`] has made a hole.
+    /// Maps zeroed memory where [`Self::punch`] has made a hole, or in place of what is there.
     ///
     /// # Errors
     ///
@@ -123,6 +123,27 @@ impl Mapping {
             return Err(Errno::last()).context("mmap of a hole");
         }
         self.write(offset, &[1]);
+        Ok(())
+    }
+
+    /// Maps `len` bytes of `file` from `at` on, shared, in place of what is at `offset`.
+    ///
+    /// # Errors
+    ///
+    /// Those of mmap(2).
+    pub fn cover(&self, offset: usize, len: usize, file: impl AsFd, at: u64) -> Result {
+        let fd = file.as_fd().as_raw_fd();
+        let (range, flags) = (
+            self.at(offset, len).cast(),
+            libc::MAP_SHARED | libc::MAP_FIXED,
+        );
+        let at = libc::off_t::try_from(at)?;
+        // SAFETY: `at` has checked the range, into which there are no references, and which is this
+        // mapping's.
+        let base = unsafe { libc::mmap(range, len, READ_WRITE, flags, fd, at) };
+        if base == libc::MAP_FAILED {
+            return Err(Errno::last()).context("mmap of a file in place of memory");
+        }
         Ok(())
     }
 
@@ -161,6 +182,16 @@ impl Mapping {
         mapping.advise(libc::MADV_HUGEPAGE)?;
         mapping.zero();
         Ok(mapping)
+    }
+
+    /// Zeroed memory that children share.
+    ///
+    /// # Errors
+    ///
+    /// Those of mmap(2).
+    pub fn shared(len: usize) -> Result<Self> {
+        let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
+        Self::new(len, READ_WRITE, flags, -1, 0).context("mmap of shared memory")
     }
 
     fn anonymous(len: usize, flags: i32) -> Result<Self> {

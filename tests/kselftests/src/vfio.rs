@@ -540,6 +540,17 @@ impl Device {
         Mapping::of_file(&self.file, self.region(index)?.offset + offset, len)
     }
 
+    /// Maps `len` bytes of the registers of memory BAR `index` in place of what is at `offset` of
+    /// `memory`.
+    ///
+    /// # Errors
+    ///
+    /// Those of VFIO and mmap(2).
+    pub fn map_bar_over(&self, index: u32, memory: &Mapping, offset: usize, len: usize) -> Result {
+        let info = self.region(uapi::VFIO_PCI_BAR0_REGION_INDEX + index)?;
+        memory.cover(offset, len, &self.file, info.offset)
+    }
+
     /// Reads from region `index`.
     ///
     /// # Errors
@@ -576,15 +587,25 @@ impl Device {
     ///
     /// Those of VFIO.
     pub fn set_bus_master(&self, on: bool) -> Result {
+        self.set_command(COMMAND_MASTER, on)?;
+        self.set_command(COMMAND_MEMORY, true)
+    }
+
+    /// Lets the device answer at the addresses of its memory BARs, or forbids it.
+    ///
+    /// # Errors
+    ///
+    /// Those of VFIO.
+    pub fn set_memory(&self, on: bool) -> Result {
+        self.set_command(COMMAND_MEMORY, on)
+    }
+
+    fn set_command(&self, bit: u16, on: bool) -> Result {
         let at = self.region(uapi::VFIO_PCI_CONFIG_REGION_INDEX)?.offset + COMMAND;
         let mut bytes = [0; 2];
         self.file.read_exact_at(&mut bytes, at)?;
-        let mut command = u16::from_le_bytes(bytes) | COMMAND_MEMORY;
-        if on {
-            command |= COMMAND_MASTER;
-        } else {
-            command &= !COMMAND_MASTER;
-        }
+        let command = u16::from_le_bytes(bytes);
+        let command = if on { command | bit } else { command & !bit };
         self.file.write_all_at(&command.to_le_bytes(), at)?;
         Ok(())
     }

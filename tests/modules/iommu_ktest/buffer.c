@@ -9,12 +9,9 @@
 
 int ktest_buffer_alloc(struct ktest_file *file, struct iommu_ktest_buffer *arg)
 {
-	gfp_t gfp = GFP_KERNEL | __GFP_ZERO | __GFP_COMP | __GFP_NOWARN;
 	struct ktest_buffer *buffer;
 	int ret;
 
-	if (arg->low)
-		gfp |= GFP_DMA;
 	if (arg->order > MAX_PAGE_ORDER)
 		return -EINVAL;
 	buffer = kzalloc_obj(*buffer);
@@ -22,7 +19,7 @@ int ktest_buffer_alloc(struct ktest_file *file, struct iommu_ktest_buffer *arg)
 		return -ENOMEM;
 	INIT_LIST_HEAD(&buffer->dma);
 	buffer->order = arg->order;
-	buffer->pages = alloc_pages(gfp, arg->order);
+	buffer->pages = alloc_pages(GFP_KERNEL | __GFP_ZERO | __GFP_COMP | __GFP_NOWARN, arg->order);
 	if (!buffer->pages) {
 		kfree(buffer);
 		return -ENOMEM;

@@ -10,10 +10,10 @@
 use crate::container::Type1;
 use crate::error::Failure;
 use crate::group::classify::Emulated;
-use crate::space::MapOptions;
 use crate::state::State;
 use crate::sys::domain::Domain;
 use crate::sys::endpoint::{NewEndpoint, NewGroup};
+use crate::sys::ioas::FillOptions;
 use crate::sys::ops::GroupKind;
 use crate::sys::params;
 use kernel::prelude::*;
@@ -97,9 +97,9 @@ fn attach_endpoint(state: &mut State, endpoint: &NewEndpoint<'_>) -> Result<(), 
     domain.enforce_coherency();
 
     if let Some(mut domain) = share(state, domain, endpoint)? {
-        let options = MapOptions {
+        let options = FillOptions {
             one_by_one: params::disable_hugepages(),
-            track: None,
+            emulated: &state.emulated,
         };
         domain.set_msi_window(&reserved)?;
         state.space.add_domain(domain, options)?;

@@ -4,8 +4,8 @@
 
 use crate::container::{read_user, Type1};
 use crate::error::{refused, Failure};
-use crate::space::MapOptions;
 use crate::state::State;
+use crate::sys::ioas::FillOptions;
 use crate::sys::params;
 use kernel::prelude::*;
 use siov_type1::request::{Map, MapKind};
@@ -37,10 +37,17 @@ impl Type1 {
 
     /// What user space gets to see of a failure. Logs one that is a limit of the process.
     pub(crate) fn explain(&self, failure: Failure) -> Error {
-        if let Failure::MemoryLimit(process) = failure {
-            if self.complaints.allows() {
+        match failure {
+            Failure::MemoryLimit(process) if self.complaints.allows() => {
                 pr_warn!("pid {process}: RLIMIT_MEMLOCK exceeded by pinned DMA memory\n");
             }
+            Failure::ForeignRegisters(group) if self.complaints.allows() => {
+                pr_warn!(
+                    "registers of a device of group {group}, which is not in the container, not \
+                     mapped for DMA\n"
+                );
+            }
+            _ => {}
         }
         failure.error()
     }
@@ -67,12 +74,15 @@ fn map_memory(state: &mut State, request: &Map, prot: Prot) -> Result<(), Failur
     if !window::allows(state.windows.as_slice(), request.range) {
         return Err(EINVAL.into());
     }
-    let options = MapOptions {
+    let track = state.track();
+    let options = FillOptions {
         one_by_one: params::disable_hugepages(),
-        track: state.track(),
+        emulated: &state.emulated,
     };
     let vaddr = usize::try_from(request.vaddr).map_err(Error::from)?;
-    state.space.map(request.range, vaddr, prot, options)?;
+    state
+        .space
+        .map(request.range, vaddr, prot, options, track)?;
     state.dma_avail.dec();
     Ok(())
 }

@@ -16,20 +16,11 @@ use crate::group::Group;
 use crate::space::mapping::Mapping;
 use crate::sys::domain::{Domain, Member};
 use crate::sys::endpoint::NewEndpoint;
-use crate::sys::ioas::{AreaInfo, Detached, Ioas, IoasId};
+use crate::sys::ioas::{AreaInfo, Detached, FillOptions, Ioas, IoasId};
 use core::ops::ControlFlow;
 use kernel::prelude::*;
 use siov_type1::{window, Prot};
 use siov_types::{Iova, IovaRange, PageCount};
-
-/// How to map.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct MapOptions {
-    /// Each page on its own (`disable_hugepages`).
-    pub(crate) one_by_one: bool,
-    /// Track what is written to, in pages of this log2 size in bytes.
-    pub(crate) track: Option<u32>,
-}
 
 /// Mappings and domains.
 pub(crate) struct Space {
@@ -98,7 +89,8 @@ impl Space {
     }
 
     /// Maps `range` to the memory of the calling process from `vaddr` on. Without domains nothing
-    /// is pinned: drivers of emulated devices will ask for single pages.
+    /// is pinned: drivers of emulated devices will ask for single pages. If `track` has the log2
+    /// size of pages in bytes, it is tracked which of them are written to.
     ///
     /// # Errors
     ///
@@ -109,15 +101,15 @@ impl Space {
         range: IovaRange,
         vaddr: usize,
         prot: Prot,
-        options: MapOptions,
+        options: FillOptions<'_>,
+        track: Option<u32>,
     ) -> Result<(), Failure> {
         let mapping = Mapping::new(vaddr)?;
-        if let Err((failure, mut mapping)) = self.ioas.map(range, prot, mapping, options.one_by_one)
-        {
+        if let Err((failure, mut mapping)) = self.ioas.map(range, prot, mapping, options) {
             mapping.settle(PageCount::ZERO);
             return Err(failure);
         }
-        let Some(shift) = options.track else {
+        let Some(shift) = track else {
             return Ok(());
         };
         self.track_one(range, shift).map_err(|e| {
@@ -183,9 +175,9 @@ impl Space {
     pub(crate) fn add_domain(
         &mut self,
         domain: Domain,
-        options: MapOptions,
+        options: FillOptions<'_>,
     ) -> Result<(), Failure> {
-        let added = self.ioas.add_domain(domain, options.one_by_one);
+        let added = self.ioas.add_domain(domain, options);
         if added.is_err() {
             self.settle_without_domains();
         }

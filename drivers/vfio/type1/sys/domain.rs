@@ -155,4 +155,9 @@ impl Domain {
     pub(super) fn iommu(&self) -> &IommuDomain {
         &self.iommu
     }
+
+    /// The domain, for who unmaps there by itself.
+    pub(super) fn shared(&self) -> Arc<IommuDomain> {
+        self.iommu.clone()
+    }
 }

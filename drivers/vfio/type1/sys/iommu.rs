@@ -113,9 +113,42 @@ impl IommuDomain {
     /// # Safety
     ///
     /// Devices may access the memory until it is unmapped, as far as `prot` permits: until then the
-    /// frames of `extent` are pinned, or are no memory. The caller is the only user of the range.
+    /// frames of `extent` are pinned. The caller is the only user of the range.
     #[inline]
     pub(super) unsafe fn map(&self, iova: Iova, extent: Extent, prot: Prot) -> Result {
+        // SAFETY: As required of us.
+        unsafe { self.map_with(iova, extent, prot, bindings::GFP_KERNEL_ACCOUNT) }
+    }
+
+    /// As [`Self::map`], but takes memory for the tables only where there is some: it waits for
+    /// none.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Self::map`].
+    ///
+    /// # Safety
+    ///
+    /// As of [`Self::map`], but the frames may also be no memory. Then devices may access what they
+    /// are until they are unmapped.
+    pub(super) unsafe fn map_nowait(&self, iova: Iova, extent: Extent, prot: Prot) -> Result {
+        const ACCOUNT: bindings::gfp_t = bindings::GFP_KERNEL_ACCOUNT & !bindings::GFP_KERNEL;
+        let gfp = bindings::GFP_NOWAIT | bindings::__GFP_NOWARN | ACCOUNT;
+        // SAFETY: As required of us.
+        unsafe { self.map_with(iova, extent, prot, gfp) }
+    }
+
+    /// # Safety
+    ///
+    /// As of [`Self::map_nowait`].
+    #[inline(always)]
+    unsafe fn map_with(
+        &self,
+        iova: Iova,
+        extent: Extent,
+        prot: Prot,
+        gfp: bindings::gfp_t,
+    ) -> Result {
         // SAFETY: The domain is valid; memory and range as required of us.
         to_result(unsafe {
             bindings::iommu_map(
@@ -124,7 +157,7 @@ impl IommuDomain {
                 extent.phys.raw(),
                 extent.len as usize,
                 (prot.raw() | bindings::IOMMU_CACHE) as i32,
-                bindings::GFP_KERNEL_ACCOUNT,
+                gfp,
             )
         })
     }

@@ -20,7 +20,9 @@
 //! - [`mdev`]: mediated devices that attach to a parent
 //! - [`reserved`]: what devices cannot use
 //! - [`iommu`]: IOMMU domains
-//! - [`pin`]: page frames of a process
+//! - [`pin`]: pages of a process
+//! - [`pfnmap`]: frames of a process that are not pages
+//! - [`notifier`]: changes of the address space of a process
 //! - [`account`]: what a process has locked
 //! - [`access`]: copying to and from a process
 //! - [`params`]: the module's parameters
@@ -36,8 +38,10 @@ pub(crate) mod ioas;
 mod iommu;
 mod layout;
 pub(crate) mod mdev;
+mod notifier;
 pub(crate) mod ops;
 pub(crate) mod params;
+mod pfnmap;
 mod pin;
 pub(crate) mod registration;
 pub(crate) mod request;

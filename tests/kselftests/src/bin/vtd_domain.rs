@@ -494,8 +494,7 @@ fn dma_api(c: &mut Context, kind: &str) -> Result {
     function.set_domain_type(kind)?;
     c.ktest.take(&function)?;
     let engine = &c.engines[0];
-    // What passes through must be where the device reaches it.
-    let buffer = c.ktest.low_buffer(1)?;
+    let buffer = c.ktest.buffer(1)?;
     let data = bytes(PAGE, 99);
     buffer.memory.write(0, &data);
     let source = buffer.dma_map(&function, 0, PAGE, Direction::ToDevice, MASK_BITS)?;

@@ -2,8 +2,7 @@
 
 //! Domains that join an address space and leave it, and their groups.
 
-use super::drain::drain;
-use super::{fill, Ioas, Memory};
+use super::{FillOptions, Ioas, Memory};
 use crate::error::Failure;
 use crate::group::Group;
 use crate::sys::domain::Domain;
@@ -53,22 +52,24 @@ impl<M> Ioas<M> {
         if self.domains.len() == 1 {
             // No other domain would know what is pinned.
             self.remove_domains();
-        } else {
-            let _ = self.domains.remove(index);
+        } else if let Ok(domain) = self.domains.remove(index) {
+            self.revocables.leave(&domain);
         }
     }
 }
 
 impl<M: Memory> Ioas<M> {
-    /// Adds a domain, which gets all areas. If it is the first one, they are pinned, each page on
-    /// its own if `one_by_one`.
+    /// Adds a domain, which gets all areas. If it is the first one, they are pinned.
     ///
     /// # Errors
     ///
-    /// Those of pinning, charging and the IOMMU driver, `EINVAL` where an area is in the domain's
-    /// window for interrupt messages. Nothing is added then, and what was charged is the caller's
-    /// to settle.
-    pub(crate) fn add_domain(&mut self, domain: Domain, one_by_one: bool) -> Result<(), Failure> {
+    /// Those of [`fill`](super::fill), `EINVAL` where an area is in the domain's window for
+    /// interrupt messages. Nothing is added then, and what was charged is the caller's to settle.
+    pub(crate) fn add_domain(
+        &mut self,
+        domain: Domain,
+        options: FillOptions<'_>,
+    ) -> Result<(), Failure> {
         let in_window = |window| self.overlapping(window).is_some();
         if domain.msi_window().is_some_and(in_window) {
             return Err(EINVAL.into());
@@ -81,19 +82,14 @@ impl<M: Memory> Ioas<M> {
                 Some(known) => {
                     // SAFETY: An area, which the new domain has nothing of. It joins the others, or
                     // is dropped.
-                    unsafe { fill::copy(known, &domain, *key, area.frames) }.map_err(Failure::from)
+                    let copied = unsafe { area.copy(known, &domain, *key, &self.revocables) };
+                    copied.map_err(Failure::from)
                 }
                 // SAFETY: An area that no domain translates, as there is none. The new one is the
                 // first, or the area is drained below.
                 None => unsafe {
-                    fill::fill(
-                        core::slice::from_ref(&domain),
-                        *key,
-                        &mut area.frames,
-                        &area.pins,
-                        &mut area.memory,
-                        one_by_one,
-                    )
+                    let new = core::slice::from_ref(&domain);
+                    area.fill(new, *key, options, &mut self.revocables)
                 },
             };
             if result.is_err() {
@@ -105,16 +101,19 @@ impl<M: Memory> Ioas<M> {
             // There is room. If there were not, the domain would be dropped, and nothing unpinned.
             return Ok(self.domains.push(domain, GFP_KERNEL)?);
         }
-        for (key, area) in self.areas.iter().take(added) {
+        let new = core::slice::from_ref(&domain);
+        for (key, area) in self.areas.iter_mut().take(added) {
             if self.domains.is_empty() {
-                let new = core::slice::from_ref(&domain);
+                let revocable = self.revocables.remove(key, area.frames);
+                area.frames.is_revocable = false;
                 // SAFETY: An area that was filled above, in this domain only.
-                unsafe { drain(new, key.first(), key.size(), area.frames) };
+                unsafe { area.drain(new, key.range(), revocable) };
             } else {
                 // SAFETY: An area that was copied above, of a domain that nothing else uses.
-                unsafe { domain.iommu().unmap(key.first(), key.size()) };
+                unsafe { area.uncopy(&domain, *key, key.range(), &self.revocables) };
             }
         }
+        self.revocables.leave(&domain);
         result
     }
 }

@@ -3,7 +3,8 @@
 //! Out of the domains: frames are read back from one domain, unmapped in all, and unpinned when the
 //! hardware translates to them no longer.
 
-use super::Frames;
+use super::revocable::{try_for_each_memory, Revocable};
+use super::{Area, Frames};
 use crate::sys::domain::Domain;
 use crate::sys::pin;
 use core::convert::Infallible;
@@ -42,14 +43,39 @@ pub(super) unsafe fn try_for_each<E>(
     try_for_each_piece(range, granule, |iova| lookup.phys(iova), visit)
 }
 
-/// Unmaps `size` bytes from `first` on in all `domains`, and unpins what they were translated to.
+impl<M> Area<M> {
+    /// Unmaps `range` in all `domains`, and unpins what it was translated to. `revocable` is what it
+    /// has of that, which is dropped.
+    ///
+    /// # Safety
+    ///
+    /// It is that of the area, or the front of it, which all of `domains` translate, and the caller
+    /// sees to it that no other domain does, and that nothing else uses it in these domains
+    /// meanwhile.
+    #[inline]
+    pub(super) unsafe fn drain(
+        &self,
+        domains: &[Domain],
+        range: IovaRange,
+        revocable: Option<Revocable>,
+    ) {
+        let Ok(()) = try_for_each_memory(revocable.as_ref(), range, |memory| {
+            let size = memory.size().unwrap_or(u64::MAX);
+            // SAFETY: As required of us.
+            unsafe { drain(domains, memory.first(), size, self.frames) };
+            Ok::<_, Infallible>(())
+        });
+    }
+}
+
+/// Unmaps `size` bytes from `first` on in all `domains`, and unpins the memory that they were
+/// translated to.
 ///
 /// # Safety
 ///
-/// They are an area, or the front of one, which all of `domains` translate, and the caller sees to
-/// it that no other domain does, and that nothing else uses them in these domains meanwhile.
-/// `frames` are those of the area.
-pub(super) unsafe fn drain(domains: &[Domain], first: Iova, size: u64, frames: Frames) {
+/// As of [`Area::drain`], for a part of the area that is memory; `frames` are those of the area.
+#[inline]
+unsafe fn drain(domains: &[Domain], first: Iova, size: u64, frames: Frames) {
     let Some((last, others)) = domains.split_first() else {
         return;
     };

@@ -3,22 +3,35 @@
 //! Into the domains: frames are pinned in batches, and mapped in runs as long as they follow each
 //! other.
 
-use super::drain::{drain, try_for_each};
+use super::drain::try_for_each;
 use super::key::Key;
-use super::{Frames, Memory, Pins};
+use super::revocable::{try_for_each_memory, How, Revocable, Revocables};
+use super::{Area, Frames, Memory};
 use crate::error::Failure;
+use crate::group::Group;
 use crate::sys::domain::Domain;
-use crate::sys::pin::{self, Found};
+use crate::sys::notifier::UserRange;
+use crate::sys::pin;
+use core::convert::Infallible;
 use kernel::prelude::*;
 use siov_type1::run::{Extent, Run};
 use siov_type1::Prot;
-use siov_types::{Iova, PageCount, PhysAddr};
+use siov_types::{Iova, IovaRange, PageCount, PhysAddr};
+
+/// How areas are filled.
+#[derive(Clone, Copy)]
+pub(crate) struct FillOptions<'a> {
+    /// Each page is mapped on its own.
+    pub(crate) one_by_one: bool,
+    /// Groups without a domain whose devices may be reached by others, as those with one are.
+    pub(crate) emulated: &'a [Group],
+}
 
 /// A run of frames that has not been mapped yet, because it may go on.
 ///
 /// # Invariants
 ///
-/// The frames of `extent` that are memory are pinned, and stay so until they are unmapped.
+/// The frames of `extent` are pinned, and stay so until they are unmapped.
 struct Pending<'a> {
     domains: &'a [Domain],
     start: Iova,
@@ -44,7 +57,7 @@ impl<'a> Pending<'a> {
     ///
     /// # Safety
     ///
-    /// The frames of `extent` that are memory are pinned, and stay so until they are unmapped.
+    /// The frames of `extent` are pinned, and stay so until they are unmapped.
     #[inline]
     unsafe fn push(&mut self, extent: Extent, frames: &mut Frames) -> Result {
         if !self.extent.is_empty() {
@@ -86,6 +99,11 @@ impl<'a> Pending<'a> {
         Ok(())
     }
 
+    /// Goes on behind `pages` pages that are mapped otherwise. Nothing is pending.
+    fn skip(&mut self, pages: PageCount) {
+        self.start = self.start.wrapping_add(pages.bytes());
+    }
+
     /// Unmaps the pending run in the first `count` domains.
     #[cold]
     fn unmap(&mut self, count: usize) {
@@ -100,96 +118,208 @@ impl<'a> Pending<'a> {
     }
 }
 
-/// Pins the memory of an area that no domain has, and maps it in `domains`.
-///
-/// The memory is that of the calling process at the address that `memory` says, which is charged
-/// for it, but for what drivers have pinned.
-///
-/// # Errors
-///
-/// Those of pinning, charging and the IOMMU driver. Nothing is mapped or pinned then; what was
-/// charged is the caller's to settle.
-///
-/// # Safety
-///
-/// No domain translates an address of the area, and nothing else uses it in `domains` meanwhile.
-/// These translate it alike until it is drained in all of them, and new ones get it by [`copy`].
-pub(super) unsafe fn fill<M: Memory>(
-    domains: &[Domain],
-    area: Key,
-    frames: &mut Frames,
-    pins: &Pins,
-    memory: &mut M,
-    one_by_one: bool,
-) -> Result<(), Failure> {
-    let mut pending = Pending::new(domains, area.first(), one_by_one);
-    // SAFETY: As required of us; what is mapped when it fails is drained below.
-    let result = unsafe { fill_pending(&mut pending, area, frames, pins, memory) };
-    if result.is_err() {
-        // SAFETY: Pinned by `fill_pending`, where it is memory; no domain has it, nor will any.
-        unsafe { frames.unpin(pending.extent) };
-        let done = pending.start.checked_sub(area.first()).unwrap_or(0);
-        // SAFETY: This was mapped so far, in these domains only.
-        unsafe { drain(domains, area.first(), done, *frames) };
+impl<M: Memory> Area<M> {
+    /// Pins the memory of an area that no domain has, and maps it in `domains`, as what is no
+    /// memory.
+    ///
+    /// It is that of the process that made the area, who is charged for it, but for what drivers
+    /// have pinned.
+    ///
+    /// # Errors
+    ///
+    /// Those of pinning, charging and the IOMMU driver, `ENODEV` when the process has exited,
+    /// [`Failure::ForeignRegisters`] for registers of a VFIO device that is not in the container.
+    /// Nothing is mapped or pinned then; what was charged is the caller's to settle.
+    ///
+    /// # Safety
+    ///
+    /// No domain translates an address of the area, and nothing else uses it in `domains`
+    /// meanwhile. These translate it alike until it is drained in all of them, and new ones get it
+    /// by [`Self::copy`].
+    pub(super) unsafe fn fill(
+        &mut self,
+        domains: &[Domain],
+        key: Key,
+        options: FillOptions<'_>,
+        revocables: &mut Revocables,
+    ) -> Result<(), Failure> {
+        let mut pending = Pending::new(domains, key.first(), options.one_by_one);
+        let mut revocable = None;
+        // SAFETY: As required of us; what is mapped when it fails is drained below.
+        let filled = unsafe { self.fill_pending(&mut pending, key, options, &mut revocable) };
+        let result = filled.and_then(|()| {
+            if let Some(new) = revocable.take() {
+                revocables.insert(key, new).map_err(|(e, new)| {
+                    revocable = Some(new);
+                    e
+                })?;
+                self.frames.is_revocable = true;
+            }
+            Ok(())
+        });
+        if result.is_err() {
+            // SAFETY: Pinned by `fill_pending`; no domain has it, nor will any.
+            unsafe { self.frames.unpin(pending.extent) };
+            let done = pending.start.checked_sub(key.first()).unwrap_or(0);
+            if let Some(done) = IovaRange::from_len(key.first(), done) {
+                // SAFETY: This was mapped so far, in these domains only.
+                unsafe { self.drain(domains, done, revocable) };
+            }
+        }
+        result
     }
-    result
+
+    /// As [`Self::fill`], but leaves what is mapped or pending as it is when it fails.
+    ///
+    /// # Safety
+    ///
+    /// As of [`Self::fill`].
+    unsafe fn fill_pending(
+        &mut self,
+        pending: &mut Pending<'_>,
+        key: Key,
+        options: FillOptions<'_>,
+        revocable: &mut Option<Revocable>,
+    ) -> Result<(), Failure> {
+        let domains = pending.domains;
+        let has = |group: &Group| {
+            let mut members = domains.iter().flat_map(|domain| domain.members());
+            options.emulated.contains(group) || members.any(|member| member.group() == group)
+        };
+        let owner = self.memory.mm().mmget_not_zero().ok_or(ENODEV)?;
+        let is_own = current!()
+            .mm()
+            .is_some_and(|mm| mm.as_raw() == owner.as_raw());
+        let start = self.memory.vaddr()?;
+        let writes = self.frames.prot.contains(Prot::WRITE);
+        let all = PageCount::in_bytes(key.size());
+        let most = if options.one_by_one {
+            PageCount::ONE
+        } else {
+            all
+        };
+        let room = pin::BATCH.min(most.raw() as usize);
+        let mut batch = KVec::with_capacity(room, GFP_KERNEL)?;
+        batch.resize(room, 0u64, GFP_KERNEL)?;
+
+        let mut left = all;
+        let mut done = 0u64;
+        while left != PageCount::ZERO {
+            pin::cond_resched();
+            let iova = key.first().checked_add(done).ok_or(EINVAL)?;
+            let vaddr = start.checked_add(done as usize).ok_or(EFAULT)?;
+            let wanted = left.min(most);
+            let pinned = if is_own {
+                pin::pin_own(&owner, vaddr, wanted, writes, &mut batch)
+            } else {
+                pin::pin(&owner, vaddr, wanted, writes, &mut batch)
+            };
+            let pages = match pinned {
+                Ok(pages) => {
+                    let found = batch.get_mut(..pages).ok_or(EFAULT)?;
+                    let runs = pin::runs_of(found);
+                    let pages = PageCount::new(pages as u64).ok_or(EFAULT)?;
+                    let runs = batch.get(..runs).unwrap_or(&[]);
+                    // What drivers have pinned is paid for.
+                    let charged = pages.saturating_sub(self.pins.within(iova, pages));
+                    let charge = || self.memory.charge(charged);
+                    // SAFETY: These frames were pinned for us.
+                    unsafe { push_runs(pending, runs, &mut self.frames, charge) }?;
+                    pages
+                }
+                Err(no_memory) => {
+                    pending.flush(self.frames)?;
+                    let how = How {
+                        prot: self.frames.prot,
+                        one_by_one: options.one_by_one,
+                    };
+                    let revocable = match &mut *revocable {
+                        Some(revocable) => revocable,
+                        none => {
+                            let end = start.checked_add(key.size() as usize).ok_or(EFAULT)?;
+                            let user = UserRange { start, end };
+                            // SAFETY: Parts of the area, which nothing else uses: it is filled and
+                            // drained between them.
+                            let new = unsafe { Revocable::new(&owner, user, domains, how) }?;
+                            none.insert(new)
+                        }
+                    };
+                    // SAFETY: As above.
+                    let pages =
+                        unsafe { revocable.map(&owner, (iova, vaddr), left, &has, no_memory) }?;
+                    pending.skip(pages);
+                    pages
+                }
+            };
+            left = left.checked_sub(pages).ok_or(EFAULT)?;
+            done += pages.bytes();
+        }
+        Ok(pending.flush(self.frames)?)
+    }
 }
 
-/// As [`fill`], but leaves what is mapped or pending as it is when it fails.
-///
-/// # Safety
-///
-/// As of [`fill`].
-unsafe fn fill_pending<M: Memory>(
-    pending: &mut Pending<'_>,
-    area: Key,
-    frames: &mut Frames,
-    pins: &Pins,
-    memory: &mut M,
-) -> Result<(), Failure> {
-    let current = current!();
-    let mm = current.mm().ok_or(ENODEV)?;
-    let start = memory.vaddr()?;
-    let writes = frames.prot.contains(Prot::WRITE);
-    let all = PageCount::in_bytes(area.size());
-    let most = if pending.one_by_one {
-        PageCount::ONE
-    } else {
-        all
-    };
-    let room = pin::BATCH.min(most.raw() as usize);
-    let mut batch = KVec::with_capacity(room, GFP_KERNEL)?;
-    batch.resize(room, 0u64, GFP_KERNEL)?;
-
-    let mut left = all;
-    let mut done = 0u64;
-    while left != PageCount::ZERO {
-        pin::cond_resched();
-        let iova = area.first().checked_add(done).ok_or(EINVAL)?;
-        let vaddr = start.checked_add(done as usize).ok_or(EFAULT)?;
-        let pages = match pin::find_own(mm, vaddr, left.min(most), writes, &mut batch)? {
-            Found::Frames(pfn, pages) => {
-                frames.has_bare = true;
-                // SAFETY: They are no memory.
-                unsafe { pending.push(Extent::new(pfn, pages), frames) }?;
-                pages
+impl<M> Area<M> {
+    /// Maps in `new` what `known` translates for the area.
+    ///
+    /// # Errors
+    ///
+    /// Those of the IOMMU driver, `EINVAL` where `known` does not translate all of its memory.
+    /// Nothing is mapped in `new` then.
+    ///
+    /// # Safety
+    ///
+    /// `known` translates the area, `new` nothing of it, and nothing else uses it in these domains
+    /// meanwhile. As long as `new` does, it is not drained in other domains alone.
+    pub(super) unsafe fn copy(
+        &self,
+        known: &Domain,
+        new: &Domain,
+        key: Key,
+        revocables: &Revocables,
+    ) -> Result {
+        let revocable = revocables.get(&key, self.frames);
+        let mut done = None;
+        let result = try_for_each_memory(revocable, key.range(), |memory| {
+            // SAFETY: As required of us.
+            unsafe { copy(known, new, memory, self.frames) }?;
+            done = Some(memory.last());
+            Ok(())
+        })
+        .and_then(|()| match revocable {
+            // SAFETY: As required of us.
+            Some(revocable) => unsafe { revocable.join(new) },
+            None => Ok(()),
+        });
+        if let (Err(_), Some(last)) = (result, done) {
+            if let Some(copied) = IovaRange::new(key.first(), last) {
+                // SAFETY: This was copied above.
+                unsafe { self.uncopy(new, key, copied, revocables) };
             }
-            Found::Pages(pages) => {
-                let found = batch.get_mut(..pages).ok_or(EFAULT)?;
-                let runs = pin::runs_of(found);
-                let pages = PageCount::new(pages as u64).ok_or(EFAULT)?;
-                let runs = batch.get(..runs).unwrap_or(&[]);
-                // What drivers have pinned is paid for.
-                let charged = pages.saturating_sub(pins.within(iova, pages));
-                // SAFETY: These frames were pinned for us.
-                unsafe { push_runs(pending, runs, frames, || memory.charge(charged)) }?;
-                pages
-            }
-        };
-        left = left.checked_sub(pages).ok_or(EFAULT)?;
-        done += pages.bytes();
+        }
+        result
     }
-    Ok(pending.flush(*frames)?)
+
+    /// Unmaps the memory of `range` of the area in `new`, which is the area, or the front of it.
+    ///
+    /// # Safety
+    ///
+    /// It was copied there, and nothing else uses it in this domain.
+    pub(super) unsafe fn uncopy(
+        &self,
+        new: &Domain,
+        key: Key,
+        range: IovaRange,
+        revocables: &Revocables,
+    ) {
+        let revocable = revocables.get(&key, self.frames);
+        let Ok(()) = try_for_each_memory(revocable, range, |memory| {
+            let size = memory.size().unwrap_or(u64::MAX);
+            // SAFETY: As required of us.
+            let unmapped = unsafe { new.iommu().unmap(memory.first(), size) };
+            kernel::warn_on!(unmapped != size);
+            Ok::<_, Infallible>(())
+        });
+    }
 }
 
 /// Has `charge` charge for the frames of `runs`, and adds them to those that are pending.
@@ -226,19 +356,17 @@ unsafe fn push_runs(
     result
 }
 
-/// Maps in `new` what `known` translates for an area.
+/// Maps in `new` what `known` translates `range` to, which is memory of an area.
 ///
 /// # Errors
 ///
-/// Those of the IOMMU driver, `EINVAL` where `known` does not translate all of it. Nothing is
-/// mapped in `new` then.
+/// As of [`Area::copy`].
 ///
 /// # Safety
 ///
-/// `known` translates the area, `new` nothing of it, and nothing else uses it in these domains
-/// meanwhile. As long as `new` does, it is not drained in other domains alone.
-pub(super) unsafe fn copy(known: &Domain, new: &Domain, area: Key, frames: Frames) -> Result {
-    let mut pending = Pending::new(core::slice::from_ref(new), area.first(), false);
+/// As of [`Area::copy`]; `frames` are those of the area.
+unsafe fn copy(known: &Domain, new: &Domain, range: IovaRange, frames: Frames) -> Result {
+    let mut pending = Pending::new(core::slice::from_ref(new), range.first(), false);
     // All breaks are noted.
     let mut noted = frames;
     let visit = |phys: Option<PhysAddr>, len| {
@@ -248,12 +376,12 @@ pub(super) unsafe fn copy(known: &Domain, new: &Domain, area: Key, frames: Frame
         unsafe { pending.push(Extent { phys, len }, &mut noted) }
     };
     // SAFETY: The caller is the only user of the area, as required of us.
-    let result = unsafe { try_for_each(known, area.range(), frames.granule, visit) }
+    let result = unsafe { try_for_each(known, range, frames.granule, visit) }
         .and_then(|()| pending.flush(frames));
     if result.is_err() {
-        let done = pending.start.checked_sub(area.first()).unwrap_or(0);
+        let done = pending.start.checked_sub(range.first()).unwrap_or(0);
         // SAFETY: As above.
-        unsafe { new.iommu().unmap(area.first(), done) };
+        unsafe { new.iommu().unmap(range.first(), done) };
     }
     result
 }

@@ -7,12 +7,13 @@
 //!
 //! 1. Areas are disjoint, and consist of whole pages. The tree sees to that: overlapping ranges
 //!    compare as equal, and [`Ioas::map`] does not insert what equals an area.
-//! 2. Where there are domains, each of them translates every address of every area, and all alike.
-//!    Without domains nothing is pinned for them.
+//! 2. Where there are domains, each of them translates every address of every area, and all alike,
+//!    but for those of parts that were revoked, which none does. Without domains nothing is pinned
+//!    for them.
 //! 3. A frame of memory that a domain translates to holds a pin, once for all domains. Nothing
 //!    notes which frames those are: they are read back from the first domain, in [`drain`], before
-//!    it is unmapped there as the last. Frames that are no memory hold no pin; areas with such
-//!    frames are marked.
+//!    it is unmapped there as the last. Frames that are no memory hold no pin: they are parts of
+//!    the area's [`Revocable`], which alone maps and unmaps them, also between calls.
 //! 4. A domain translates nothing that is not part of an area, except for a window for interrupt
 //!    messages, which no area overlaps.
 //! 5. A page that a driver of an emulated device has pinned holds a pin of its own where it is
@@ -31,8 +32,10 @@ mod drain;
 mod fill;
 mod key;
 mod pins;
+mod revocable;
 
 pub(crate) use attach::Detached;
+pub(crate) use fill::FillOptions;
 pub(crate) use pins::Pins;
 
 use super::domain::Domain;
@@ -43,6 +46,7 @@ use kernel::mm::Mm;
 use kernel::prelude::*;
 use kernel::rbtree::{Entry, RBTree, RBTreeNodeReservation};
 use key::Key;
+use revocable::Revocables;
 use siov_type1::run::{Extent, Granule};
 use siov_type1::Prot;
 use siov_types::{Iova, IovaRange, PageCount};
@@ -86,13 +90,13 @@ impl IoasId {
     }
 }
 
-/// What is known of the frames that the domains translate an area to.
+/// What is known of the frames of memory that the domains translate an area to.
 #[derive(Clone, Copy)]
 struct Frames {
     /// What devices may do.
     prot: Prot,
-    /// Some are no memory, and hold no pin.
-    has_bare: bool,
+    /// There are parts that are no memory, as far as domains translate the area to that or did.
+    is_revocable: bool,
     /// Blocks of IOVA within which they follow each other.
     granule: Granule,
 }
@@ -102,7 +106,7 @@ impl Frames {
     fn new(prot: Prot) -> Self {
         Self {
             prot,
-            has_bare: false,
+            is_revocable: false,
             granule: Granule::default(),
         }
     }
@@ -111,18 +115,11 @@ impl Frames {
     ///
     /// # Safety
     ///
-    /// Each frame of `extent` that is memory holds a pin that the caller owns. Unless the area is
-    /// marked to have others, each is memory.
+    /// Each frame of `extent` holds a pin that the caller owns.
     #[inline]
     unsafe fn unpin(self, extent: Extent) {
-        let dirty = self.prot.contains(Prot::WRITE);
-        if self.has_bare {
-            // SAFETY: As required of us.
-            unsafe { pin::unpin_memory(extent, dirty) };
-        } else {
-            // SAFETY: As required of us.
-            unsafe { pin::unpin(extent, dirty) };
-        }
+        // SAFETY: As required of us.
+        unsafe { pin::unpin(extent, self.prot.contains(Prot::WRITE)) };
     }
 }
 
@@ -185,6 +182,8 @@ pub(crate) struct Ioas<M> {
     id: IoasId,
     domains: KVec<Domain>,
     areas: RBTree<Key, Area<M>>,
+    /// Those of areas that are marked to have one.
+    revocables: Revocables,
 }
 
 impl<M> Ioas<M> {
@@ -194,6 +193,7 @@ impl<M> Ioas<M> {
             id,
             domains: KVec::new(),
             areas: RBTree::new(),
+            revocables: Revocables::new(),
         }
     }
 
@@ -278,37 +278,39 @@ impl<M> Ioas<M> {
         }
         let (_, node) = cursor.remove_current();
         let (key, area) = node.to_key_value();
+        let revocable = self.revocables.remove(&key, area.frames);
         // SAFETY: It was an area, and is none any more.
-        unsafe { drain::drain(&self.domains, key.first(), key.size(), area.frames) };
+        unsafe { area.drain(&self.domains, key.range(), revocable) };
         Some((area.info(&key), area.memory))
     }
 
     /// Unmaps and unpins what the domains have of all areas, and removes the domains.
     fn remove_domains(&mut self) {
-        for (key, area) in self.areas.iter() {
+        for (key, area) in self.areas.iter_mut() {
+            let revocable = self.revocables.remove(key, area.frames);
+            area.frames.is_revocable = false;
             // SAFETY: An area, which no domain translates any more when this function returns.
-            unsafe { drain::drain(&self.domains, key.first(), key.size(), area.frames) };
+            unsafe { area.drain(&self.domains, key.range(), revocable) };
         }
         self.domains.clear();
     }
 }
 
 impl<M: Memory> Ioas<M> {
-    /// Makes an area of `range`, in which devices find `memory`, each page on its own if
-    /// `one_by_one`. Without domains nothing is pinned: drivers of emulated devices will ask for
-    /// single pages.
+    /// Makes an area of `range`, in which devices find `memory`. Without domains nothing is pinned:
+    /// drivers of emulated devices will ask for single pages.
     ///
     /// # Errors
     ///
     /// `EEXIST` where there is an area, `EINVAL` for addresses that no area can have, and those of
-    /// pinning, charging and the IOMMU driver. There is no such area then, and what was charged is
-    /// the caller's to settle, who gets `memory` back.
+    /// [`fill::fill`]. There is no such area then, and what was charged is the caller's to settle,
+    /// who gets `memory` back.
     pub(crate) fn map(
         &mut self,
         range: IovaRange,
         prot: Prot,
-        mut memory: M,
-        one_by_one: bool,
+        memory: M,
+        options: FillOptions<'_>,
     ) -> Result<(), (Failure, M)> {
         let node = match RBTreeNodeReservation::new(GFP_KERNEL) {
             Ok(node) => node,
@@ -323,24 +325,20 @@ impl<M: Memory> Ioas<M> {
         let Entry::Vacant(place) = areas.entry(key) else {
             return Err((EEXIST.into(), memory));
         };
-        let (pins, mut frames) = (Pins::new(), Frames::new(prot));
+        let mut area = Area {
+            memory,
+            pins: Pins::new(),
+            frames: Frames::new(prot),
+        };
         if !domains.is_empty() {
             // SAFETY: There is no area yet with one of these addresses, so that no domain
             // translates them. All domains do from now on, and there will be an area.
-            let filled =
-                unsafe { fill::fill(domains, key, &mut frames, &pins, &mut memory, one_by_one) };
+            let filled = unsafe { area.fill(domains, key, options, &mut self.revocables) };
             if let Err(failure) = filled {
-                return Err((failure, memory));
+                return Err((failure, area.memory));
             }
         }
-        place.insert(
-            Area {
-                memory,
-                pins,
-                frames,
-            },
-            node,
-        );
+        place.insert(area, node);
         Ok(())
     }
 }

@@ -4,7 +4,8 @@
 
 use super::{Ioas, Key, Memory};
 use crate::error::Failure;
-use crate::sys::pin::{self, Found, FrameKind};
+use crate::sys::pfnmap;
+use crate::sys::pin::{self, FrameKind};
 use crate::sys::request::{PinRequest, UnpinRequest};
 use kernel::prelude::*;
 use kernel::rbtree::{Entry, RBTree, RBTreeNodeReservation};
@@ -125,16 +126,11 @@ impl<M: Memory> Ioas<M> {
         let start = area.memory.vaddr()?;
         let vaddr = start.checked_add(offset as usize).ok_or(EFAULT)?;
         let prot = area.frames.prot;
+        let (one, writes) = (PageCount::ONE, prot.contains(Prot::WRITE));
         let mut batch = [0u64; 1];
-        let pfn = match pin::find(
-            &mm,
-            vaddr,
-            PageCount::ONE,
-            prot.contains(Prot::WRITE),
-            &mut batch,
-        )? {
-            Found::Pages(_) => pin::frame_of(batch[0]),
-            Found::Frames(pfn, _) => pfn,
+        let pfn = match pin::pin(&mm, vaddr, one, writes, &mut batch) {
+            Ok(_) => pin::frame_of(batch[0]),
+            Err(e) => pfnmap::find_run(&mm, vaddr, one, writes, e)?.extent.pfn(),
         };
         let kind = pin::kind_of(pfn);
         if kind == FrameKind::Bare {

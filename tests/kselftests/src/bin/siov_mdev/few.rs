@@ -15,6 +15,7 @@ use siov_kselftests::mmio::Mapping;
 use siov_kselftests::pattern::{bytes, expect_equal};
 use siov_kselftests::pci::{Function, SIOV_TESTDEV};
 use siov_kselftests::siov_testdev::copy;
+use siov_kselftests::siov_testdev::regs::user::offset;
 use siov_kselftests::siov_testdev::regs::CompletionStatus;
 use siov_kselftests::vfio::{Access, Container};
 use siov_kselftests::{sysfs, PAGE};
@@ -26,6 +27,9 @@ const FEW: usize = 7;
 /// Where further memory is mapped.
 const OTHER: u64 = 0x4000_0000;
 const HUGE: usize = 2 << 20;
+
+/// Where registers of an ADI are mapped.
+const REGISTERS: u64 = 0x8000_0000;
 
 pub fn plan() -> ExitCode {
     ktap::run(Context::new, |context| {
@@ -62,6 +66,16 @@ impl Pair {
             let done = adi.execute(&copy(at, at + PAGE as u64, PAGE))?;
             ensure!(done.status == CompletionStatus::Fault, "{done:x?}");
         }
+        Ok(())
+    }
+
+    /// Has the younger device read a register of the older at [`REGISTERS`], which holds `value`.
+    fn read_register(&self, memory: &Mapping, value: u32) -> Result {
+        let (younger, _) = self.adis.last().context("no device is left")?;
+        memory.zero();
+        younger.succeed(&copy(REGISTERS + offset::RING_ORDER, IOVA, 4))?;
+        let read = memory.read32(0);
+        ensure!(read == value, "{read:#x} in the register of {value:#x}");
         Ok(())
     }
 
@@ -102,6 +116,9 @@ fn both(c: &mut Context, older_first: bool) -> Result {
     container.map(OTHER, &huge, 0, 2 * HUGE, Access::ReadWrite)?;
     let taken = (takers.len() * PAGES + PAGES) * PAGE;
     expect_locked(taken + 2 * HUGE)?;
+    let registers = older.device.map_bar(0)?;
+    container.map(REGISTERS, &registers, 0, PAGE, Access::ReadWrite)?;
+    older.write32(offset::RING_ORDER, 3);
 
     let mdev = Owned(few.create(ADI, &uuid(5000))?);
     let younger = UserAdi::open(&mut container, &mdev.0)?;
@@ -111,6 +128,7 @@ fn both(c: &mut Context, older_first: bool) -> Result {
         container,
         adis: vec![(older, many), (younger, mdev)],
     };
+    pair.read_register(&memory, 3)?;
     pair.work(&memory, IOVA, 0)?;
     for from in [0, 300, 509, 1020] {
         pair.work(&huge, OTHER, from)?;
@@ -140,7 +158,16 @@ fn both(c: &mut Context, older_first: bool) -> Result {
         holey.fill(hole * PAGE, PAGE)?;
     }
 
+    pair.read_register(&memory, 3)?;
+    // The device whose registers they are does not leave as long as they are mapped.
+    let registers = (!older_first).then_some(registers);
+    if older_first {
+        pair.expect_gone(REGISTERS)?;
+    }
     pair.leave(usize::from(!older_first))?;
+    drop(registers);
+    pair.expect_gone(REGISTERS)?;
+    pair.container.unmap(REGISTERS, PAGE)?;
     expect_locked(taken + 2 * HUGE)?;
     pair.work(&memory, page(0), 4)?;
     pair.work(&huge, OTHER, 1000)?;

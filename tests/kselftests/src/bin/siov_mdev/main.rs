@@ -12,6 +12,7 @@ mod mediated;
 mod pci;
 mod plug;
 mod process;
+mod registers;
 mod work;
 
 use crate::context::Context;
@@ -37,6 +38,21 @@ fn plan() -> ExitCode {
                 "a PCI device and three ADIs in one container",
                 work::beside_pci,
             )
+            .case(
+                "registers of an ADI that is another's by now",
+                registers::tenants,
+            )
+            .case(
+                "registers of a device that does not answer",
+                registers::disabled,
+            )
+            .case("registers between memory", registers::between_memory)
+            .case("registers of a user that is killed", registers::killed)
+            .case(
+                "registers of a device of another container",
+                registers::foreign,
+            )
+            .case("a device that another process brings", registers::joined)
             .case("an ADI in software", mediated::operations)
             .case("faults of an ADI in software", mediated::faults)
             .case("pages that an ADI in software pins", mediated::pins)
