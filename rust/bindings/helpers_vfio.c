@@ -55,6 +55,11 @@ int siov_vfio_mmap_write_lock_killable(struct mm_struct *mm)
 	return mmap_write_lock_killable(mm);
 }
 
+void siov_vfio_mmap_write_lock(struct mm_struct *mm)
+{
+	mmap_write_lock(mm);
+}
+
 void siov_vfio_mmap_write_unlock(struct mm_struct *mm)
 {
 	mmap_write_unlock(mm);

@@ -23,6 +23,7 @@ unsigned long siov_vfio_bare_frames(unsigned long pfn, unsigned long max);
 void siov_vfio_cond_resched(void);
 bool siov_vfio_is_being_killed(void);
 int siov_vfio_mmap_write_lock_killable(struct mm_struct *mm);
+void siov_vfio_mmap_write_lock(struct mm_struct *mm);
 void siov_vfio_mmap_write_unlock(struct mm_struct *mm);
 unsigned long siov_vfio_untagged_addr(struct mm_struct *mm, unsigned long addr);
 bool siov_vfio_interval_changed(struct mmu_interval_notifier *notifier, unsigned long seq);

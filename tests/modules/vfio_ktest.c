@@ -206,6 +206,14 @@ static const struct vfio_device_ops ops = {
 	.dma_unmap = ktest_dma_unmap,
 };
 
+struct vfio_device *vfio_ktest_alloc(struct device *dev)
+{
+	struct ktest *k = vfio_alloc_device(ktest, vdev, dev, &ops);
+
+	return IS_ERR(k) ? ERR_CAST(k) : &k->vdev;
+}
+EXPORT_SYMBOL_GPL(vfio_ktest_alloc);
+
 static void destroy(void)
 {
 	unsigned int i;
@@ -226,8 +234,8 @@ static int __init vfio_ktest_init(void)
 	int ret;
 
 	for (i = 0; i < DEVICES; i++) {
+		struct vfio_device *vdev;
 		char name[16];
-		struct ktest *k;
 
 		snprintf(name, sizeof(name), "vfio_ktest.%u", i);
 		faux[i] = faux_device_create(name, NULL, NULL);
@@ -235,17 +243,17 @@ static int __init vfio_ktest_init(void)
 			ret = -ENODEV;
 			goto out;
 		}
-		k = vfio_alloc_device(ktest, vdev, &faux[i]->dev, &ops);
-		if (IS_ERR(k)) {
-			ret = PTR_ERR(k);
+		vdev = vfio_ktest_alloc(&faux[i]->dev);
+		if (IS_ERR(vdev)) {
+			ret = PTR_ERR(vdev);
 			goto out;
 		}
-		ret = vfio_register_emulated_iommu_dev(&k->vdev);
+		ret = vfio_register_emulated_iommu_dev(vdev);
 		if (ret) {
-			vfio_put_device(&k->vdev);
+			vfio_put_device(vdev);
 			goto out;
 		}
-		devices[i] = k;
+		devices[i] = to_ktest(vdev);
 	}
 	return 0;
 out:

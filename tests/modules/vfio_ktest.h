@@ -28,4 +28,12 @@ struct vfio_ktest_request {
 /* The driver ignores the next `count` notifications. */
 #define VFIO_KTEST_IGNORE	_IO(';', 204)
 
+#ifdef __KERNEL__
+struct device;
+struct vfio_device;
+
+/* A device that is not registered yet. */
+struct vfio_device *vfio_ktest_alloc(struct device *dev);
+#endif
+
 #endif

@@ -37,6 +37,10 @@ mod request {
     pub const IOMMU_GET_INFO: libc::c_ulong = number(12);
     pub const IOMMU_MAP_DMA: libc::c_ulong = number(13);
     pub const IOMMU_UNMAP_DMA: libc::c_ulong = number(14);
+    pub const IOMMU_DIRTY_PAGES: libc::c_ulong = number(17);
+
+    /// Of `tests/modules/vfio_ktest.h`.
+    pub const KTEST_PIN: libc::c_ulong = request_code_none!(VFIO_TYPE, 200) as libc::c_ulong;
 }
 
 /// What a mapping permits.
@@ -233,6 +237,21 @@ impl Container {
         self.map_address(iova, memory.address() + offset as u64, len, access)
     }
 
+    /// As [`Self::map_address`], of what the structure in `place` says.
+    ///
+    /// # Errors
+    ///
+    /// Those of VFIO_IOMMU_MAP_DMA.
+    pub fn map_as_in(&self, place: &mut [u8]) -> Result {
+        let len = size_of::<uapi::vfio_iommu_type1_dma_map>();
+        let place = place.get_mut(..len).context("too little room")?;
+        let (fd, place) = (self.file.as_raw_fd(), place.as_mut_ptr());
+        // SAFETY: There are the bytes of the structure, which are only read.
+        let ret = unsafe { libc::ioctl(fd, request::IOMMU_MAP_DMA as _, place) };
+        nix::errno::Errno::result(ret).context("VFIO_IOMMU_MAP_DMA")?;
+        Ok(())
+    }
+
     /// Ends the mappings in a range, which must be whole ones.
     ///
     /// # Errors
@@ -250,6 +269,50 @@ impl Container {
         let done = unmap.size;
         anyhow::ensure!(done == len as u64, "{what} unmapped {done:#x}");
         Ok(())
+    }
+
+    /// Begins or ends to track which pages are written to.
+    ///
+    /// # Errors
+    ///
+    /// Those of VFIO_IOMMU_DIRTY_PAGES.
+    pub fn track(&self, on: bool) -> Result {
+        let mut dirty = uapi::vfio_iommu_type1_dirty_bitmap {
+            argsz: argsz::<uapi::vfio_iommu_type1_dirty_bitmap>(),
+            flags: if on {
+                uapi::VFIO_IOMMU_DIRTY_PAGES_FLAG_START
+            } else {
+                uapi::VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP
+            },
+            ..Default::default()
+        };
+        let what = format!("VFIO_IOMMU_DIRTY_PAGES, tracking {on}");
+        ioctl(&self.file, request::IOMMU_DIRTY_PAGES, &mut dirty, &what)?;
+        Ok(())
+    }
+
+    /// Which of `pages` pages from `iova` on, at most 64, may have been written to: a bit for each,
+    /// the lowest for the first.
+    ///
+    /// # Errors
+    ///
+    /// Those of VFIO_IOMMU_DIRTY_PAGES.
+    pub fn dirty_pages(&self, iova: u64, pages: usize) -> Result<u64> {
+        anyhow::ensure!(pages <= 64, "{pages} pages in 64 bits");
+        let mut bits = 0u64;
+        let flags = uapi::VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP;
+        // The structure, and that of the range.
+        let mut words = [
+            48 | u64::from(flags) << 32,
+            iova,
+            (pages * crate::PAGE) as u64,
+            crate::PAGE as u64,
+            size_of_val(&bits) as u64,
+            (&raw mut bits) as u64,
+        ];
+        let what = "VFIO_IOMMU_DIRTY_PAGES, the bitmap";
+        ioctl(&self.file, request::IOMMU_DIRTY_PAGES, &mut words, what)?;
+        Ok(std::hint::black_box(bits))
     }
 
     /// Ends all mappings.
@@ -549,6 +612,20 @@ impl Device {
     pub fn map_bar_over(&self, index: u32, memory: &Mapping, offset: usize, len: usize) -> Result {
         let info = self.region(uapi::VFIO_PCI_BAR0_REGION_INDEX + index)?;
         memory.cover(offset, len, &self.file, info.offset)
+    }
+
+    /// Has the driver of a device of vfio_ktest pin the page at `iova`, for writing.
+    ///
+    /// # Errors
+    ///
+    /// Those of `vfio_pin_pages()`.
+    pub fn pin_by_driver(&self, iova: u64) -> Result {
+        let mut word = 0u64;
+        // `struct vfio_ktest_request`: one page, of which the first word is wanted.
+        let mut words = [iova, 1, (&raw mut word) as u64, 3];
+        let pinned = ioctl(&self.file, request::KTEST_PIN, &mut words, "VFIO_KTEST_PIN")?;
+        anyhow::ensure!(pinned == 1, "{pinned} pages pinned");
+        Ok(())
     }
 
     /// Reads from region `index`.

@@ -71,6 +71,10 @@ impl Type1 {
 
 fn attach_endpoint(state: &mut State, endpoint: &NewEndpoint<'_>) -> Result<(), Failure> {
     let mut domain = Domain::new(endpoint)?;
+    // A PASID is for a domain that is known as good as for a new one, and may be the last.
+    if !endpoint.is_auxiliary() {
+        domain.attach(endpoint)?;
+    }
 
     let mapped = |range| state.space.overlapping(range).is_some();
     if window::conflicts(state.windows.as_slice(), domain.aperture(), mapped) {
@@ -94,7 +98,7 @@ fn attach_endpoint(state: &mut State, endpoint: &NewEndpoint<'_>) -> Result<(), 
     }
 
     // Without traffic that bypasses caches KVM need not emulate instructions that write them back.
-    domain.enforce_coherency();
+    domain.enforce_coherency(endpoint);
 
     if let Some(mut domain) = share(state, domain, endpoint)? {
         let options = FillOptions {
@@ -112,11 +116,11 @@ fn attach_endpoint(state: &mut State, endpoint: &NewEndpoint<'_>) -> Result<(), 
 }
 
 /// Attaches the group of `endpoint` to a domain of the container that suits it, which leaves none
-/// to add; else it is attached to `domain` again.
+/// to add; else to `domain`, which was made for it.
 ///
 /// # Errors
 ///
-/// Those of attaching it again.
+/// Those of attaching it to `domain`.
 fn share(
     state: &mut State,
     mut domain: Domain,
@@ -131,6 +135,8 @@ fn share(
         if state.space.attach(index, endpoint).is_ok() {
             return Ok(None);
         }
+    }
+    if domain.members().is_empty() {
         domain.attach(endpoint)?;
     }
     Ok(Some(domain))

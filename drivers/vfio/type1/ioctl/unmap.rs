@@ -12,15 +12,6 @@ use kernel::prelude::*;
 use siov_type1::{request, uapi};
 use siov_types::{Iova, IovaRange};
 
-/// How often a driver is notified again before the mapping is left to it.
-const ATTEMPTS: usize = 10;
-
-/// A mapping that drivers have pinned pages of.
-struct Pinned {
-    iova: Iova,
-    size: u64,
-}
-
 impl Type1 {
     /// Unmaps what lies in a range, and writes how much that was.
     ///
@@ -65,7 +56,7 @@ impl Type1 {
         }
 
         let whole = self.v2 && raw.flags & uapi::UNMAP_ALL == 0;
-        let (mut unmapped, mut attempts, mut last) = (0u64, 0usize, None);
+        let mut unmapped = 0u64;
         loop {
             if whole && state.bisects(range) {
                 return Err(EINVAL);
@@ -80,28 +71,35 @@ impl Type1 {
             else {
                 return Ok(unmapped);
             };
-            attempts = if last == Some(pinned.iova) {
-                attempts + 1
-            } else {
-                0
-            };
-            if attempts > ATTEMPTS {
-                pr_err!(
-                    "pages at IOVA {:#x} still pinned after dma_unmap notification\n",
-                    pinned.iova.raw()
-                );
-                return Err(EBUSY);
-            }
-            last = Some(pinned.iova);
-            if !state.devices.is_zero() {
-                // Unpinning takes the container's lock, inside of that of the devices.
-                drop(state);
-                let devices = self.devices.lock();
-                devices.dma_unmap(pinned.iova, pinned.size);
-                drop(devices);
-                state = self.state.lock();
-            }
+            // Unpinning takes the container's lock, inside of that of the devices.
+            drop(state);
+            self.unpin_all(pinned)?;
+            state = self.state.lock();
         }
+    }
+
+    /// Has drivers unpin what they have pinned of the mapping at `iova`.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` when one does not.
+    fn unpin_all(&self, iova: Iova) -> Result {
+        let devices = self.devices.lock();
+        // Nothing more is pinned of it from here on.
+        let Some(size) = self.state.lock().space.begin_unpinning(iova) else {
+            return Ok(());
+        };
+        devices.dma_unmap(iova, size);
+        if !self.state.lock().space.end_unpinning(iova) {
+            return Ok(());
+        }
+        if self.complaints.allows() {
+            pr_err!(
+                "pages at IOVA {:#x} still pinned after dma_unmap notification\n",
+                iova.raw()
+            );
+        }
+        Err(EBUSY)
     }
 
     /// The first mapping to unmap.
@@ -144,7 +142,7 @@ fn invalidate_vaddr(state: &mut State, first: Iova, last: Iova) -> Result<u64> {
 }
 
 /// Removes the mappings from `first` on that begin in `range`, up to one with pages that drivers
-/// have pinned. Copies their dirty bitmaps if asked to, and adds their bytes to `unmapped`.
+/// have pinned, and returns where that is. Copies their dirty bitmaps if asked to, and adds their bytes to `unmapped`.
 ///
 /// # Errors
 ///
@@ -155,7 +153,7 @@ fn remove(
     range: IovaRange,
     bitmap: Option<&uapi::Bitmap>,
     unmapped: &mut u64,
-) -> Result<Option<Pinned>> {
+) -> Result<Option<Iova>> {
     let mut next = Some(first);
     while let Some(area) = next.and_then(|next| state.space.from(next)) {
         let (iova, size) = (area.range.first(), area.size);
@@ -163,7 +161,7 @@ fn remove(
             break;
         }
         if area.has_pins {
-            return Ok(Some(Pinned { iova, size }));
+            return Ok(Some(iova));
         }
         if let Some(bitmap) = bitmap {
             state.copy_bitmap_to_user(&area, bitmap.data, range.first())?;

@@ -53,6 +53,18 @@ impl Space {
         Ok(())
     }
 
+    /// Keeps drivers from pinning more pages of the mapping at `iova`, if they have pinned some; its
+    /// size then.
+    pub(crate) fn begin_unpinning(&mut self, iova: Iova) -> Option<u64> {
+        self.ioas.begin_unpinning(iova)
+    }
+
+    /// Ends what [`Self::begin_unpinning`] began; whether there are still pages of that mapping that
+    /// drivers have pinned.
+    pub(crate) fn end_unpinning(&mut self, iova: Iova) -> bool {
+        self.ioas.end_unpinning(iova)
+    }
+
     /// Begins to track what is written to.
     ///
     /// # Errors

@@ -24,10 +24,16 @@ pub(crate) enum Change {
 struct WriteLocked<'a>(&'a MmWithUser);
 
 impl<'a> WriteLocked<'a> {
+    fn new(mm: &'a MmWithUser) -> Self {
+        // SAFETY: An address space that is valid.
+        unsafe { bindings::siov_vfio_mmap_write_lock(mm.as_raw()) };
+        Self(mm)
+    }
+
     /// # Errors
     ///
     /// `EINTR` when the caller is being killed.
-    fn new(mm: &'a MmWithUser) -> Result<Self> {
+    fn new_killable(mm: &'a MmWithUser) -> Result<Self> {
         // SAFETY: An address space that is valid.
         to_result(unsafe { bindings::siov_vfio_mmap_write_lock_killable(mm.as_raw()) })?;
         Ok(Self(mm))
@@ -36,7 +42,7 @@ impl<'a> WriteLocked<'a> {
 
 impl Drop for WriteLocked<'_> {
     fn drop(&mut self) {
-        // SAFETY: Locked in `new`, by this thread.
+        // SAFETY: Locked where it was made, by this thread.
         unsafe { bindings::siov_vfio_mmap_write_unlock(self.0.as_raw()) };
     }
 }
@@ -45,8 +51,8 @@ impl Drop for WriteLocked<'_> {
 ///
 /// # Errors
 ///
-/// `ESRCH` when the process has exited, which has settled its account; `EINTR` when the caller is
-/// being killed; `ENOMEM` past the limit. Nothing has changed then.
+/// `ESRCH` when the process has exited, which has settled its account; to charge it, `EINTR` when
+/// the caller is being killed, and `ENOMEM` past the limit. Nothing has changed then.
 pub(crate) fn account(mm: &Mm, limit: Option<&Task>, change: Change) -> Result {
     let (pages, more) = match change {
         Change::Charge(pages) => (pages, true),
@@ -56,7 +62,12 @@ pub(crate) fn account(mm: &Mm, limit: Option<&Task>, change: Change) -> Result {
         return Ok(());
     }
     let mm = mm.mmget_not_zero().ok_or(ESRCH)?;
-    let locked = WriteLocked::new(&mm)?;
+    let locked = if more {
+        WriteLocked::new_killable(&mm)?
+    } else {
+        // The one who pays lives on, though the caller may be dying.
+        WriteLocked::new(&mm)
+    };
     let current = current!();
     // The function logs the number of the task also where it applies no limit.
     let task: &Task = limit.unwrap_or(current);

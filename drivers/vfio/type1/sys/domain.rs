@@ -26,6 +26,11 @@ impl Member {
     pub(crate) fn group(&self) -> &Group {
         self.endpoint().group()
     }
+
+    /// Whether its driver might turn out to pin what its devices write to.
+    fn may_only_pin(&self) -> bool {
+        !self.pins_what_it_dirties && !self.endpoint().is_auxiliary()
+    }
 }
 
 /// A domain and its groups. Dropped, it detaches them, which frees it.
@@ -40,20 +45,18 @@ pub(crate) struct Domain {
 }
 
 impl Domain {
-    /// A new domain with the group of `endpoint` attached.
+    /// A new domain for the group of `endpoint`, which is not attached yet.
     ///
     /// # Errors
     ///
-    /// Those of the IOMMU driver and of attaching.
+    /// Those of the IOMMU driver, `ENOMEM`.
     pub(crate) fn new(endpoint: &NewEndpoint<'_>) -> Result<Self> {
-        let mut domain = Self {
+        Ok(Self {
             members: KVec::new(),
             iommu: Arc::new(endpoint.new_domain()?, GFP_KERNEL)?,
             coherent: false,
             msi_window: None,
-        };
-        domain.attach(endpoint)?;
-        Ok(domain)
+        })
     }
 
     /// Attaches a further group.
@@ -89,10 +92,11 @@ impl Domain {
     }
 
     /// Notes that the driver of `group` pins what its devices write to, so that other pages are
-    /// clean. Whether that is news.
+    /// clean. Whether that is news. It is not true of devices that attach to their parent: whatever
+    /// their driver pins, they write to all that the domain translates.
     pub(super) fn set_pinning(&mut self, group: &Group) -> bool {
         let mut members = self.members.iter_mut();
-        let member = members.find(|m| m.group() == group && !m.pins_what_it_dirties);
+        let member = members.find(|m| m.group() == group && m.may_only_pin());
         member.map(|m| m.pins_what_it_dirties = true).is_some()
     }
 
@@ -106,10 +110,10 @@ impl Domain {
         self.iommu.page_sizes()
     }
 
-    /// Makes all DMA snoop the caches where the IOMMU can enforce that.
-    pub(crate) fn enforce_coherency(&mut self) {
-        let can = |member: &Member| member.endpoint().can_enforce_coherency();
-        self.coherent = self.members.iter().all(can) && self.iommu.enforce_coherency();
+    /// Makes all DMA of a new domain for `endpoint` snoop the caches, where the IOMMU can enforce
+    /// that.
+    pub(crate) fn enforce_coherency(&mut self, endpoint: &Endpoint) {
+        self.coherent = endpoint.can_enforce_coherency() && self.iommu.enforce_coherency();
     }
 
     /// Whether all DMA snoops the caches.

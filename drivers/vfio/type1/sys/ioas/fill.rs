@@ -127,7 +127,8 @@ impl<M: Memory> Area<M> {
     ///
     /// # Errors
     ///
-    /// Those of pinning, charging and the IOMMU driver, `ENODEV` when the process has exited,
+    /// Those of pinning, charging and the IOMMU driver, `ENODEV` when the process has exited, `EINTR`
+    /// when the caller is being killed,
     /// [`Failure::ForeignRegisters`] for registers of a VFIO device that is not in the container.
     /// Nothing is mapped or pinned then; what was charged is the caller's to settle.
     ///
@@ -206,6 +207,7 @@ impl<M: Memory> Area<M> {
         let mut done = 0u64;
         while left != PageCount::ZERO {
             pin::cond_resched();
+            pin::check_for_kill()?;
             let iova = key.first().checked_add(done).ok_or(EINVAL)?;
             let vaddr = start.checked_add(done as usize).ok_or(EFAULT)?;
             let wanted = left.min(most);

@@ -97,6 +97,8 @@ struct Frames {
     prot: Prot,
     /// There are parts that are no memory, as far as domains translate the area to that or did.
     is_revocable: bool,
+    /// Drivers of emulated devices are to unpin what they have pinned, and pin no more.
+    is_going: bool,
     /// Blocks of IOVA within which they follow each other.
     granule: Granule,
 }
@@ -107,6 +109,7 @@ impl Frames {
         Self {
             prot,
             is_revocable: false,
+            is_going: false,
             granule: Granule::default(),
         }
     }

@@ -91,7 +91,8 @@ impl<M: Memory> Ioas<M> {
     ///
     /// # Errors
     ///
-    /// `EINVAL` where there is no area, and for memory without page structures; `EPERM` where
+    /// `EINVAL` where there is no area, or one that is going, and for memory without page
+    /// structures; `EPERM` where
     /// devices may do less than the driver asks for; `ENODEV` after the exit of the process,
     /// `ENOMEM`, and those of charging and pinning.
     pub(crate) fn pin_next(&mut self, request: &mut PinRequest<'_>) -> Result<(), Failure> {
@@ -103,7 +104,7 @@ impl<M: Memory> Ioas<M> {
         let cursor = self.areas.cursor_lower_bound_mut(&key);
         let mut cursor = cursor.ok_or(EINVAL)?;
         let (found, area) = cursor.current_mut();
-        if *found != key {
+        if *found != key || area.frames.is_going {
             return Err(EINVAL.into());
         }
         // The page is pinned as the area permits: the driver will do with it what it has asked for.
@@ -153,6 +154,28 @@ impl<M: Memory> Ioas<M> {
         // SAFETY: It has a page structure, and is pinned as long as it is counted.
         unsafe { request.push(pfn) };
         Ok(())
+    }
+
+    /// Keeps drivers from pinning more pages of the area at `iova`, if they have pinned some; its
+    /// size then.
+    pub(crate) fn begin_unpinning(&mut self, iova: Iova) -> Option<u64> {
+        let mut cursor = self.areas.cursor_lower_bound_mut(&Key::at(iova)?)?;
+        let (key, area) = cursor.current_mut();
+        if key.first() != iova || area.pins.is_empty() {
+            return None;
+        }
+        area.frames.is_going = true;
+        Some(key.size())
+    }
+
+    /// Ends what [`Self::begin_unpinning`] began; whether there are still pages of that area that
+    /// drivers have pinned.
+    pub(crate) fn end_unpinning(&mut self, iova: Iova) -> bool {
+        let Some(area) = Key::at(iova).and_then(|key| self.areas.get_mut(&key)) else {
+            return false;
+        };
+        // Another area has never been going.
+        core::mem::take(&mut area.frames.is_going) && !area.pins.is_empty()
     }
 
     /// Undoes [`Self::pin_next`] for the pages that `request` has got so far: it has failed.

@@ -3,8 +3,8 @@
 //! Two domains in one container: what is mapped is mapped in both, what is unmapped is gone from
 //! both, and either may leave first.
 
-use crate::alone;
 use crate::context::{page, Context, Owned, ADI, IOVA, PAGES};
+use crate::{alone, tracking};
 use anyhow::{ensure, Context as _};
 use nix::errno::Errno;
 use siov_kselftests::adi::UserAdi;
@@ -36,6 +36,11 @@ pub fn plan() -> ExitCode {
         Plan::new(context)
             .case("the older domain leaves first", |c| both(c, true))
             .case("the younger domain leaves first", |c| both(c, false))
+            .case("a second device and no PASID left", last_pasid)
+            .case(
+                "what an attached device may have written to",
+                tracking::attached,
+            )
             .run()
     })
 }
@@ -180,5 +185,38 @@ fn both(c: &mut Context, older_first: bool) -> Result {
     drop(takers);
     let now = pinned_pages()?;
     ensure!(now == pinned, "{now} pages are pinned, {pinned} before");
+    Ok(())
+}
+
+/// A second device of a parent needs no further PASID in a container that has its parent.
+fn last_pasid(c: &mut Context) -> Result {
+    let few = Function::all(SIOV_TESTDEV)?;
+    let few = Parent::find(few.first().context("no parent")?.address())?;
+    let takers = (1..FEW)
+        .map(|_| {
+            let mdev = c.create()?;
+            Ok((alone(&mdev.0)?, mdev))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let mdevs = (0..3)
+        .map(|index| few.create(ADI, &uuid(5001 + index)).map(Owned))
+        .collect::<Result<Vec<_>>>()?;
+    let mut container = Container::new()?;
+    let first = UserAdi::open(&mut container, &mdevs[0].0)?;
+    let elsewhere = alone(&mdevs[1].0);
+    ensure!(elsewhere.is_err(), "there was a PASID left");
+    let second = UserAdi::open(&mut container, &mdevs[2].0)?;
+    let memory = Mapping::memory(PAGES * PAGE)?;
+    container.map(IOVA, &memory, 0, PAGES * PAGE, Access::ReadWrite)?;
+    let data = bytes(PAGE, 110);
+    memory.write(0, &data);
+    first.succeed(&copy(page(0), page(1), PAGE))?;
+    second.succeed(&copy(page(1), page(2), PAGE))?;
+    expect_equal(
+        "what went through both",
+        &memory.read(2 * PAGE, PAGE),
+        &data,
+    )?;
+    drop(takers);
     Ok(())
 }

@@ -5,6 +5,7 @@
 use crate::context::{page, Context, User, ADI};
 use crate::{alone, work};
 use anyhow::{ensure, Context as _};
+use nix::errno::Errno;
 use siov_kselftests::adi::signals;
 use siov_kselftests::child::pinned_pages;
 use siov_kselftests::ktap::{note, Result};
@@ -12,8 +13,9 @@ use siov_kselftests::mdev::{uuid, Parent};
 use siov_kselftests::mmio::Mapping;
 use siov_kselftests::pattern::expect_equal;
 use siov_kselftests::siov_testdev::copy;
+use siov_kselftests::stuck_page::StuckPage;
 use siov_kselftests::vfio::{Access, Container};
-use siov_kselftests::{poll, sysfs, PAGE};
+use siov_kselftests::{kernel_module, poll, sysfs, PAGE};
 use std::io::{BufRead, BufReader};
 use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
@@ -102,6 +104,30 @@ pub fn deprived(c: &mut Context) -> Result {
     let now = pinned_pages()?;
     ensure!(now <= pinned, "{now} pages are pinned, {pinned} before");
     Ok(())
+}
+
+/// A request keeps the driver that works on it, also when its container has no group any more.
+pub fn asleep(c: &mut Context) -> Result {
+    const DRIVER: &str = "vfio_iommu_type1";
+    let mdev = c.create()?;
+    let mut user = alone(&mdev.0)?;
+    let same = Container::handed_down(user.container.as_fd().try_clone_to_owned()?);
+    drop(user.adi);
+    let (place, page) = StuckPage::new()?;
+    let request = thread::spawn(move || same.map_as_in(page));
+    place.wait_for_fault()?;
+    user.container.leave(mdev.0.group()?);
+    sysfs::expect_errno(
+        kernel_module::unload(DRIVER),
+        Errno::EAGAIN,
+        "unloading the driver of a request",
+    )?;
+    drop(place);
+    // It finds zeros.
+    let answer = request.join().ok().context("a thread panicked")?;
+    sysfs::expect_errno(answer, Errno::EINVAL, "a request of no bytes")?;
+    kernel_module::unload(DRIVER)?;
+    kernel_module::load(DRIVER, "allow_unsafe_interrupts=1")
 }
 
 pub fn removed(c: &mut Context) -> Result {

@@ -13,6 +13,7 @@ mod pci;
 mod plug;
 mod process;
 mod registers;
+mod tracking;
 mod work;
 
 use crate::context::Context;
@@ -60,6 +61,7 @@ fn plan() -> ExitCode {
                 "unmapping while another device comes and goes",
                 mediated::crowded,
             )
+            .case("unmapping while the device works there", mediated::busy)
             .case("both kinds in one container", mediated::beside)
             .case(
                 "a user that is killed in the middle of work",
@@ -82,6 +84,10 @@ fn plan() -> ExitCode {
             .case(
                 "requests while the last group leaves its container",
                 leave::deprived,
+            )
+            .case(
+                "a request that sleeps while its driver is unloaded",
+                leave::asleep,
             )
             .case("a device that is removed while it is open", leave::removed)
             .case("a group whose device and parent go", leave::group_stays)

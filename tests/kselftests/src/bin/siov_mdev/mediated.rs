@@ -17,7 +17,7 @@ use siov_kselftests::siov_testdev::regs::{
 };
 use siov_kselftests::siov_testdev::{copy, crc32c, fill};
 use siov_kselftests::vfio::{Access, Container, Device};
-use siov_kselftests::{sysfs, PAGE};
+use siov_kselftests::{poll, sysfs, PAGE};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -245,5 +245,35 @@ pub fn crowded(c: &mut Context) -> Result {
         }
         note(format!("opened {opened} times"));
         unmapping.join().ok().context("a thread panicked")?
+    })
+}
+
+/// Memory can be unmapped at any time, also while the driver pins more and more of it.
+pub fn busy(c: &mut Context) -> Result {
+    const ROUNDS: usize = 300;
+    let (_mdev, user) = open(c)?;
+    let memory = Mapping::memory(KEPT * PAGE)?;
+    let (at, len) = (page(PAGES), KEPT * PAGE);
+    let done = AtomicBool::new(false);
+    let (device, container) = (&user.device, &user.container);
+    thread::scope(|scope| {
+        let working = scope.spawn(|| -> Result<usize> {
+            let mut count = 0;
+            while !done.load(Ordering::Relaxed) {
+                // One page after the other is pinned; those that are not mapped are faults.
+                execute(device, &fill(at, len, 0))?;
+                count += 1;
+            }
+            Ok(count)
+        });
+        let result = (0..ROUNDS).try_for_each(|_| -> Result {
+            container.map(at, &memory, 0, len, Access::ReadWrite)?;
+            poll::until_true("the driver pins", || Ok(locked_kib()? != 0))?;
+            container.unmap(at, len)
+        });
+        done.store(true, Ordering::Relaxed);
+        let worked = working.join().ok().context("a thread panicked")??;
+        note(format!("{worked} descriptors"));
+        result
     })
 }
