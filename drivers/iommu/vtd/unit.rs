@@ -21,6 +21,7 @@ use kernel::str::CString;
 use kernel::sync::{new_mutex, Arc, Mutex};
 use linux::iommu::driver::{self, Stage, TableMemory};
 use linux::pci::{self, DeviceExt};
+use linux::ratelimit::RateLimit;
 use linux::{mmio, numa, Show};
 use siov_types::{Bdf, DomainId, Pasid, PAGE_SIZE};
 use siov_vtd::capability::register_span;
@@ -64,6 +65,9 @@ pub(crate) struct Unit {
     #[pin]
     domain_ids: Mutex<IdPool>,
     domains: AtomicU32,
+    /// Of what users of devices can provoke again and again.
+    #[pin]
+    limit: RateLimit,
     devices: Arc<DeviceList<Device>>,
     faults: Arc<Faults>,
 }
@@ -122,6 +126,7 @@ impl Unit {
                 boot <- boot,
                 domain_ids <- new_mutex!(ids, "vtd domain ids"),
                 domains: AtomicU32::new(0),
+                limit <- RateLimit::new(5, 10, c"vtd unit"),
                 devices,
                 faults,
             }? Error),
@@ -317,7 +322,9 @@ impl Unit {
     pub(crate) fn alloc_domain_id(&self) -> Result<DomainId> {
         let mut ids = self.domain_ids.lock();
         let Some(id) = ids.find_unused_id(FIRST_DOMAIN_ID) else {
-            pr_err!("{}: no domain id left\n", &*self.name);
+            if self.limit.allows() {
+                pr_err!("{}: no domain id left\n", &*self.name);
+            }
             return Err(ENOSPC);
         };
         let id = u16::try_from(id.acquire()).map_err(|_| ENOSPC)?;
@@ -451,7 +458,7 @@ impl Unit {
     /// timed out have changed, and what a stalled queue lost before is not known here.
     #[cold]
     fn handle_queue_error(&self, errors: QueueErrors) {
-        if !self.broken.load(Ordering::Relaxed) {
+        if !self.broken.load(Ordering::Relaxed) && self.limit.allows() {
             pr_err!(
                 "{}: {}; falling back to global invalidation\n",
                 &*self.name,

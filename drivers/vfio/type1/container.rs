@@ -41,8 +41,7 @@ pub(crate) struct Type1 {
     /// Open devices whose drivers pin pages.
     pub(crate) devices: Arc<Devices>,
     /// Processes can fail as often as they like.
-    #[pin]
-    pub(crate) complaints: RateLimit,
+    pub(crate) complaints: Arc<RateLimit>,
 }
 
 impl Type1 {
@@ -102,13 +101,17 @@ impl Container for Type1 {
             }
             _ => return Err(EINVAL),
         };
-        let Opening { id, devices } = opening;
+        let Opening {
+            id,
+            devices,
+            complaints,
+        } = opening;
         Arc::pin_init(
             pin_init!(Self {
                 v2,
                 state <- new_mutex!(State::new(id), "vfio_iommu_type1 container"),
                 devices,
-                complaints <- RateLimit::new(5, 10, c"vfio_iommu_type1"),
+                complaints,
             }),
             GFP_KERNEL,
         )

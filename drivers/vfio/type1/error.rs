@@ -29,6 +29,8 @@ pub(crate) enum Failure {
     MemoryLimit(Pid),
     /// They are registers of a VFIO device of this group, which is not in the container (`EPERM`).
     ForeignRegisters(i32),
+    /// Devices of this group could raise any interrupt (`EPERM`).
+    UnsafeInterrupts(i32),
     /// Anything else.
     Other(Error),
 }
@@ -38,7 +40,7 @@ impl Failure {
     pub(crate) fn error(self) -> Error {
         match self {
             Self::MemoryLimit(_) => ENOMEM,
-            Self::ForeignRegisters(_) => EPERM,
+            Self::ForeignRegisters(_) | Self::UnsafeInterrupts(_) => EPERM,
             Self::Other(e) => e,
         }
     }

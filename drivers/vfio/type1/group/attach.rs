@@ -45,19 +45,24 @@ impl Type1 {
                 }
                 Emulated::AttachParent(endpoint) => endpoint,
                 Emulated::Mixed(device) => {
-                    pr_err!(
-                        "group {}: {} and others of the group differ in domain type or parent\n",
-                        group.id(),
-                        device.name()
-                    );
+                    if self.complaints.allows() {
+                        pr_err!(
+                            "group {}: {} and others of the group differ in domain type or \
+                             parent\n",
+                            group.id(),
+                            device.name()
+                        );
+                    }
                     return Err(EINVAL);
                 }
                 Emulated::NoAuxiliaryDomains(device) => {
-                    pr_err!(
-                        "group {}: domains of {} need iommu_aux.ko, which is not loaded\n",
-                        group.id(),
-                        device.name()
-                    );
+                    if self.complaints.allows() {
+                        pr_err!(
+                            "group {}: domains of {} need iommu_aux.ko, which is not loaded\n",
+                            group.id(),
+                            device.name()
+                        );
+                    }
                     return Err(ENODEV);
                 }
             },
@@ -90,11 +95,7 @@ fn attach_endpoint(state: &mut State, endpoint: &NewEndpoint<'_>) -> Result<(), 
         .without(reserved.ranges())?;
 
     if !params::allow_unsafe_interrupts() && !endpoint.has_isolated_interrupts() {
-        pr_warn!(
-            "group {}: no interrupt remapping; set allow_unsafe_interrupts=1 to allow it\n",
-            endpoint.group().id()
-        );
-        return Err(EPERM.into());
+        return Err(Failure::UnsafeInterrupts(endpoint.group().id()));
     }
 
     // Without traffic that bypasses caches KVM need not emulate instructions that write them back.

@@ -35,21 +35,32 @@ impl Type1 {
         }
     }
 
-    /// What user space gets to see of a failure. Logs one that is a limit of the process.
+    /// What user space gets to see of a failure. Logs one that somebody could do something about.
     pub(crate) fn explain(&self, failure: Failure) -> Error {
-        match failure {
-            Failure::MemoryLimit(process) if self.complaints.allows() => {
-                pr_warn!("pid {process}: RLIMIT_MEMLOCK exceeded by pinned DMA memory\n");
-            }
-            Failure::ForeignRegisters(group) if self.complaints.allows() => {
-                pr_warn!(
-                    "registers of a device of group {group}, which is not in the container, not \
-                     mapped for DMA\n"
-                );
-            }
-            _ => {}
+        if !matches!(failure, Failure::Other(_)) && self.complaints.allows() {
+            complain(failure);
         }
         failure.error()
+    }
+}
+
+fn complain(failure: Failure) {
+    match failure {
+        Failure::MemoryLimit(process) => {
+            pr_warn!("pid {process}: RLIMIT_MEMLOCK exceeded by pinned DMA memory\n");
+        }
+        Failure::ForeignRegisters(group) => {
+            pr_warn!(
+                "registers of a device of group {group}, which is not in the container, not \
+                 mapped for DMA\n"
+            );
+        }
+        Failure::UnsafeInterrupts(group) => {
+            pr_warn!(
+                "group {group}: no interrupt remapping; set allow_unsafe_interrupts=1 to allow it\n"
+            );
+        }
+        Failure::Other(_) => {}
     }
 }
 

@@ -24,6 +24,7 @@ use kernel::prelude::*;
 use kernel::sync::{new_mutex, new_spinlock, Arc, Mutex, SpinLock};
 use linux::callback::{Call, FromC};
 use linux::module::Reference;
+use linux::ratelimit::RateLimit;
 use linux::vec;
 
 /// What VFIO passes for a container, in a function that it calls: a number, or NULL for none.
@@ -93,6 +94,8 @@ struct OpenContainers<T: Container> {
     /// A request costs one look into this.
     #[pin]
     entries: SpinLock<KVec<Entry<T>>>,
+    /// Of all containers: a process can open as many as it likes.
+    complaints: Arc<RateLimit>,
 }
 
 /// Where the functions that VFIO calls, which get a number and nothing else, find the open
@@ -149,6 +152,7 @@ impl<T: Container> Kind<'_, T> {
                 // SAFETY: The number was not used before.
                 id: unsafe { IoasId::new(number) },
                 devices: devices.clone(),
+                complaints: table.complaints.clone(),
             },
         )?;
         let opened = Opened {
@@ -223,10 +227,13 @@ impl<T: Container> Open<T> {
     /// There is no other one, of no type. As long as C code calls functions for containers `T`,
     /// this is not dropped.
     pub(super) unsafe fn new() -> Result<Self> {
+        let limit = RateLimit::new(5, 10, c"vfio_iommu_type1");
+        let complaints = Arc::pin_init(limit, GFP_KERNEL)?;
         let _table = KBox::pin_init(
             pin_init!(OpenContainers {
                 opening <- new_mutex!(0, "vfio_iommu_type1 opening"),
                 entries <- new_spinlock!(KVec::new(), "vfio_iommu_type1 containers"),
+                complaints,
             }),
             GFP_KERNEL,
         )?;

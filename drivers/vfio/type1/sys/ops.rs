@@ -18,6 +18,7 @@ use kernel::prelude::*;
 use kernel::str::CStr;
 use kernel::sync::Arc;
 use linux::module::Reference;
+use linux::ratelimit::RateLimit;
 use linux::{bindings, iommu};
 use siov_type1::Prot;
 use siov_types::Iova;
@@ -39,6 +40,8 @@ pub(crate) struct Opening {
     pub(crate) id: IoasId,
     /// Where VFIO's open devices will be whose drivers pin pages.
     pub(crate) devices: Arc<Devices>,
+    /// How often the log says what processes have provoked.
+    pub(crate) complaints: Arc<RateLimit>,
 }
 
 /// An open container. Calls come from several threads; VFIO serialises attaching and detaching
