@@ -237,6 +237,42 @@ impl Container {
         self.map_address(iova, memory.address() + offset as u64, len, access)
     }
 
+    /// Invalidates the process address of the mapping of `len` bytes at `iova`.
+    ///
+    /// # Errors
+    ///
+    /// Those of VFIO_IOMMU_UNMAP_DMA.
+    pub fn invalidate_address(&self, iova: u64, len: usize) -> Result {
+        let mut unmap = uapi::vfio_iommu_type1_dma_unmap {
+            argsz: argsz::<uapi::vfio_iommu_type1_dma_unmap>(),
+            flags: uapi::VFIO_DMA_UNMAP_FLAG_VADDR,
+            iova,
+            size: len as u64,
+            ..Default::default()
+        };
+        let what = "VFIO_IOMMU_UNMAP_DMA of an address";
+        ioctl(&self.file, request::IOMMU_UNMAP_DMA, &mut unmap, what)?;
+        Ok(())
+    }
+
+    /// Gives the mapping of all of `memory` at `iova` a process address again.
+    ///
+    /// # Errors
+    ///
+    /// Those of VFIO_IOMMU_MAP_DMA.
+    pub fn update_address(&self, iova: u64, memory: &Mapping) -> Result {
+        let mut map = uapi::vfio_iommu_type1_dma_map {
+            argsz: argsz::<uapi::vfio_iommu_type1_dma_map>(),
+            flags: uapi::VFIO_DMA_MAP_FLAG_VADDR,
+            vaddr: memory.address(),
+            iova,
+            size: memory.len() as u64,
+        };
+        let what = "VFIO_IOMMU_MAP_DMA of an address";
+        ioctl(&self.file, request::IOMMU_MAP_DMA, &mut map, what)?;
+        Ok(())
+    }
+
     /// As [`Self::map_address`], of what the structure in `place` says.
     ///
     /// # Errors

@@ -72,7 +72,12 @@ fn update_vaddr(state: &mut State, request: &Map) -> Result {
     }
     mapping.change_owner(usize::try_from(request.vaddr)?)?;
     state.invalid_vaddrs.dec();
-    Ok(())
+    // Registers are those that the new process has there.
+    let options = FillOptions {
+        one_by_one: params::disable_hugepages(),
+        emulated: &state.emulated,
+    };
+    state.space.change_owner(area.range.first(), options)
 }
 
 fn map_memory(state: &mut State, request: &Map, prot: Prot) -> Result<(), Failure> {

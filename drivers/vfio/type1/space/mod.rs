@@ -123,6 +123,17 @@ impl Space {
         mapping.track(range.first(), range.size().ok_or(EINVAL)?, shift, pins)
     }
 
+    /// Has the mapping at `iova` translated to the registers that its process has there, after that
+    /// has become another one, or has them elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` when it has exited, `ENOMEM`; the registers stay those of the old one then, as long
+    /// as it has them.
+    pub(crate) fn change_owner(&mut self, iova: Iova, options: FillOptions<'_>) -> Result {
+        self.ioas.change_owner(iova, options)
+    }
+
     /// Removes the mapping that contains `iova`, unless drivers have pinned pages of it.
     pub(crate) fn remove(&mut self, iova: Iova) -> Option<(AreaInfo, Mapping)> {
         self.ioas.remove(iova).map(settled)

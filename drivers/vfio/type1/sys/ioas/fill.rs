@@ -6,7 +6,7 @@
 use super::drain::try_for_each;
 use super::key::Key;
 use super::revocable::{try_for_each_memory, How, Revocable, Revocables};
-use super::{Area, Frames, Memory};
+use super::{Area, Frames, Ioas, Memory};
 use crate::error::Failure;
 use crate::group::Group;
 use crate::sys::domain::Domain;
@@ -25,6 +25,14 @@ pub(crate) struct FillOptions<'a> {
     pub(crate) one_by_one: bool,
     /// Groups without a domain whose devices may be reached by others, as those with one are.
     pub(crate) emulated: &'a [Group],
+}
+
+impl FillOptions<'_> {
+    /// Whether `group` is in the container, which has these domains.
+    fn has(&self, domains: &[Domain], group: &Group) -> bool {
+        let mut members = domains.iter().flat_map(|domain| domain.members());
+        self.emulated.contains(group) || members.any(|member| member.group() == group)
+    }
 }
 
 /// A run of frames that has not been mapped yet, because it may go on.
@@ -183,10 +191,7 @@ impl<M: Memory> Area<M> {
         revocable: &mut Option<Revocable>,
     ) -> Result<(), Failure> {
         let domains = pending.domains;
-        let has = |group: &Group| {
-            let mut members = domains.iter().flat_map(|domain| domain.members());
-            options.emulated.contains(group) || members.any(|member| member.group() == group)
-        };
+        let has = |group: &Group| options.has(domains, group);
         let owner = self.memory.mm().mmget_not_zero().ok_or(ENODEV)?;
         let is_own = current!()
             .mm()
@@ -238,8 +243,7 @@ impl<M: Memory> Area<M> {
                     let revocable = match &mut *revocable {
                         Some(revocable) => revocable,
                         none => {
-                            let end = start.checked_add(key.size() as usize).ok_or(EFAULT)?;
-                            let user = UserRange { start, end };
+                            let user = user_range(start, key)?;
                             // SAFETY: Parts of the area, which nothing else uses: it is filled and
                             // drained between them.
                             let new = unsafe { Revocable::new(&owner, user, domains, how) }?;
@@ -258,6 +262,47 @@ impl<M: Memory> Area<M> {
         }
         Ok(pending.flush(self.frames)?)
     }
+}
+
+impl<M: Memory> Ioas<M> {
+    /// Has domains translate to what is no memory of the area at `iova` where its process has that
+    /// now, after [`Memory::mm`] or [`Memory::vaddr`] of it have changed.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Memory::vaddr`], `ENODEV` when the process has exited, `ENOMEM`; nothing has
+    /// changed then.
+    pub(crate) fn change_owner(&mut self, iova: Iova, options: FillOptions<'_>) -> Result {
+        let key = Key::at(iova).ok_or(EINVAL)?;
+        let cursor = self.areas.cursor_lower_bound(&key).ok_or(EINVAL)?;
+        let (found, area) = cursor.current();
+        if *found != key || !area.frames.is_revocable {
+            return Ok(());
+        }
+        let domains = self.domains.as_slice();
+        let owner = area.memory.mm().mmget_not_zero().ok_or(ENODEV)?;
+        let user = user_range(area.memory.vaddr()?, *found)?;
+        let how = How {
+            prot: area.frames.prot,
+            one_by_one: options.one_by_one,
+        };
+        let has = |group: &Group| options.has(domains, group);
+        // SAFETY: Parts of the area, which nothing else uses, as the old ones are dropped.
+        let new = unsafe { Revocable::new(&owner, user, domains, how) }?;
+        let at = (found.first(), user);
+        // SAFETY: As above.
+        unsafe { self.revocables.replace(at, new, &owner, &has) }
+    }
+}
+
+/// Where a process has an area that it finds at `start`.
+///
+/// # Errors
+///
+/// `EFAULT` past the last address.
+fn user_range(start: usize, key: Key) -> Result<UserRange> {
+    let end = start.checked_add(key.size() as usize).ok_or(EFAULT)?;
+    Ok(UserRange { start, end })
 }
 
 impl<M> Area<M> {

@@ -131,6 +131,28 @@ impl Uses {
         Ok(())
     }
 
+    /// Adds a part that is mapped, in place of the front of an empty one, if it begins there. There
+    /// is room for one more.
+    fn add(&mut self, part: Part) {
+        let (first, last) = (part.range.first(), part.range.last());
+        let at = self.parts.partition_point(|known| known.range.last() < first);
+        let rest = match self.parts.get_mut(at) {
+            Some(empty) => {
+                let behind = last.checked_add(1);
+                match behind.and_then(|next| IovaRange::new(next, empty.range.last())) {
+                    Some(rest) => empty.range = rest,
+                    None => {
+                        *empty = part;
+                        return;
+                    }
+                }
+                at
+            }
+            None => at,
+        };
+        let _ = self.parts.insert_within_capacity(rest, part);
+    }
+
     /// Maps all parts in `domain`, which has none of them, where they are mapped in the others. On
     /// error it has none.
     ///
@@ -213,9 +235,9 @@ impl Revocable {
         Ok(Self(Notifier::new(mm, user, uses)?))
     }
 
-    /// Maps what the process has at `vaddr` at `iova`, up to `pages` pages, behind all parts that
-    /// there are; how many pages that were, not 0. `allows` says of which groups the registers of
-    /// devices may be mapped.
+    /// Maps what the process has at `vaddr` at `iova`, up to `pages` pages: behind all parts that
+    /// there are, or in place of the front of an empty one, which is as large. How many pages that
+    /// were, not 0. `allows` says of which groups the registers of devices may be mapped.
     ///
     /// # Errors
     ///
@@ -258,8 +280,7 @@ impl Revocable {
             // be another. From here on it does not lose them before they are revoked.
             let mapped = unsafe { uses.map(&part) };
             if mapped.is_ok() {
-                // There is room.
-                let _ = uses.parts.push_within_capacity(part);
+                uses.add(part);
                 return Ok(extent.pages());
             }
             drop(uses);
@@ -294,17 +315,45 @@ impl Revocable {
         }
     }
 
-    /// Unmaps all parts in `domain`, which does not get them any more.
+    /// Makes empty parts where `other` has parts.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    fn make_places(&self, other: &Self) -> Result {
+        let mut next = other.part_from(Iova::new(0));
+        while let Some(range) = next {
+            vec::reserve(self.0.uses(), |uses| &mut uses.parts)?;
+            let place = Part {
+                range,
+                user: UserRange { start: 0, end: 0 },
+                extent: Extent::NONE,
+                is_mapped: false,
+            };
+            // There is room.
+            let _ = self.0.uses().lock().parts.push_within_capacity(place);
+            let behind = range.last().checked_add(1);
+            next = behind.and_then(|iova| other.part_from(iova));
+        }
+        Ok(())
+    }
+
+    /// Unmaps all parts in `domain`, which does not get them any more, if it has them.
     fn leave(&self, domain: &Domain) {
         let shared = domain.shared();
         let mut uses = self.0.uses().lock();
         let uses = &mut *uses;
+        let mut domains = uses.domains.iter();
+        let index = domains.position(|known| Arc::ptr_eq(known, &shared));
+        let Some(domain) = index.and_then(|index| uses.domains.remove(index).ok()) else {
+            return;
+        };
         for part in uses.parts.iter().filter(|part| part.is_mapped) {
             // SAFETY: By what is true of `Uses`.
-            unsafe { part.unmap(&shared) };
+            unsafe { part.unmap(&domain) };
         }
-        uses.domains.retain(|known| !Arc::ptr_eq(known, &shared));
     }
+
     /// The first part that ends behind `iova`.
     fn part_from(&self, iova: Iova) -> Option<IovaRange> {
         let uses = self.0.uses().lock();
@@ -348,6 +397,46 @@ impl Revocables {
             Err(e) => return Err((e.into(), revocable)),
         };
         self.0.insert(node.into_node(key.first(), revocable));
+        Ok(())
+    }
+
+    /// Replaces what an area that begins at `first` has of another process by what `new` has, which
+    /// has no parts yet, and is of the process of `mm`, who has the area at `user`. What that
+    /// process does not have stays empty.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; nothing has changed then.
+    ///
+    /// # Safety
+    ///
+    /// As of [`Revocable::new`] and [`Revocable::map`], for the area.
+    pub(super) unsafe fn replace(
+        &mut self,
+        (first, user): (Iova, UserRange),
+        new: Revocable,
+        mm: &MmWithUser,
+        allows: &dyn Fn(&Group) -> bool,
+    ) -> Result {
+        let Some(known) = self.0.get_mut(&first) else {
+            return Ok(());
+        };
+        new.make_places(known)?;
+        // Unmaps the old ones: no two have the same place.
+        *known = new;
+        let mut next = known.part_from(first);
+        while let Some(place) = next {
+            let offset = place.first().checked_sub(first).unwrap_or(0);
+            let at = (place.first(), user.start.saturating_add(offset as usize));
+            let pages = PageCount::in_bytes(place.size().unwrap_or(0));
+            // SAFETY: As required of us.
+            let mapped = unsafe { known.map(mm, at, pages, allows, EFAULT) };
+            let behind = match mapped {
+                Ok(pages) => place.first().checked_add(pages.bytes()),
+                Err(_) => place.last().checked_add(1),
+            };
+            next = behind.and_then(|iova| known.part_from(iova));
+        }
         Ok(())
     }
 

@@ -49,6 +49,7 @@ fn plan() -> ExitCode {
             )
             .case("registers between memory", registers::between_memory)
             .case("registers of a user that is killed", registers::killed)
+            .case("registers that were somewhere else", registers::moved)
             .case(
                 "registers of a device of another container",
                 registers::foreign,

@@ -224,6 +224,39 @@ pub fn killed(_: &mut Context) -> Result {
     c.container.unmap(REGISTERS, PAGE)
 }
 
+/// Whoever takes a mapping over has its registers elsewhere, or has none.
+pub fn moved(_: &mut Context) -> Result {
+    let mut c = Initiator::new()?;
+    let (_target, device) = open_edu(&mut c.container, 1)?;
+    let len = 4 * PAGE;
+    let [memory, other, none] = [(); 3].map(|()| Mapping::memory(len));
+    let (memory, other, none) = (memory?, other?, none?);
+    for place in [&memory, &other] {
+        device.map_bar_over(0, place, PAGE, 2 * PAGE)?;
+    }
+    c.container
+        .map(REGISTERS, &memory, 0, len, Access::ReadWrite)?;
+    let at = REGISTERS + PAGE as u64;
+    c.expect_reached(at)?;
+    c.container.invalidate_address(REGISTERS, len)?;
+    c.expect_reached(at)?;
+    memory.fill(PAGE, 2 * PAGE)?;
+    c.expect_blocked(at)?;
+    c.container.update_address(REGISTERS, &other)?;
+    c.expect_reached(at)?;
+    c.container.invalidate_address(REGISTERS, len)?;
+    c.container.update_address(REGISTERS, &none)?;
+    // What is memory there was not what the mapping was made of.
+    c.expect_blocked(at)?;
+    c.container.invalidate_address(REGISTERS, len)?;
+    c.container.update_address(REGISTERS, &other)?;
+    c.expect_reached(at)?;
+    other.fill(2 * PAGE, PAGE)?;
+    c.expect_blocked(at + PAGE as u64)?;
+    c.container.unmap(REGISTERS, len)?;
+    c.expect_blocked(at)
+}
+
 /// Devices reach the registers of those that are in the same container.
 pub fn foreign(m: &mut Context) -> Result {
     let c = Initiator::new()?;
