@@ -339,7 +339,7 @@ impl Container {
         let flags = uapi::VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP;
         // The structure, and that of the range.
         let mut words = [
-            48 | u64::from(flags) << 32,
+            48 | (u64::from(flags) << 32),
             iova,
             (pages * crate::PAGE) as u64,
             crate::PAGE as u64,

@@ -12,6 +12,10 @@ use kernel::prelude::*;
 use siov_type1::{request, uapi};
 use siov_types::{Iova, IovaRange};
 
+/// How often a driver is notified until it is given up: once does, but the C driver is as patient
+/// with one that does not listen.
+const NOTIFICATIONS: usize = 11;
+
 impl Type1 {
     /// Unmaps what lies in a range, and writes how much that was.
     ///
@@ -89,7 +93,12 @@ impl Type1 {
         let Some(size) = self.state.lock().space.begin_unpinning(iova) else {
             return Ok(());
         };
-        devices.dma_unmap(iova, size);
+        for _ in 0..NOTIFICATIONS {
+            devices.dma_unmap(iova, size);
+            if !self.state.lock().space.has_pins(iova) {
+                break;
+            }
+        }
         if !self.state.lock().space.end_unpinning(iova) {
             return Ok(());
         }
@@ -142,7 +151,8 @@ fn invalidate_vaddr(state: &mut State, first: Iova, last: Iova) -> Result<u64> {
 }
 
 /// Removes the mappings from `first` on that begin in `range`, up to one with pages that drivers
-/// have pinned, and returns where that is. Copies their dirty bitmaps if asked to, and adds their bytes to `unmapped`.
+/// have pinned, and returns where that is. Copies their dirty bitmaps if asked to, and adds their
+/// bytes to `unmapped`.
 ///
 /// # Errors
 ///

@@ -53,14 +53,20 @@ impl Space {
         Ok(())
     }
 
-    /// Keeps drivers from pinning more pages of the mapping at `iova`, if they have pinned some; its
-    /// size then.
+    /// Keeps drivers from pinning more pages of the mapping at `iova`, if they have pinned some;
+    /// its size then.
     pub(crate) fn begin_unpinning(&mut self, iova: Iova) -> Option<u64> {
         self.ioas.begin_unpinning(iova)
     }
 
-    /// Ends what [`Self::begin_unpinning`] began; whether there are still pages of that mapping that
-    /// drivers have pinned.
+    /// Whether there are pages of the mapping at `iova` that drivers have pinned.
+    pub(crate) fn has_pins(&self, iova: Iova) -> bool {
+        let area = self.from(iova);
+        area.is_some_and(|area| area.has_pins && area.range.first() == iova)
+    }
+
+    /// Ends what [`Self::begin_unpinning`] began; whether there are still pages of that mapping
+    /// that drivers have pinned.
     pub(crate) fn end_unpinning(&mut self, iova: Iova) -> bool {
         self.ioas.end_unpinning(iova)
     }

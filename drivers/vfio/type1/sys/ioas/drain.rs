@@ -44,8 +44,8 @@ pub(super) unsafe fn try_for_each<E>(
 }
 
 impl<M> Area<M> {
-    /// Unmaps `range` in all `domains`, and unpins what it was translated to. `revocable` is what it
-    /// has of that, which is dropped.
+    /// Unmaps `range` in all `domains`, and unpins what it was translated to. `revocable` is what
+    /// it has of that, which is dropped.
     ///
     /// # Safety
     ///

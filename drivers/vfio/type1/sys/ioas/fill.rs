@@ -135,9 +135,9 @@ impl<M: Memory> Area<M> {
     ///
     /// # Errors
     ///
-    /// Those of pinning, charging and the IOMMU driver, `ENODEV` when the process has exited, `EINTR`
-    /// when the caller is being killed,
-    /// [`Failure::ForeignRegisters`] for registers of a VFIO device that is not in the container.
+    /// Those of pinning, charging and the IOMMU driver, `ENODEV` when the process has exited,
+    /// `EINTR` when the caller is being killed, [`Failure::ForeignRegisters`] for registers of a
+    /// VFIO device that is not in the container.
     /// Nothing is mapped or pinned then; what was charged is the caller's to settle.
     ///
     /// # Safety
@@ -250,9 +250,9 @@ impl<M: Memory> Area<M> {
                             none.insert(new)
                         }
                     };
+                    let at = (iova, vaddr);
                     // SAFETY: As above.
-                    let pages =
-                        unsafe { revocable.map(&owner, (iova, vaddr), left, &has, no_memory) }?;
+                    let pages = unsafe { revocable.map(&owner, at, left, &has, no_memory) }?;
                     pending.skip(pages);
                     pages
                 }

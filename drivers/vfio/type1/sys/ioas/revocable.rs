@@ -6,8 +6,8 @@
 //! somebody else's tomorrow. So domains translate to them as long as the process has them at its
 //! address, and no longer: when it unmaps them, exits or is replaced, or when their driver takes
 //! them back (as vfio-pci does for a reset, or when the device's memory is disabled), they are
-//! unmapped in all domains, and the hardware has forgotten them, before that goes on. Their place in
-//! the area stays empty then.
+//! unmapped in all domains, and the hardware has forgotten them, before that goes on. Their place
+//! in the area stays empty then.
 
 use super::key::Key;
 use super::Frames;
@@ -135,7 +135,9 @@ impl Uses {
     /// is room for one more.
     fn add(&mut self, part: Part) {
         let (first, last) = (part.range.first(), part.range.last());
-        let at = self.parts.partition_point(|known| known.range.last() < first);
+        let at = self
+            .parts
+            .partition_point(|known| known.range.last() < first);
         let rest = match self.parts.get_mut(at) {
             Some(empty) => {
                 let behind = last.checked_add(1);
@@ -394,7 +396,7 @@ impl Revocables {
     ) -> Result<(), (Error, Revocable)> {
         let node = match RBTreeNodeReservation::new(GFP_KERNEL) {
             Ok(node) => node,
-            Err(e) => return Err((e.into(), revocable)),
+            Err(e) => return Err((e, revocable)),
         };
         self.0.insert(node.into_node(key.first(), revocable));
         Ok(())

@@ -77,6 +77,10 @@ fn plan() -> ExitCode {
             )
             .case("a user that forks", process::forks)
             .case("a user that runs another program", process::executes)
+            .case(
+                "a user that is killed while it maps",
+                process::killed_while_mapping,
+            )
             .case("a user beyond its RLIMIT_MEMLOCK", process::limited)
             .case(
                 "a user that is killed while the device works",

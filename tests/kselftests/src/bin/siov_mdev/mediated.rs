@@ -248,16 +248,24 @@ pub fn crowded(c: &mut Context) -> Result {
     })
 }
 
-/// Memory can be unmapped at any time, also while the driver pins more and more of it.
+/// Memory can be unmapped at any time, also while the driver pins more and more of it: for some
+/// devices, when others have just unpinned it.
 pub fn busy(c: &mut Context) -> Result {
-    const ROUNDS: usize = 300;
-    let (_mdev, user) = open(c)?;
+    const ROUNDS: usize = 200;
+    let (_mdev, mut user) = open(c)?;
+    let mdevs = [c.create_as(MEDIATED)?, c.create_as(MEDIATED)?];
+    let mut devices = vec![user.device];
+    for mdev in &mdevs {
+        let device = user.container.add_mdev(&mdev.0)?;
+        device.set_bus_master(true)?;
+        devices.push(device);
+    }
     let memory = Mapping::memory(KEPT * PAGE)?;
     let (at, len) = (page(PAGES), KEPT * PAGE);
     let done = AtomicBool::new(false);
-    let (device, container) = (&user.device, &user.container);
+    let (done, container) = (&done, &user.container);
     thread::scope(|scope| {
-        let working = scope.spawn(|| -> Result<usize> {
+        let work = |device: &Device| -> Result<usize> {
             let mut count = 0;
             while !done.load(Ordering::Relaxed) {
                 // One page after the other is pinned; those that are not mapped are faults.
@@ -265,14 +273,21 @@ pub fn busy(c: &mut Context) -> Result {
                 count += 1;
             }
             Ok(count)
-        });
+        };
+        let working: Vec<_> = devices
+            .iter()
+            .map(|device| scope.spawn(move || work(device)))
+            .collect();
         let result = (0..ROUNDS).try_for_each(|_| -> Result {
             container.map(at, &memory, 0, len, Access::ReadWrite)?;
             poll::until_true("the driver pins", || Ok(locked_kib()? != 0))?;
             container.unmap(at, len)
         });
         done.store(true, Ordering::Relaxed);
-        let worked = working.join().ok().context("a thread panicked")??;
+        let worked = working
+            .into_iter()
+            .map(|thread| thread.join().ok().context("a thread panicked")?)
+            .sum::<Result<usize>>()?;
         note(format!("{worked} descriptors"));
         result
     })

@@ -9,16 +9,18 @@ use anyhow::ensure;
 use nix::errno::Errno;
 use nix::fcntl::{fcntl, FcntlArg, FdFlag};
 use nix::sys::resource::{setrlimit, Resource};
+use nix::sys::signal::{kill, Signal};
+use nix::sys::wait::waitpid;
 use siov_kselftests::adi::UserAdi;
-use siov_kselftests::child::{drop_ipc_lock, in_child, locked_kib, pinned_pages};
-use siov_kselftests::ktap::{expect_console, expect_faults, Result};
+use siov_kselftests::child::{drop_ipc_lock, in_child, locked_kib, pinned_pages, spawn};
+use siov_kselftests::ktap::{expect_console, expect_faults, note, Result};
 use siov_kselftests::mdev::Mdev;
 use siov_kselftests::mmio::Mapping;
 use siov_kselftests::pattern::{bytes, expect_equal};
 use siov_kselftests::siov_testdev::regs::CompletionStatus;
 use siov_kselftests::siov_testdev::{copy, fill};
 use siov_kselftests::vfio::{Access, Container, Device};
-use siov_kselftests::{poll, sysfs, PAGE};
+use siov_kselftests::{poll, stats, sysfs, PAGE};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -151,6 +153,41 @@ pub fn handed_down(container: &str, device: &str) -> Result {
     expect_locked(PAGE as u64 / 1024)?;
     container.unmap(OTHER, PAGE)?;
     expect_locked(0)
+}
+
+/// A user who is killed while it maps much memory does not map the rest first.
+pub fn killed_while_mapping(c: &mut Context) -> Result {
+    const LEN: usize = 128 << 20;
+    const ALL: i64 = (LEN / PAGE) as i64;
+    const ATTEMPTS: usize = 5;
+    let acquired = || stats::vmstat("nr_foll_pin_acquired");
+    let mdev = c.create()?;
+    let user = alone(&mdev.0)?;
+    let pinned = pinned_pages()?;
+    for attempt in 1..=ATTEMPTS {
+        let before = acquired()?;
+        let child = spawn(|| {
+            let mapped = Mapping::memory(LEN).and_then(|memory| {
+                user.container
+                    .map(OTHER, &memory, 0, LEN, Access::ReadWrite)
+            });
+            eprintln!("{mapped:?}");
+            1
+        })?;
+        poll::until_true("pages are pinned", || Ok(acquired()? - before > ALL / 64))?;
+        kill(child, Signal::SIGKILL)?;
+        waitpid(child, None)?;
+        let count = acquired()? - before;
+        note(format!("{count} of {ALL} pages"));
+        let _ = user.container.unmap(OTHER, LEN);
+        let now = pinned_pages()?;
+        ensure!(now == pinned, "{now} pages are pinned, {pinned} before");
+        if count < ALL {
+            return Ok(());
+        }
+        note(format!("attempt {attempt}: all of them"));
+    }
+    anyhow::bail!("killed {ATTEMPTS} times, all was mapped each time")
 }
 
 /// A user who may lock less memory up than it maps.

@@ -37,7 +37,7 @@ pub fn attached(_: &mut Context) -> Result {
 
 fn pinning(function: &Function) -> Result {
     let parent = Parent::find(function.address())?;
-    let mdev = Owned(parent.create("vfio_ktest_mdev-attach", &uuid(5100))?);
+    let mdev = Owned(parent.create("iommu_ktest-attach", &uuid(5100))?);
     let mut container = Container::new()?;
     let device = container.add_mdev(&mdev.0)?;
     let memory = Mapping::memory(PAGES * PAGE)?;
