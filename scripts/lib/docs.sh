@@ -8,6 +8,10 @@ docs_dir() { printf '%s\n' "$BUILD/docs"; }
 # The folder of Sphinx's own state is beside that of the pages, which are then just what a web
 # server needs.
 docs_build() {
+	# What an interrupted run has left is not gone on with: its index is incomplete.
+	if [[ -d $BUILD/docs.doctrees && ! -f $(docs_dir)/searchindex.js ]]; then
+		rm -rf "$BUILD/docs.doctrees"
+	fi
 	in_root -C "$SRC" python3 -m sphinx -W --keep-going -q -b html -d "$BUILD/docs.doctrees" Documentation "$(docs_dir)"
 }
 
