@@ -13,6 +13,7 @@ use crate::sys::domain::Domain;
 use crate::sys::notifier::UserRange;
 use crate::sys::pin;
 use core::convert::Infallible;
+use kernel::mm::MmWithUser;
 use kernel::prelude::*;
 use siov_type1::run::{Extent, Run};
 use siov_type1::Prot;
@@ -192,10 +193,15 @@ impl<M: Memory> Area<M> {
     ) -> Result<(), Failure> {
         let domains = pending.domains;
         let has = |group: &Group| options.has(domains, group);
-        let owner = self.memory.mm().mmget_not_zero().ok_or(ENODEV)?;
-        let is_own = current!()
-            .mm()
-            .is_some_and(|mm| mm.as_raw() == owner.as_raw());
+        // The caller's own needs no reference: it stays as long as the caller does not exit.
+        let current = current!();
+        let own = current.mm();
+        let own = own.filter(|mm| mm.as_raw() == self.memory.mm().as_raw());
+        let other = match own {
+            Some(_) => None,
+            None => Some(self.memory.mm().mmget_not_zero().ok_or(ENODEV)?),
+        };
+        let owner: &MmWithUser = own.or(other.as_deref()).ok_or(ENODEV)?;
         let start = self.memory.vaddr()?;
         let writes = self.frames.prot.contains(Prot::WRITE);
         let all = PageCount::in_bytes(key.size());
@@ -211,15 +217,17 @@ impl<M: Memory> Area<M> {
         let mut left = all;
         let mut done = 0u64;
         while left != PageCount::ZERO {
-            pin::cond_resched();
-            pin::check_for_kill()?;
+            if done != 0 {
+                pin::cond_resched();
+                pin::check_for_kill()?;
+            }
             let iova = key.first().checked_add(done).ok_or(EINVAL)?;
             let vaddr = start.checked_add(done as usize).ok_or(EFAULT)?;
             let wanted = left.min(most);
-            let pinned = if is_own {
-                pin::pin_own(&owner, vaddr, wanted, writes, &mut batch)
+            let pinned = if own.is_some() {
+                pin::pin_own(owner, vaddr, wanted, writes, &mut batch)
             } else {
-                pin::pin(&owner, vaddr, wanted, writes, &mut batch)
+                pin::pin(owner, vaddr, wanted, writes, &mut batch)
             };
             let pages = match pinned {
                 Ok(pages) => {
@@ -246,13 +254,13 @@ impl<M: Memory> Area<M> {
                             let user = user_range(start, key)?;
                             // SAFETY: Parts of the area, which nothing else uses: it is filled and
                             // drained between them.
-                            let new = unsafe { Revocable::new(&owner, user, domains, how) }?;
+                            let new = unsafe { Revocable::new(owner, user, domains, how) }?;
                             none.insert(new)
                         }
                     };
                     let at = (iova, vaddr);
                     // SAFETY: As above.
-                    let pages = unsafe { revocable.map(&owner, at, left, &has, no_memory) }?;
+                    let pages = unsafe { revocable.map(owner, at, left, &has, no_memory) }?;
                     pending.skip(pages);
                     pages
                 }
