@@ -3,7 +3,8 @@
 //! What VFIO calls.
 //!
 //! Lock order: [`Type1::devices`], then [`Type1::state`]. A driver that is notified of an unmapping
-//! runs with the former held, and takes the latter to unpin.
+//! runs with the former held, and takes the latter to unpin. Inside of both: the mmap lock of a
+//! process, then the lock of what is revoked when the process changes it ([`crate::sys`]).
 
 use crate::group::Group;
 use crate::state::State;

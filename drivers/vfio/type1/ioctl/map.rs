@@ -71,13 +71,20 @@ fn update_vaddr(state: &mut State, request: &Map) -> Result {
         return Err(EINVAL);
     }
     mapping.change_owner(usize::try_from(request.vaddr)?)?;
-    state.invalid_vaddrs.dec();
     // Registers are those that the new process has there.
     let options = FillOptions {
         one_by_one: params::disable_hugepages(),
         emulated: &state.emulated,
     };
-    state.space.change_owner(area.range.first(), options)
+    if let Err(e) = state.space.change_owner(area.range.first(), options) {
+        // As before, so that it can be tried again.
+        if let Some(mapping) = state.space.at_mut(area.range.first()) {
+            mapping.invalidate_vaddr();
+        }
+        return Err(e);
+    }
+    state.invalid_vaddrs.dec();
+    Ok(())
 }
 
 fn map_memory(state: &mut State, request: &Map, prot: Prot) -> Result<(), Failure> {

@@ -138,21 +138,17 @@ impl Uses {
         let at = self
             .parts
             .partition_point(|known| known.range.last() < first);
-        let rest = match self.parts.get_mut(at) {
-            Some(empty) => {
-                let behind = last.checked_add(1);
-                match behind.and_then(|next| IovaRange::new(next, empty.range.last())) {
-                    Some(rest) => empty.range = rest,
-                    None => {
-                        *empty = part;
-                        return;
-                    }
+        if let Some(empty) = self.parts.get_mut(at) {
+            let behind = last.checked_add(1);
+            match behind.and_then(|next| IovaRange::new(next, empty.range.last())) {
+                Some(rest) => empty.range = rest,
+                None => {
+                    *empty = part;
+                    return;
                 }
-                at
             }
-            None => at,
-        };
-        let _ = self.parts.insert_within_capacity(rest, part);
+        }
+        let _ = self.parts.insert_within_capacity(at, part);
     }
 
     /// Maps all parts in `domain`, which has none of them, where they are mapped in the others. On
