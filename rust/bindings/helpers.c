@@ -35,11 +35,6 @@ void siov_helper_list_add_tail(struct list_head *new, struct list_head *head)
 	list_add_tail(new, head);
 }
 
-int siov_helper_pci_domain_nr(struct pci_bus *bus)
-{
-	return pci_domain_nr(bus);
-}
-
 /* This file is linked into each module. */
 bool siov_helper_module_is_going(void)
 {
@@ -89,6 +84,16 @@ bool siov_helper_pci_is_untrusted(struct pci_dev *pdev)
 struct pci_dev *siov_helper_pci_physfn(struct pci_dev *pdev)
 {
 	return pci_physfn(pdev);
+}
+
+/* pci_real_dma_dev() is not exported. */
+struct pci_dev *siov_helper_pci_real_dma_dev(struct pci_dev *pdev)
+{
+#if IS_ENABLED(CONFIG_VMD)
+	if (is_vmd(pdev->bus))
+		return to_pci_sysdata(pdev->bus)->vmd_dev;
+#endif
+	return pdev;
 }
 
 /* pci_ats_queue_depth() is not exported. */

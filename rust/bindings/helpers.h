@@ -17,7 +17,6 @@ struct ratelimit_state;
 
 void siov_helper_iommu_pages_list_add(struct iommu_pages_list *list, void *virt);
 void siov_helper_list_add_tail(struct list_head *new, struct list_head *head);
-int siov_helper_pci_domain_nr(struct pci_bus *bus);
 int siov_helper_dev_to_node(struct device *dev);
 bool siov_helper_irqs_disabled(void);
 bool siov_helper_module_is_going(void);
@@ -27,6 +26,7 @@ void siov_helper_device_unlock(struct device *dev);
 bool siov_helper_dev_is_bound_to(struct device *dev, const char *name);
 bool siov_helper_pci_is_untrusted(struct pci_dev *pdev);
 struct pci_dev *siov_helper_pci_physfn(struct pci_dev *pdev);
+struct pci_dev *siov_helper_pci_real_dma_dev(struct pci_dev *pdev);
 int siov_helper_pci_ats_queue_depth(struct pci_dev *pdev);
 void siov_helper_compose_dmar_msg(struct irq_data *data, u32 *address_lo, u32 *address_hi,
 				  u32 *value);

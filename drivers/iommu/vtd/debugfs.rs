@@ -165,6 +165,9 @@ fn devices(unit: &UnitRef, f: &mut Formatter<'_>) -> FmtResult {
 fn tables(unit: &UnitRef, f: &mut Formatter<'_>) -> FmtResult {
     writeln!(f, "root table {}", unit.root().phys())?;
     for_each_device(unit, |device| {
+        if let Some(real) = device.real_dma_device() {
+            return writeln!(f, "{} requests carry the id {real}", Name(device.pci()));
+        }
         let context = unit.root().get(device.bdf());
         writeln!(f, "{} context entry: {context}", Name(device.pci()))?;
         let mut result = Ok(());

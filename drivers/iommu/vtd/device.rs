@@ -35,8 +35,12 @@ pub(crate) struct Device {
     pdev: ARef<pci::Device>,
     bdf: Bdf,
     group: SetOnce<ARef<Group>>,
-    /// Every requester id of its DMA, its own first.
+    /// Every requester id of its DMA, its own first. None when its DMA carries those of
+    /// `real_dma_device`.
     aliases: KVec<Bdf>,
+    /// The function in whose name it does DMA, if it is not its own: nothing but that one's entries
+    /// translates it, and the IOMMU core has both in one group.
+    real_dma_device: Option<Bdf>,
     #[pin]
     table: PasidTable,
     /// With ATS on: how to address its TLB.
@@ -62,24 +66,20 @@ impl Device {
     /// The function `pdev` behind `unit`. Its requests stay as they are: the caller stores its
     /// context entries.
     pub(crate) fn new(unit: UnitRef, pdev: &Function<'_>) -> Result<Arc<Self>> {
+        let real_dma_device = pdev.real_dma_device().map(|real| real.bdf());
         let mut aliases = KVec::new();
-        pdev.for_each_alias(|alias| {
-            if !aliases.contains(&alias) {
-                aliases.push(alias, GFP_KERNEL)?;
-            }
-            Ok(())
-        })?;
-
-        let unit_bits = unit.ecap().pasid_bits();
-        let mut max_pasids = pdev.max_pasids().min(1u32 << unit_bits);
-        if unit_bits == 0 || max_pasids == 0 {
-            max_pasids = 0;
-        } else if let Err(e) = pdev.enable_pasid() {
-            dev_warn!(pdev.as_dev(), "cannot enable PASID: {:?}\n", e);
-            max_pasids = 0;
+        let (mut max_pasids, mut tlb) = (0, None);
+        if real_dma_device.is_none() {
+            pdev.for_each_alias(|alias| {
+                if !aliases.contains(&alias) {
+                    aliases.push(alias, GFP_KERNEL)?;
+                }
+                Ok(())
+            })?;
+            max_pasids = Self::enable_pasid(&unit, pdev);
+            tlb = Self::enable_ats(&unit, pdev);
         }
         let pasid_bits = max_pasids.checked_ilog2().unwrap_or(0) as u8;
-        let tlb = Self::enable_ats(&unit, pdev);
 
         let memory = TableMemory {
             node: pdev.node(),
@@ -93,6 +93,7 @@ impl Device {
                 unit,
                 group: SetOnce::new(),
                 aliases,
+                real_dma_device,
                 tlb,
                 tlb_blocked: AtomicBool::new(false),
                 max_pasids,
@@ -101,6 +102,20 @@ impl Device {
             }? Error),
             GFP_KERNEL,
         )
+    }
+
+    /// Switches requests with PASID on where hardware allows it; the number of PASIDs.
+    fn enable_pasid(unit: &Unit, pdev: &Function<'_>) -> u32 {
+        let unit_bits = unit.ecap().pasid_bits();
+        let max_pasids = pdev.max_pasids().min(1u32 << unit_bits);
+        if unit_bits == 0 || max_pasids == 0 {
+            return 0;
+        }
+        if let Err(e) = pdev.enable_pasid() {
+            dev_warn!(pdev.as_dev(), "cannot enable PASID: {:?}\n", e);
+            return 0;
+        }
+        max_pasids
     }
 
     /// Switches ATS on where firmware and hardware allow it. A function that a driver uses already
@@ -162,7 +177,13 @@ impl Device {
         self.max_pasids
     }
 
-    /// Every requester id of its DMA.
+    /// The function in whose name it does DMA, if it is not its own.
+    pub(crate) fn real_dma_device(&self) -> Option<Bdf> {
+        self.real_dma_device
+    }
+
+    /// Every requester id of its DMA; none when it does DMA in the name of
+    /// [`Self::real_dma_device`].
     pub(crate) fn aliases(&self) -> &[Bdf] {
         &self.aliases
     }
@@ -244,6 +265,9 @@ impl Device {
         was_paging: bool,
     ) -> Result {
         self.check(pasid)?;
+        if self.real_dma_device.is_some() {
+            return space.suits(&self.unit).then_some(()).ok_or(EINVAL);
+        }
         // Memory first, so that nothing can fail once the hardware has been changed.
         self.attached.lock().reserve(1, GFP_KERNEL)?;
         let entry = space.link(self, pasid)?;
@@ -266,6 +290,9 @@ impl Device {
     /// `EOPNOTSUPP` and `ERANGE` for a PASID that the function does not have, `ENOMEM`.
     pub(crate) fn attach_identity(self: &Arc<Self>, pasid: Pasid, was_paging: bool) -> Result {
         self.check(pasid)?;
+        if self.real_dma_device.is_some() {
+            return Ok(());
+        }
         self.replace(pasid, self.unit.pass_through_entry());
         self.unlink(pasid, was_paging);
         Ok(())
@@ -273,6 +300,9 @@ impl Device {
 
     /// Blocks requests of `pasid`.
     pub(crate) fn attach_blocked(self: &Arc<Self>, pasid: Pasid, was_paging: bool) {
+        if self.real_dma_device.is_some() {
+            return;
+        }
         if pasid == Pasid::NO_PASID && self.is_given_back() {
             // Its DMA must go on.
             let pass = self.unit.pass_through_entry();

@@ -71,7 +71,8 @@ impl driver::Driver for Vtd {
     ];
 
     fn probe(&self, pdev: &Function<'_>) -> Result<Probed<Self>> {
-        let index = self.firmware.unit_of(pdev).ok_or(ENODEV)?;
+        let requester = pdev.real_dma_device().unwrap_or(pdev);
+        let index = self.firmware.unit_of(requester).ok_or(ENODEV)?;
         let unit = self.units.get(index).ok_or(ENODEV)?;
         if !unit.is_registered() {
             return Err(ENODEV);
@@ -121,7 +122,8 @@ impl driver::Driver for Vtd {
                 dev_err!(pdev.as_dev(), "reserved region not listed: {:?}\n", e);
             }
         };
-        device.unit().firmware().for_each_reserved(pdev, |memory| {
+        let requester = pdev.real_dma_device().unwrap_or(pdev);
+        device.unit().firmware().for_each_reserved(requester, |memory| {
             let start = Iova::new(memory.base.raw());
             let len = memory.limit.raw() - memory.base.raw() + 1;
             report(list.push(start, len, Prot::READ | Prot::WRITE, kind));

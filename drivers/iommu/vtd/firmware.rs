@@ -54,7 +54,7 @@ impl Firmware {
     /// Index of the unit that translates the requests of `pdev`.
     pub(crate) fn unit_of(&self, pdev: &pci::Device) -> Option<usize> {
         let dmar = self.dmar();
-        let unit = dmar.unit_for(pdev.segment(), listed(pdev), &Hierarchy)?;
+        let unit = dmar.unit_for(pdev.segment()?, listed(pdev), &Hierarchy)?;
         dmar.units().position(|u| u.offset == unit.offset)
     }
 
@@ -64,14 +64,18 @@ impl Firmware {
         pdev: &pci::Device,
         mut f: impl FnMut(ReservedMemory<'_>),
     ) {
-        self.dmar()
-            .reserved_memory_of(pdev.segment(), listed(pdev), &Hierarchy)
-            .for_each(&mut f);
+        if let Some(segment) = pdev.segment() {
+            self.dmar()
+                .reserved_memory_of(segment, listed(pdev), &Hierarchy)
+                .for_each(&mut f);
+        }
     }
 
     /// Whether `pdev` may use ATS.
     pub(crate) fn ats_allowed(&self, pdev: &pci::Device) -> bool {
-        self.dmar().ats(pdev.segment(), listed(pdev), &Hierarchy) != Ats::Denied
+        pdev.segment().is_some_and(|segment| {
+            self.dmar().ats(segment, listed(pdev), &Hierarchy) != Ats::Denied
+        })
     }
 
     /// Physical address bits of the machine that DMA can reach.

@@ -92,7 +92,7 @@ impl Space {
     }
 
     /// Whether the unit can walk this domain's tables.
-    fn suits(&self, unit: &Unit) -> bool {
+    pub(crate) fn suits(&self, unit: &Unit) -> bool {
         let (cap, ecap) = (unit.cap(), unit.ecap());
         if ecap.page_walk_coherent() != self.tables.is_coherent()
             || (!self.sync_map && cap.required_write_buffer_flush())

@@ -340,7 +340,26 @@ impl Unit {
 
     /// Points the requester ids of `device` to its own PASID table. Those that passed until now
     /// pass on, without a gap: that is how its table starts.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` when the requester id of `device` is that of another function already: an entry
+    /// that has an owner stays as it is. `ENOMEM`.
     pub(crate) fn add_device(&self, device: &Arc<Device>) -> Result {
+        if device.real_dma_device().is_some() {
+            return self.devices.add(device);
+        }
+        if let Some(other) = self.owner(device.bdf(), device) {
+            if other.bdf() == device.bdf() {
+                dev_err!(
+                    device.pci().as_dev(),
+                    "requester id {} belongs to {} already\n",
+                    Show(device.bdf()),
+                    Show(pci::Name(other.pci()))
+                );
+                return Err(EEXIST);
+            }
+        }
         device.table().reserve(Pasid::NO_PASID)?;
         for alias in device.aliases() {
             self.root.reserve(*alias)?;
@@ -384,6 +403,9 @@ impl Unit {
         // A fault of the device may be in the middle of being reported, in interrupt context.
         self.faults.wait_for_reports();
         drop(removed);
+        if device.real_dma_device().is_some() {
+            return;
+        }
         for alias in device.aliases() {
             match self.owner(*alias, device) {
                 // Another function below the same bridge.

@@ -75,10 +75,14 @@ pub trait DeviceExt: Object<bindings::pci_dev> {
     /// The same function in any state.
     fn as_pci(&self) -> &Device;
 
-    /// Segment group.
-    fn segment(&self) -> Segment {
-        // SAFETY: A device holds a reference to its bus.
-        Segment(unsafe { bindings::siov_helper_pci_domain_nr(bus_of(self.as_pci())) } as u16)
+    /// Segment group; `None` for a function that is in none: those that a driver presents on a bus
+    /// of its own making (Intel VMD) have domain numbers from 0x10000 on.
+    fn segment(&self) -> Option<Segment> {
+        // Read from the name: what the bus points to for it ends with the host bridge's driver,
+        // and a reference to a function may last longer.
+        let name = self.as_dev().name().to_str().ok()?;
+        let (domain, _) = name.split_once(':')?;
+        u16::from_str_radix(domain, 16).ok().map(Segment)
     }
 
     /// Requester id.
@@ -202,6 +206,6 @@ pub struct Name<'a>(pub &'a Device);
 
 impl core::fmt::Display for Name<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{:04x}:{}", self.0.segment().0, self.0.bdf())
+        f.write_str(self.0.as_dev().name().to_str().unwrap_or("?"))
     }
 }

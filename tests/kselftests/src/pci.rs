@@ -42,6 +42,13 @@ pub const VIRTIO_RNG: Kind = Kind {
     device: 0x1005,
 };
 
+/// QEMU's virtio GPU with a VGA framebuffer, which is memory of 8 MiB in BAR 0.
+pub const VIRTIO_VGA: Kind = Kind {
+    name: "virtio-vga",
+    vendor: 0x1af4,
+    device: 0x1050,
+};
+
 /// Intel 82574L.
 pub const E1000E: Kind = Kind {
     name: "e1000e",
@@ -119,11 +126,11 @@ impl Function {
         Ok(all.swap_remove(0))
     }
 
-    fn parse(&self) -> Result<(u16, u8, u8, u8)> {
+    fn parse(&self) -> Result<(u32, u8, u8, u8)> {
         let mut parts = self.address.split([':', '.']);
         let mut next = || parts.next().context("too few parts");
         Ok((
-            u16::from_str_radix(next()?, 16)?,
+            u32::from_str_radix(next()?, 16)?,
             u8::from_str_radix(next()?, 16)?,
             u8::from_str_radix(next()?, 16)?,
             u8::from_str_radix(next()?, 16)?,
@@ -140,11 +147,12 @@ impl Function {
         self.address.split_once(':').map_or("", |(_, rest)| rest)
     }
 
-    /// Segment, bus, device and function in one number, 16, 8, 5 and 3 bits.
+    /// Segment, bus, device and function in one number, 16, 8, 5 and 3 bits. Not for functions in
+    /// a domain of a driver's making, whose number does not fit.
     pub fn id(&self) -> u32 {
         // Checked when the value was made.
         let (segment, bus, device, function) = self.parse().unwrap_or_default();
-        (u32::from(segment) << 16)
+        (segment << 16)
             | (u32::from(bus) << 8)
             | (u32::from(device & 31) << 3)
             | u32::from(function & 7)

@@ -55,6 +55,24 @@ fn lines(function: &Function) -> Result<Vec<String>> {
     anyhow::bail!("no unit has a context entry for {function}")
 }
 
+/// What is printed of the context entry of `function`, or in its place.
+///
+/// # Errors
+///
+/// As [`ranges`].
+pub fn context_entry(function: &Function) -> Result<String> {
+    for unit in units()? {
+        let text = sysfs::read(format!("{unit}/tables"))?;
+        let found = text
+            .lines()
+            .find_map(|line| line.strip_prefix(function.address()));
+        if let Some(rest) = found {
+            return Ok(rest.trim_start().to_owned());
+        }
+    }
+    anyhow::bail!("no unit has {function}")
+}
+
 /// All ranges that requests of `function` without PASID are translated by.
 ///
 /// # Errors

@@ -148,6 +148,19 @@ impl Function<'_> {
         unsafe { iommu::Group::of(self.0.as_dev()) }
     }
 
+    /// The function whose requester ids the DMA of this one carries, when a driver presents this
+    /// one on a bus of its own making below that function (Intel VMD); `None` for all others.
+    pub fn real_dma_device(&self) -> Option<&pci::Device> {
+        // SAFETY: The function stays in the system meanwhile, and with it its host bridge and the
+        // bridge's parent.
+        let real = unsafe { bindings::siov_helper_pci_real_dma_dev(self.0.as_raw()) };
+        if core::ptr::eq(real, self.0.as_raw()) {
+            return None;
+        }
+        // SAFETY: As above, and an object is at the address of its structure.
+        Some(unsafe { &*real.cast() })
+    }
+
     /// Switches on the access control services that keep peer-to-peer requests from bypassing the
     /// IOMMU, as the kernel does at boot when an IOMMU driver has asked for it: source validation,
     /// and redirection of requests and completions upstream (PCIe spec, 6.12).
