@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A spinlock that may be taken in any context.
+//! A spinlock that may be taken in any context, and the end of RCU's readers.
 
 use crate::bindings;
 use kernel::sync::lock::{Backend, Guard, Lock};
+
+/// Waits until all who were in an RCU read-side critical section have left it
+/// ([`kernel::sync::rcu::read_lock`]; an interrupt handler is one). May sleep.
+pub fn wait_for_rcu_readers() {
+    // SAFETY: May be called where one may sleep.
+    unsafe { bindings::synchronize_rcu() };
+}
 
 /// A raw spinlock whose holder runs with interrupts off. Interrupts come back as they were when it
 /// is released, so locks that are nested must be released in reverse order.

@@ -2,16 +2,16 @@
 
 //! The fault recording registers of a unit (VT-d spec, chapter 7).
 //!
-//! Lock order: [`Faults::reading`] is taken in interrupt context, outside of all other spinlocks of
-//! the driver, and held while faults are reported.
+//! Lock order: [`Faults::reading`] is taken in interrupt context, and held while registers are read.
+//! What they said is reported without it, in an RCU read-side critical section.
 
 use crate::registers::Registers;
 use core::sync::atomic::{AtomicU64, Ordering};
 use kernel::prelude::*;
-use kernel::sync::Arc;
+use kernel::sync::{rcu, Arc};
 use linux::irq::Message;
 use linux::new_raw_spinlock;
-use linux::sync::RawSpinLock;
+use linux::sync::{wait_for_rcu_readers, RawSpinLock};
 use siov_vtd::fault::FaultRecord;
 use siov_vtd::regs::{EventControl, FaultStatus, Reg32};
 use siov_vtd::Capability;
@@ -29,9 +29,9 @@ pub(crate) enum Found {
 pub(crate) struct Faults {
     regs: Arc<Registers>,
     cap: Capability,
-    /// Held by the one who reads records, until they are reported.
+    /// The recording register that hardware fills after those that have been read.
     #[pin]
-    reading: RawSpinLock<()>,
+    reading: RawSpinLock<usize>,
     total: AtomicU64,
     overflows: AtomicU64,
 }
@@ -42,7 +42,7 @@ impl Faults {
         pin_init!(Self {
             regs,
             cap,
-            reading <- new_raw_spinlock!((), "vtd fault records"),
+            reading <- new_raw_spinlock!(0, "vtd fault records"),
             total: AtomicU64::new(0),
             overflows: AtomicU64::new(0),
         })
@@ -92,50 +92,61 @@ impl Faults {
     /// Passes what is recorded, and what is recorded meanwhile, to `report`, for a bounded time.
     /// Returns whether nothing is pending any more; otherwise no interrupt will come for it.
     pub(crate) fn take_pending(&self, mut report: impl FnMut(Found)) -> bool {
-        const ROUNDS: u32 = 16;
-        let _reading = self.reading.lock();
-        for _ in 0..ROUNDS {
-            let status = self.status();
-            // A unit that has been removed reads as all ones, and has recorded nothing.
-            let removed = status.bits() == u32::MAX;
-            if removed || !status.intersects(FaultStatus::PPF | FaultStatus::PFO) {
-                return true;
+        // As many as the largest unit has registers (VT-d spec, 11.4.2, CAP.NFR).
+        const MOST: u32 = 256;
+        // For `wait_for_reports`.
+        let _reporting = rcu::read_lock();
+        for _ in 0..MOST {
+            match self.take() {
+                Some(found) => report(found),
+                None => return true,
             }
-            self.take_records(status, &mut report);
         }
         false
     }
 
     /// Waits until faults that have been taken are reported.
     pub(crate) fn wait_for_reports(&self) {
-        drop(self.reading.lock());
+        wait_for_rcu_readers();
     }
 
-    /// One round over the ring of records, from the oldest on.
-    fn take_records(&self, status: FaultStatus, report: &mut impl FnMut(Found)) {
+    /// Takes the oldest of what is recorded out of the registers. `None` when nothing is, whatever
+    /// the unit's status says.
+    fn take(&self) -> Option<Found> {
+        let mut next = self.reading.lock();
+        let status = self.status();
+        // A unit that has been removed reads as all ones, and has recorded nothing.
+        let removed = status.bits() == u32::MAX;
+        if removed || !status.intersects(FaultStatus::PPF | FaultStatus::PFO) {
+            return None;
+        }
         let records = self.cap.fault_records();
+        // The status has the first that was recorded after none was pending; it does not follow
+        // those that are cleared.
         let first = usize::from(status.first_record());
-        for index in (first..).take(records) {
-            let Some(offset) = self.cap.fault_record_offset(index % records) else {
-                break;
+        let all = (first..).take(records).map(|index| index % records);
+        for index in Iterator::chain(core::iter::once(*next), all) {
+            let Some(offset) = self.cap.fault_record_offset(index) else {
+                continue;
             };
             let record = FaultRecord::from_raw([
                 self.regs.read64_at(offset),
                 self.regs.read64_at(offset + size_of::<u64>()),
             ]);
-            if !record.is_fault() {
-                break;
+            if record.is_fault() {
+                // Before it is reported, so that what comes meanwhile finds room.
+                self.regs
+                    .write32_at(offset + FaultRecord::CLEAR_OFFSET, FaultRecord::CLEAR);
+                *next = (index + 1) % records;
+                self.total.fetch_add(1, Ordering::Relaxed);
+                return Some(Found::Record(record));
             }
-            // First, so that what comes while this one is reported finds room.
-            self.regs
-                .write32_at(offset + FaultRecord::CLEAR_OFFSET, FaultRecord::CLEAR);
-            self.total.fetch_add(1, Ordering::Relaxed);
-            report(Found::Record(record));
         }
         if status.contains(FaultStatus::PFO) {
-            self.overflows.fetch_add(1, Ordering::Relaxed);
-            report(Found::Overflow);
             self.regs.write32(Reg32::Fsts, FaultStatus::PFO.bits());
+            self.overflows.fetch_add(1, Ordering::Relaxed);
+            return Some(Found::Overflow);
         }
+        None
     }
 }

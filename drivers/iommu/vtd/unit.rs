@@ -86,7 +86,10 @@ impl Unit {
         let ecap = ExtendedCapability::from_raw(io.read64(Reg64::Ecap.offset()));
         let status = GlobalStatus::from_bits_retain(io.read32(Reg32::Gsts.offset()));
         if status.intersects(GlobalStatus::DRIVEN) {
-            return Err(Failure::AlreadyEnabled(status & GlobalStatus::DRIVEN));
+            return Err(Failure::AlreadyEnabled(status));
+        }
+        if status.contains(GlobalStatus::QIES) {
+            pr_info!("{}: queued invalidation left on by the previous kernel\n", &*name);
         }
         let widest = Self::check(cap, ecap)?;
 
@@ -207,6 +210,9 @@ impl Unit {
     pub(crate) fn enable(&self) -> Result<(), Failure> {
         self.faults.clear();
         self.regs.disable_protected_memory()?;
+        if self.regs.status().contains(GlobalStatus::QIES) {
+            self.queue.disable()?;
+        }
         self.queue.enable()?;
         self.regs.write64(
             Reg64::Rtaddr,
@@ -222,8 +228,13 @@ impl Unit {
 
     /// Switches the unit off: requests pass untranslated, as before the driver was loaded.
     pub(crate) fn disable(&self) -> Result<(), Failure> {
-        self.regs.command(GlobalCommand::TE, false)?;
+        self.stop_translating()?;
         self.queue.disable()
+    }
+
+    /// Lets requests pass untranslated; invalidations work as before.
+    pub(crate) fn stop_translating(&self) -> Result<(), Failure> {
+        self.regs.command(GlobalCommand::TE, false)
     }
 
     /// Name, as in `/sys/class/iommu`.

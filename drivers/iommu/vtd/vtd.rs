@@ -17,7 +17,7 @@
 //!
 //! Locks, outermost first: the IOMMU core's (probe, group); mutexes: `Space::entries`, then
 //! `Device::attached`, `PasidTable::leaves`, `Unit::domain_ids`; spinlocks, with interrupts off:
-//! `Space::tags`, then `Faults::reading`, `DeviceList::list`, `RootTable::contexts`, `Queue::ring`.
+//! `Space::tags`, then `DeviceList::list`, `RootTable::contexts`, `Queue::ring`; `Faults::reading` alone.
 
 #![deny(unsafe_code)]
 
@@ -190,6 +190,19 @@ struct StartedUnit {
     enabled: Enabled,
 }
 
+impl StartedUnit {
+    /// Switches the unit on again.
+    fn resume(&self) {
+        match (self.enabled.0.enable(), &self.interrupt) {
+            (Ok(()), Some(interrupt)) => interrupt.restore(),
+            (Ok(()), None) => {}
+            (Err(failure), _) => {
+                pr_emerg!("{}: resume failed: {}\n", self.enabled.0.name(), failure);
+            }
+        }
+    }
+}
+
 /// A unit that is switched on, perhaps in part. Dropping this switches it off.
 struct Enabled(UnitRef);
 
@@ -221,13 +234,9 @@ impl Started {
 
 impl Drop for Enabled {
     fn drop(&mut self) {
-        disable(&self.0);
-    }
-}
-
-fn disable(unit: &Unit) {
-    if let Err(failure) = unit.disable() {
-        pr_emerg!("{}: disabling failed: {}\n", unit.name(), failure);
+        if let Err(failure) = self.0.disable() {
+            pr_emerg!("{}: disabling failed: {}\n", self.0.name(), failure);
+        }
     }
 }
 
@@ -236,29 +245,28 @@ struct Power(Arc<Started>);
 
 impl syscore::SystemCore for Power {
     fn suspend(&self) -> Result {
-        for unit in self.0.units() {
-            unit.disable().map_err(|failure| {
+        for (index, unit) in self.0.units().enumerate() {
+            if let Err(failure) = unit.disable() {
                 pr_err!("{}: suspend failed: {}\n", unit.name(), failure);
-                Error::from(failure)
-            })?;
+                // The system stays awake, and calls `resume` only of those that did suspend.
+                self.0 .0.iter().take(index + 1).for_each(StartedUnit::resume);
+                return Err(failure.into());
+            }
         }
         Ok(())
     }
 
     fn resume(&self) {
-        for StartedUnit { interrupt, enabled } in &self.0 .0 {
-            match (enabled.0.enable(), interrupt) {
-                (Ok(()), Some(interrupt)) => interrupt.restore(),
-                (Ok(()), None) => {}
-                (Err(failure), _) => {
-                    pr_emerg!("{}: resume failed: {}\n", enabled.0.name(), failure);
-                }
-            }
-        }
+        self.0 .0.iter().for_each(StartedUnit::resume);
     }
 
     fn shutdown(&self) {
-        // What comes next, firmware or another kernel, expects the hardware switched off.
-        self.0.units().for_each(|unit| disable(unit));
+        // What comes next, firmware or another kernel, expects that addresses are not translated.
+        // The queue stays on: other processors and timers may still be using it.
+        for unit in self.0.units() {
+            if let Err(failure) = unit.stop_translating() {
+                pr_emerg!("{}: shutdown failed: {}\n", unit.name(), failure);
+            }
+        }
     }
 }
