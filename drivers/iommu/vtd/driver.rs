@@ -3,6 +3,7 @@
 //! The driver as the IOMMU core sees it: which unit translates a device, and what becomes of its
 //! requests.
 
+use crate::acs;
 use crate::device::Device;
 use crate::domain::Domain;
 use crate::firmware::Firmware;
@@ -77,8 +78,7 @@ impl driver::Driver for Vtd {
         if !unit.is_registered() {
             return Err(ENODEV);
         }
-        // Groups are made of devices that cannot reach each other without passing the unit.
-        pdev.enable_acs();
+        acs::probe(pdev);
         let device = Device::new(unit.clone(), pdev)?;
         if let Err(e) = unit.add_device(&device) {
             device.release(pdev);
@@ -100,7 +100,9 @@ impl driver::Driver for Vtd {
         let unit: &Unit = device.unit();
         match capability {
             Capability::CacheCoherency => true,
-            Capability::PreBootProtection => unit.firmware().opted_in(),
+            // Whatever firmware did until the kernel was started, nothing has protected memory from
+            // then until this module was loaded.
+            Capability::PreBootProtection => false,
             Capability::EnforceCacheCoherency => unit.ecap().snoop_control(),
             Capability::DeferredFlush => true,
             Capability::AtsSupported => device.tlb().is_some(),

@@ -84,12 +84,6 @@ impl Firmware {
         const MOST: u8 = 52;
         self.dmar().host_address_width().min(MOST)
     }
-
-    /// Whether firmware restricted devices' DMA until now.
-    pub(crate) fn opted_in(&self) -> bool {
-        let flags = self.dmar().flags();
-        flags.contains(dmar::DmarFlags::DMA_CTRL_PLATFORM_OPT_IN)
-    }
 }
 
 /// Under which id firmware knows `pdev`: virtual functions do not exist at boot.

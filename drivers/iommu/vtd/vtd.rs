@@ -13,7 +13,8 @@
 //! - [`queue`] invalidates what the hardware has cached;
 //! - [`fault_event`] is the interrupt for blocked requests, [`faults`] reads their records, and
 //!   [`fault_report`] reports them;
-//! - [`release`] gives devices back, and [`debugfs`] shows it all.
+//! - [`acs`] is about requests that do not reach a unit, [`release`] gives devices back, and
+//!   [`debugfs`] shows it all.
 //!
 //! Locks, outermost first: the IOMMU core's (probe, group); mutexes: `Space::entries`, then
 //! `Device::attached`, `PasidTable::leaves`, `Unit::domain_ids`; spinlocks, with interrupts off:
@@ -29,6 +30,7 @@ use linux::iommu::driver::Core;
 use linux::pci::{self, DeviceExt};
 use linux::{param, syscore, Show};
 
+mod acs;
 mod debugfs;
 mod device;
 mod devices;
@@ -200,6 +202,7 @@ impl StartedUnit {
                 pr_emerg!("{}: resume failed: {}\n", self.enabled.0.name(), failure);
             }
         }
+        acs::restore(&self.enabled.0);
     }
 }
 

@@ -7,9 +7,11 @@
 //!
 //! C header: [`include/linux/pci.h`](srctree/include/linux/pci.h)
 
+mod acs;
 pub mod driver;
 mod topology;
 
+pub use acs::AccessControl;
 pub use kernel::pci::Device;
 pub use topology::{buses_below, PathToRoot};
 
@@ -120,6 +122,11 @@ pub trait DeviceExt: Object<bindings::pci_dev> {
         // SAFETY: The device is valid, and the field does not change.
         let header = u32::from(unsafe { (*self.as_raw()).hdr_type });
         header == bindings::PCI_HEADER_TYPE_BRIDGE || header == bindings::PCI_HEADER_TYPE_CARDBUS
+    }
+
+    /// Whether it is a root port of PCI Express.
+    fn is_root_port(&self) -> bool {
+        topology::is_root_port(self.as_pci())
     }
 
     /// Whether firmware marked the device, or the port above it, as reachable from outside of the

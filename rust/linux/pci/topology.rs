@@ -67,6 +67,10 @@ fn pcie_type(dev: &Device) -> Option<u32> {
     (capability != 0).then(|| (u32::from(flags) & bindings::PCI_EXP_FLAGS_TYPE) >> 4)
 }
 
+pub(super) fn is_root_port(dev: &Device) -> bool {
+    pcie_type(dev) == Some(bindings::PCI_EXP_TYPE_ROOT_PORT)
+}
+
 fn has_flag(dev: &Device, flag: bindings::pci_dev_flags) -> bool {
     // SAFETY: The device is valid. Quirks set flags before a driver sees the device.
     let flags = unsafe { (*dev.as_raw()).dev_flags };

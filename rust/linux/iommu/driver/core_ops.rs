@@ -161,41 +161,6 @@ impl Function<'_> {
         Some(unsafe { &*real.cast() })
     }
 
-    /// Switches on the access control services that keep peer-to-peer requests from bypassing the
-    /// IOMMU, as the kernel does at boot when an IOMMU driver has asked for it: source validation,
-    /// and redirection of requests and completions upstream (PCIe spec, 6.12).
-    pub fn enable_acs(&self) {
-        let kind = bindings::PCI_EXT_CAP_ID_ACS as i32;
-        // SAFETY: The device is valid.
-        let capability = unsafe { bindings::pci_find_ext_capability(self.0.as_raw(), kind) };
-        if capability == 0 {
-            return;
-        }
-        let at = |register: u32| i32::from(capability) + register as i32;
-        let read = |register| {
-            let mut value = 0;
-            // SAFETY: The device is valid, and the value ours.
-            let ret = unsafe {
-                bindings::pci_read_config_word(self.0.as_raw(), at(register), &raw mut value)
-            };
-            (ret == 0).then_some(value)
-        };
-        let (Some(have), Some(control)) =
-            (read(bindings::PCI_ACS_CAP), read(bindings::PCI_ACS_CTRL))
-        else {
-            return;
-        };
-        let wanted = (bindings::PCI_ACS_SV
-            | bindings::PCI_ACS_RR
-            | bindings::PCI_ACS_CR
-            | bindings::PCI_ACS_UF) as u16;
-        let control = control | (have & wanted);
-        // SAFETY: The device is valid.
-        unsafe {
-            bindings::pci_write_config_word(self.0.as_raw(), at(bindings::PCI_ACS_CTRL), control)
-        };
-    }
-
     /// Whether the function has ATS and the kernel allows its use.
     pub fn ats_supported(&self) -> bool {
         // SAFETY: The device is valid.

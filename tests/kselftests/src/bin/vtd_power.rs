@@ -12,8 +12,7 @@ use siov_kselftests::pci::{Function, EDU, NVME};
 use siov_kselftests::traffic::disk;
 use siov_kselftests::vfio::Container;
 use siov_kselftests::{edu::Edu, faults, sysfs, PAGE};
-use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -46,32 +45,8 @@ fn sleep() -> Result {
     // Longer than it takes to fall asleep; an alarm that is past already wakes nothing.
     sysfs::write(ALARM, "+6")?;
     let mut log = KernelLog::from_now()?;
-    let acpi = acpi_registers()?;
     sysfs::write("/sys/power/state", "mem")?;
-    set_acpi_registers(acpi)?;
     log.wait_for(&["ACPI: PM: Waking up from system sleep state S3"])?;
-    Ok(())
-}
-
-/// Configuration space of the bridge that has the machine's ACPI registers.
-const LPC_BRIDGE: &str = "0000:00:1f.0";
-/// Where it says at which ports they lie, and that they are on.
-const PMBASE: u64 = 0x40;
-
-fn acpi_registers() -> Result<[u8; 8]> {
-    let mut saved = [0; 8];
-    let path = Function::at(LPC_BRIDGE)?.path("config");
-    let file = File::open(&path).with_context(|| path.display().to_string())?;
-    file.read_exact_at(&mut saved, PMBASE)?;
-    Ok(saved)
-}
-
-/// Firmware restores them when a machine wakes; SeaBIOS does so for QEMU's other machine only.
-fn set_acpi_registers(saved: [u8; 8]) -> Result {
-    let path = Function::at(LPC_BRIDGE)?.path("config");
-    let file = File::options().write(true).open(&path);
-    let file = file.with_context(|| path.display().to_string())?;
-    file.write_all_at(&saved, PMBASE)?;
     Ok(())
 }
 
@@ -93,7 +68,7 @@ fn data_after_sleep(context: &mut Context) -> Result {
 }
 
 fn fault(log: &mut KernelLog) -> Result {
-    let function = Function::first(EDU)?;
+    let function = Function::first(EDU)?; // On the root bus.
     let mut container = Container::new()?;
     let device = container.add(&function)?;
     device.set_bus_master(true)?;
@@ -107,6 +82,58 @@ fn faults_after_sleep(_: &mut Context) -> Result {
     let mut log = KernelLog::from_now()?;
     sleep()?;
     fault(&mut log)
+}
+
+/// What the access control services of a port do (PCIe spec, 7.7.11.3).
+fn access_control(port: &Function) -> Result<u16> {
+    const ACS: u16 = 0x000d;
+    const CONTROL: usize = 6;
+    let path = port.path("config");
+    let config = fs::read(&path).with_context(|| path.display().to_string())?;
+    let word = |at: usize| -> Result<u16> {
+        let bytes = config.get(at..at + 2).context("no extended capabilities")?;
+        Ok(u16::from_le_bytes([bytes[0], bytes[1]]))
+    };
+    let mut at = 0x100;
+    while at != 0 {
+        if word(at)? == ACS {
+            return word(at + CONTROL);
+        }
+        at = usize::from(word(at + 2)? >> 4);
+    }
+    anyhow::bail!("{port} has no ACS")
+}
+
+/// Groups below ports are isolated by what only a reset switches off.
+fn ports_after_sleep(_: &mut Context) -> Result {
+    const ISOLATING: u16 = 0b1_1101;
+    let ports = ["0000:00:08.0", "0000:00:08.1"];
+    let ports: Vec<Function> = ports.into_iter().map(Function::at).collect::<Result<_>>()?;
+    let below: Vec<Function> = Function::all(EDU)?
+        .into_iter()
+        .filter(|edu| !edu.address().starts_with("0000:00:"))
+        .collect();
+    let [first, second] = below.as_slice() else {
+        anyhow::bail!("{} edu below ports, not two", below.len());
+    };
+    ensure!(
+        first.group() != second.group(),
+        "{first} and {second} share group {:?}",
+        first.group()
+    );
+    let expect = |when: &str| -> Result {
+        for port in &ports {
+            let control = access_control(port)?;
+            ensure!(
+                control & ISOLATING == ISOLATING,
+                "{port}: ACS control is {control:#x} {when}"
+            );
+        }
+        Ok(())
+    };
+    expect("before sleep")?;
+    sleep()?;
+    expect("after sleep")
 }
 
 /// Number of the fault interrupt, and how often each processor has handled it.
@@ -155,6 +182,7 @@ fn main() -> ExitCode {
         Plan::new(context)
             .case("data is intact after sleep", data_after_sleep)
             .case("faults are reported after sleep", faults_after_sleep)
+            .case("ports isolate after sleep", ports_after_sleep)
             .case(
                 "faults are reported after their processor is gone",
                 faults_after_its_processor_is_gone,
