@@ -173,7 +173,7 @@ impl Device for Adi {
             .transpose()?;
         *self.state.lock() = Virtual::new();
         self.engine
-            .prepare(open.as_ref().map(|open| open.pasid), &self.events);
+            .prepare(open.as_ref().map(|open| open.pasid), &self.events)?;
         *self.open.lock() = open;
         Ok(())
     }
@@ -293,8 +293,7 @@ impl Device for Adi {
         self.engine.stop();
         *state = Virtual::new();
         self.engine
-            .prepare(open.as_ref().map(|open| open.pasid), &self.events);
-        Ok(())
+            .prepare(open.as_ref().map(|open| open.pasid), &self.events)
     }
 
     fn request(&self, dev: &kernel::device::Device<Bound>, count: u32) {

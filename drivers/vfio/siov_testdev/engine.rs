@@ -71,15 +71,20 @@ impl Engine {
 
     /// Resets the ADI to its state after power-on, and clears its faults; it takes no work yet. An
     /// ADI of the hardware needs a PASID.
-    pub(crate) fn prepare(&self, pasid: Option<Pasid>, events: &Events) {
+    ///
+    /// # Errors
+    ///
+    /// `EIO` while the device of an ADI of the hardware is being reset, or does not answer.
+    pub(crate) fn prepare(&self, pasid: Option<Pasid>, events: &Events) -> Result {
         match (self, pasid) {
-            (Self::Isolated(adi), Some(pasid)) => adi.prepare(pasid),
+            (Self::Isolated(adi), Some(pasid)) => adi.prepare(pasid)?,
             (Self::Isolated(adi), None) => adi.stop(),
             (Self::Mediated(soft), _) => {
                 *soft.adi.lock() = SoftAdi::new();
                 events.clear_faults();
             }
         }
+        Ok(())
     }
 
     /// Lets it take work, or not.

@@ -18,7 +18,8 @@ pub(crate) enum Event {
     Fault = 0,
     /// MSI-X vector 1: the ADI's own interrupt.
     Completion = 1,
-    /// A request failed, and no eventfd is set for vector 0.
+    /// The device has lost its state, and the ADI has to be reset; or a request failed, and no
+    /// eventfd is set for vector 0.
     Error = 2,
     /// Device removal requested.
     Request = 3,
@@ -28,6 +29,8 @@ const EVENTS: usize = 4;
 
 struct State {
     eventfds: [Option<EventFd>; EVENTS],
+    /// The device has lost its state, and no eventfd was set for that.
+    unheard: bool,
     log: KBox<Log>,
 }
 
@@ -41,6 +44,7 @@ impl Events {
     pub(crate) fn new() -> Result<Arc<Self>> {
         let state = State {
             eventfds: [const { None }; EVENTS],
+            unheard: false,
             log: KBox::new(Log::new(), GFP_KERNEL)?,
         };
         Arc::pin_init(
@@ -54,6 +58,10 @@ impl Events {
     /// Signals `event` by this eventfd from now on.
     pub(crate) fn set(&self, event: Event, eventfd: Option<EventFd>) {
         let mut state = self.state.lock();
+        if let (Event::Error, Some(eventfd), true) = (event, &eventfd, state.unheard) {
+            eventfd.signal();
+            state.unheard = false;
+        }
         let old = state
             .eventfds
             .get_mut(event as usize)
@@ -70,9 +78,19 @@ impl Events {
         drop(old);
     }
 
-    /// Empties the fault region.
+    /// Empties the fault region; the ADI is in order.
     pub(crate) fn clear_faults(&self) {
-        *self.state.lock().log = Log::new();
+        let mut state = self.state.lock();
+        *state.log = Log::new();
+        state.unheard = false;
+    }
+
+    /// The device has lost its state: signals [`Event::Error`], now or when an eventfd is set for
+    /// it.
+    pub(crate) fn error(&self) {
+        if !self.signal(Event::Error) {
+            self.state.lock().unheard = true;
+        }
     }
 
     /// Signals `event`. Returns whether an eventfd is set for it.

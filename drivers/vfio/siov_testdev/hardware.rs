@@ -27,9 +27,24 @@ pub(crate) struct Hardware {
     adis: u32,
     /// Number of ADIs in software.
     mediated: AtomicU32,
-    /// Where the faults of each ADI go; `None` for one that is free.
     #[pin]
-    users: Mutex<KVec<Option<Arc<Events>>>>,
+    users: Mutex<Users>,
+}
+
+/// Who uses the ADIs.
+struct Users {
+    /// `None` for an ADI that is free.
+    list: KVec<Option<User>>,
+    /// The device is being reset, or does not answer.
+    lost: bool,
+}
+
+/// The user of an ADI.
+struct User {
+    /// Where its faults go.
+    events: Arc<Events>,
+    /// The device has lost the ADI's state since it was prepared.
+    lost: bool,
 }
 
 impl Hardware {
@@ -66,7 +81,7 @@ impl Hardware {
                 user,
                 adis,
                 mediated: AtomicU32::new(0),
-                users <- new_mutex!(users, "siov_testdev_users"),
+                users <- new_mutex!(Users { list: users, lost: false }, "siov_testdev_users"),
             }),
             GFP_KERNEL,
         )
@@ -79,7 +94,8 @@ impl Hardware {
 
     /// Number of ADIs that are free.
     pub(crate) fn free(&self) -> u32 {
-        self.users.lock().iter().filter(|u| u.is_none()).count() as u32
+        let users = self.users.lock();
+        users.list.iter().filter(|u| u.is_none()).count() as u32
     }
 
     /// Number of ADIs in software that can be made: at most as many as the device has in hardware.
@@ -116,11 +132,43 @@ impl Hardware {
                     continue;
                 };
                 f(adi, &record);
-                if let Some(Some(events)) = users.get(adi as usize) {
-                    events.fault(record, more);
+                if let Some(Some(user)) = users.list.get(adi as usize) {
+                    user.events.fault(record, more);
                 }
             }
         }
+    }
+
+    /// The device is about to lose its state: no ADI is given a PASID any more. With `tell`, its
+    /// users are told at once.
+    pub(crate) fn quiesce(&self, tell: bool) {
+        let mut users = self.users.lock();
+        users.lost = true;
+        for user in users.list.iter_mut().flatten() {
+            user.lost = true;
+            if tell {
+                user.events.error();
+            }
+        }
+    }
+
+    /// The device is as after power-on: faults are reported, and its users are told that their ADIs
+    /// have to be reset.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` when it does not answer.
+    pub(crate) fn restore(&self) -> Result {
+        if self.privileged.read32(global::offset::ID as usize) != global::ID {
+            return Err(EIO);
+        }
+        let mut users = self.users.lock();
+        self.report_faults();
+        users.lost = false;
+        for user in users.list.iter().flatten() {
+            user.events.error();
+        }
+        Ok(())
     }
 
     fn take_fault(&self, adi: u32) -> Option<(Record, bool)> {
@@ -193,10 +241,13 @@ impl HardwareAdi {
     pub(crate) fn allocate(hardware: &Arc<Hardware>, events: &Arc<Events>) -> Result<Self> {
         let mut users = hardware.users.lock();
         let (adi, user) = (0..)
-            .zip(users.iter_mut())
+            .zip(users.list.iter_mut())
             .find(|(_, user)| user.is_none())
             .ok_or(ENOSPC)?;
-        *user = Some(events.clone());
+        *user = Some(User {
+            events: events.clone(),
+            lost: false,
+        });
         Ok(Self {
             hardware: hardware.clone(),
             adi,
@@ -219,21 +270,34 @@ impl HardwareAdi {
 
     /// Resets the ADI to its state after power-on, with requests that carry `pasid`. It takes no
     /// work yet, and faults from before are cleared.
-    pub(crate) fn prepare(&self, pasid: Pasid) {
-        let users = self.hardware.users.lock();
-        self.command(Command::Reset);
-        if let Some(Some(events)) = users.get(self.adi as usize) {
-            events.clear_faults();
+    ///
+    /// # Errors
+    ///
+    /// `EIO` while the device is being reset, or does not answer.
+    pub(crate) fn prepare(&self, pasid: Pasid) -> Result {
+        let mut users = self.hardware.users.lock();
+        if users.lost {
+            return Err(EIO);
         }
-        drop(users);
+        self.command(Command::Reset);
+        if let Some(Some(user)) = users.list.get_mut(self.adi as usize) {
+            user.events.clear_faults();
+            user.lost = false;
+        }
         let pasid = PasidControl::new(Some(pasid)).raw();
         self.hardware
             .write(self.adi, privileged::offset::PASID, pasid);
+        Ok(())
     }
 
-    /// Lets the ADI take work, or not.
+    /// Lets the ADI take work, or not. One whose state was lost takes none until it is prepared.
     pub(crate) fn set_enabled(&self, on: bool) {
-        let control = if on {
+        let users = self.hardware.users.lock();
+        let lost = match users.list.get(self.adi as usize) {
+            Some(Some(user)) => user.lost,
+            _ => true,
+        };
+        let control = if on && !lost {
             privileged::Control::ENABLE
         } else {
             privileged::Control::empty()
@@ -246,7 +310,11 @@ impl HardwareAdi {
     /// has no PASID.
     pub(crate) fn stop(&self) {
         self.command(Command::Drain);
-        let drained = poll::wait_for(DRAIN_MS, || !self.status().contains(Status::DRAINING));
+        // A device that is gone reads as all ones.
+        let drained = poll::wait_for(DRAIN_MS, || {
+            let status = self.status();
+            !status.contains(Status::DRAINING) || status.bits() == u32::MAX
+        });
         if !drained {
             self.command(Command::Abort);
         }
@@ -300,8 +368,9 @@ impl HardwareAdi {
 impl Drop for HardwareAdi {
     fn drop(&mut self) {
         let mut users = self.hardware.users.lock();
-        let events = users.get_mut(self.adi as usize).and_then(Option::take);
+        let slot = users.list.get_mut(self.adi as usize);
+        let user = slot.and_then(Option::take);
         drop(users);
-        kernel::warn_on!(events.is_none());
+        kernel::warn_on!(user.is_none());
     }
 }

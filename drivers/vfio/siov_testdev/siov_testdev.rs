@@ -19,7 +19,7 @@
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
-use linux::pci::driver::{self as pci_driver, Function};
+use linux::pci::driver::{self as pci_driver, Function, Loss};
 use linux::ratelimit::RateLimit;
 use linux_aux::Enabled;
 use linux_mdev::{DriverRegistration, ParentRegistration};
@@ -68,7 +68,7 @@ struct Driver {
 struct Device {
     _parent: ParentRegistration<SiovTestdevMdev>,
     _faults: pci_driver::Interrupt<Faults>,
-    _hardware: Arc<Hardware>,
+    hardware: Arc<Hardware>,
     _aux: Option<Enabled>,
 }
 
@@ -117,10 +117,19 @@ impl pci_driver::Driver for Driver {
             Device {
                 _parent: parent,
                 _faults: faults,
-                _hardware: hardware,
+                hardware,
                 _aux: aux,
             },
             GFP_KERNEL,
         )?)
+    }
+
+    fn quiesce(device: Pin<&Device>, loss: Loss) {
+        // A reset ends all work of the device. After an error, it may be that nothing follows.
+        device.hardware.quiesce(loss == Loss::Error);
+    }
+
+    fn restore(device: Pin<&Device>) -> Result {
+        device.hardware.restore()
     }
 }

@@ -6,6 +6,8 @@
 //! it ends when the driver is unbound, in reverse order, whatever the driver does with the values
 //! that stand for it. Unbinding waits for mapped BARs to be dropped.
 //!
+//! A function may lose its state while it is bound, see [`Loss`].
+//!
 //! The kernel crate's `pci::Driver` has another interface in each of the kernels that we support.
 //!
 //! C header: [`include/linux/pci.h`](srctree/include/linux/pci.h)
@@ -13,6 +15,9 @@
 //! Lock order: [`Vectors`]' table is taken inside of the locks of drivers; interrupts are requested
 //! and freed while it is held.
 
+pub use super::recovery::Loss;
+
+use super::recovery::Recovery;
 use super::{Device, DeviceExt};
 use crate::callback::{Call, Data, FromC, Registered};
 use crate::irq::{irqreturn, Requested};
@@ -62,6 +67,21 @@ pub trait Driver: Send + Sync + 'static {
     ///
     /// Go to the driver core; the function is not bound then.
     fn probe(&self, function: &Function<'_>) -> Result<Pin<KBox<Self::Data>>>;
+
+    /// The function is about to lose its state, or has lost it. From now until [`Self::restore`],
+    /// it is not to be used. A driver that keeps no state in its functions needs neither of the
+    /// two.
+    fn quiesce(_data: Pin<&Self::Data>, _loss: Loss) {}
+
+    /// The function answers again, in the state in which it came, with its configuration space as
+    /// it was. Not called when it did not recover from an error.
+    ///
+    /// # Errors
+    ///
+    /// When it does not work any more. They are logged.
+    fn restore(_data: Pin<&Self::Data>) -> Result {
+        Ok(())
+    }
 }
 
 /// A function that is being bound: the driver core holds its lock.
@@ -381,6 +401,11 @@ impl<T: Driver> Registration<T> {
             id_table: this.ids.as_ptr(),
             probe: Some(Adapter::<T>::probe_callback),
             remove: Some(Adapter::<T>::remove_callback),
+            err_handler: Recovery::<T>::HANDLERS,
+            driver: bindings::device_driver {
+                pm: Recovery::<T>::POWER,
+                ..Default::default()
+            },
             ..Default::default()
         };
         // SAFETY: The structure is ours until it is registered.
@@ -407,7 +432,7 @@ impl<T: Driver> PinnedDrop for Registration<T> {
 
 /// A function that the PCI core binds to a `Registration<T>`, or unbinds from it, with its lock
 /// held until the call ends. `pci_dev::driver` is that of the registration.
-struct Matched<'call, T: Driver>(&'call Device, PhantomData<T>);
+pub(super) struct Matched<'call, T: Driver>(&'call Device, PhantomData<T>);
 
 impl<'call, T: Driver> FromC<'call, *mut bindings::pci_dev> for Matched<'call, T> {
     unsafe fn from_c(dev: *mut bindings::pci_dev, _call: &'call Call) -> Self {
@@ -417,6 +442,11 @@ impl<'call, T: Driver> FromC<'call, *mut bindings::pci_dev> for Matched<'call, T
 }
 
 impl<T: Driver> Matched<'_, T> {
+    /// The function.
+    pub(super) fn device(&self) -> &Device {
+        self.0
+    }
+
     fn registration(&self) -> &Registration<T> {
         // SAFETY: The device is valid and locked.
         let driver = unsafe { (*self.0.as_raw()).driver };
@@ -454,6 +484,7 @@ impl<T: Driver> Adapter<T> {
             let data = dev.registration().instance.probe(&Function(dev.0))?;
             // SAFETY: The device is locked, and the field is its driver's.
             unsafe { (*dev.0.as_raw()).dev.driver_data = data.into_foreign() };
+            Recovery::<T>::save(dev.0);
             Ok(0)
         })
     }

@@ -9,6 +9,7 @@
 
 mod acs;
 pub mod driver;
+mod recovery;
 mod topology;
 
 pub use acs::AccessControl;
