@@ -22,6 +22,7 @@ pub mod monitor;
 pub mod pattern;
 pub mod pci;
 pub mod poll;
+pub mod power;
 pub mod qemu;
 pub mod siov_testdev;
 pub mod space;

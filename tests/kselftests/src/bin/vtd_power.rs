@@ -9,6 +9,7 @@ use anyhow::{ensure, Context as _};
 use siov_kselftests::kernel_log::KernelLog;
 use siov_kselftests::ktap::{self, expect_faults, skip, Plan, Result};
 use siov_kselftests::pci::{Function, EDU, NVME};
+use siov_kselftests::power::sleep;
 use siov_kselftests::traffic::disk;
 use siov_kselftests::vfio::Container;
 use siov_kselftests::{edu::Edu, faults, sysfs, PAGE};
@@ -16,9 +17,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
-
-const DEPTH: &str = "/sys/power/mem_sleep";
-const ALARM: &str = "/sys/class/rtc/rtc0/wakealarm";
 
 struct Context {
     disk: PathBuf,
@@ -36,17 +34,6 @@ fn traffic(context: &mut Context) -> Result {
     context.seed += 1;
     let bytes = disk::exercise(&context.disk, 1, Duration::from_millis(200), context.seed)?;
     ensure!(bytes > 0, "no data moved");
-    Ok(())
-}
-
-fn sleep() -> Result {
-    sysfs::write(DEPTH, "deep")?;
-    sysfs::write(ALARM, "0")?;
-    // Longer than it takes to fall asleep; an alarm that is past already wakes nothing.
-    sysfs::write(ALARM, "+6")?;
-    let mut log = KernelLog::from_now()?;
-    sysfs::write("/sys/power/state", "mem")?;
-    log.wait_for(&["ACPI: PM: Waking up from system sleep state S3"])?;
     Ok(())
 }
 

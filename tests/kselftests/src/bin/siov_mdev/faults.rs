@@ -20,7 +20,7 @@ use siov_kselftests::{poll, sysfs, PAGE};
 const STRAY: usize = PAGES + 4;
 
 /// Writes to page [`STRAY`], which must fail.
-fn stray(user: &User) -> Result {
+pub fn stray(user: &User) -> Result {
     expect_faults(4);
     let completion = user.adi.execute(&fill(page(STRAY) + 8, 64, 0))?;
     ensure!(

@@ -13,6 +13,7 @@ mod pci;
 mod plug;
 mod process;
 mod registers;
+mod reset;
 mod tracking;
 mod work;
 
@@ -132,6 +133,7 @@ fn main() -> ExitCode {
         }
         (None, ["plug"]) => plug::plan(),
         (None, ["few"]) => few::plan(),
+        (None, ["reset"]) => reset::plan(),
         (None, _) => plan(),
     }
 }
