@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Reboot by kexec: other processors and timers still map, unmap and invalidate when the units are
-//! switched off, and the next kernel finds them in a state that vtd can take over.
+//! switched off, and the next kernel finds them in a state that vtd can take over. And a crash
+//! kernel, for which nothing is switched off: it has the stock driver, which lets DMA that is under
+//! way go on by the tables of the kernel before.
 //!
 //! The first kernel packs its own root file system as the next one's, and boots the image that it
 //! was booted from. What is printed is printed by the second.
@@ -25,7 +27,18 @@ use std::time::Duration;
 
 /// Says to the second kernel that it is the second.
 const SECOND: &str = "siov.second=1";
+/// For the kernel before.
+const FIRST_ONLY: &str = "crashkernel=768M";
+const VTD: &str = "intel_iommu=off intremap=off";
+/// For the kernel that is booted after a crash.
+const STOCK: &str = "intel_iommu=on,sm_on nr_cpus=1";
+
+fn is_crash() -> bool {
+    std::env::args().any(|word| word == "--crash")
+}
 const IMAGE: &str = "/siov/vmlinuz";
+/// `include/uapi/linux/kexec.h`
+const KEXEC_FILE_ON_CRASH: usize = 2;
 const ARCHIVE: &str = "/tmp/root.cpio";
 const IOVA: u64 = 1 << 30;
 const PAGES: usize = 64;
@@ -45,6 +58,9 @@ fn pack() -> Result {
         "/init announces commands in another way"
     );
     fs::write("/init", kept.join("\n")).context("/init")?;
+    if is_crash() {
+        fs::write("/siov/modules", "nvme\n").context("/siov/modules")?;
+    }
     let script =
         format!("cd / && find . -xdev ! -path ./siov/vmlinuz | cpio -o -H newc >{ARCHIVE}");
     let output = Command::new("sh").args(["-c", &script]).output()?;
@@ -58,7 +74,13 @@ fn pack() -> Result {
 
 fn load() -> Result {
     let (image, archive) = (File::open(IMAGE)?, File::open(ARCHIVE)?);
-    let line = format!("{} {SECOND}", sysfs::read("/proc/cmdline")?);
+    let mut line = format!("{} {SECOND}", sysfs::read("/proc/cmdline")?).replace(FIRST_ONLY, "");
+    let mut flags = 0;
+    if is_crash() {
+        line = line.replace(VTD, STOCK);
+        ensure!(line.contains(STOCK), "no {VTD} on the command line");
+        flags |= KEXEC_FILE_ON_CRASH;
+    }
     let line = CString::new(line)?;
     // SAFETY: Two files, and a C string of this length, which the call copies.
     let ret = unsafe {
@@ -68,7 +90,7 @@ fn load() -> Result {
             archive.as_raw_fd(),
             line.as_bytes_with_nul().len(),
             line.as_ptr(),
-            0_usize,
+            flags,
         )
     };
     Errno::result(ret).context("kexec_file_load")?;
@@ -106,18 +128,27 @@ fn boot_next() -> Result {
     poll::until_true("both kinds of load run", || {
         Ok(rounds.iter().all(|n| n.load(Ordering::Relaxed) >= ROUNDS))
     })?;
+    if is_crash() {
+        fs::write("/proc/sysrq-trigger", "c").context("sysrq")?;
+    }
     nix::sys::reboot::reboot(nix::sys::reboot::RebootMode::RB_KEXEC).context("reboot")?;
     bail!("the next kernel was not booted")
 }
 
-fn setup() -> Result<PathBuf> {
+struct Context {
+    disk: PathBuf,
+}
+
+fn setup() -> Result<Context> {
     if !sysfs::read("/proc/cmdline")?.contains(SECOND) {
         boot_next()?;
     }
-    disk::block_device(&Function::first(NVME)?)
+    Ok(Context {
+        disk: disk::block_device(&Function::first(NVME)?)?,
+    })
 }
 
-fn taken_over(_: &mut PathBuf) -> Result {
+fn taken_over(_: &mut Context) -> Result {
     let mut log = KernelLog::from_start()?;
     log.wait_for(&["vtd", "queued invalidation left on by the previous kernel"])?;
     for unit in faults::units()? {
@@ -129,9 +160,8 @@ fn taken_over(_: &mut PathBuf) -> Result {
     Ok(())
 }
 
-#[expect(clippy::ptr_arg, reason = "the context of the plan")]
-fn traffic(disk: &mut PathBuf) -> Result {
-    disk::exercise(disk, 1, Duration::ZERO, 1)?;
+fn traffic(c: &mut Context) -> Result {
+    disk::exercise(&c.disk, 1, Duration::ZERO, 1)?;
     let kind = Function::first(NVME)?.domain_type()?;
     ensure!(kind == "DMA-FQ", "the disk's domain has type {kind}");
     let mut container = Container::new()?;
@@ -144,9 +174,25 @@ fn traffic(disk: &mut PathBuf) -> Result {
     Ok(())
 }
 
+fn copied(c: &mut Context) -> Result {
+    let mut log = KernelLog::from_start()?;
+    log.wait_for(&["DMAR", "Translation already enabled - trying to copy"])?;
+    log.wait_for(&["DMAR", "Copied translation tables from previous kernel"])?;
+    let bad = log.count(&["DMAR", "[DMA "])?;
+    ensure!(bad == 0, "{bad} requests were blocked");
+    disk::exercise(&c.disk, 1, Duration::ZERO, 1).map(drop)
+}
+
 fn main() -> ExitCode {
-    ktap::run(setup, |disk| {
-        Plan::new(disk)
+    if is_crash() {
+        return ktap::run(setup, |context| {
+            Plan::new(context)
+                .case("the crash kernel takes over the tables", copied)
+                .run()
+        });
+    }
+    ktap::run(setup, |context| {
+        Plan::new(context)
             .case("the next kernel's vtd takes over the unit", taken_over)
             .case("its devices work", traffic)
             .run()
