@@ -96,6 +96,17 @@ struct pci_dev *siov_helper_pci_real_dma_dev(struct pci_dev *pdev)
 	return pdev;
 }
 
+/* pci_ats_page_aligned() is not exported. */
+bool siov_helper_pci_ats_page_aligned(struct pci_dev *pdev)
+{
+	u16 cap;
+
+	pdev = pci_physfn(pdev);
+	if (!pdev->ats_cap || pci_read_config_word(pdev, pdev->ats_cap + PCI_ATS_CAP, &cap))
+		return false;
+	return cap & PCI_ATS_CAP_PAGE_ALIGNED;
+}
+
 /* pci_ats_queue_depth() is not exported. */
 int siov_helper_pci_ats_queue_depth(struct pci_dev *pdev)
 {

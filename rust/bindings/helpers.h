@@ -27,6 +27,7 @@ bool siov_helper_dev_is_bound_to(struct device *dev, const char *name);
 bool siov_helper_pci_is_untrusted(struct pci_dev *pdev);
 struct pci_dev *siov_helper_pci_physfn(struct pci_dev *pdev);
 struct pci_dev *siov_helper_pci_real_dma_dev(struct pci_dev *pdev);
+bool siov_helper_pci_ats_page_aligned(struct pci_dev *pdev);
 int siov_helper_pci_ats_queue_depth(struct pci_dev *pdev);
 void siov_helper_compose_dmar_msg(struct irq_data *data, u32 *address_lo, u32 *address_hi,
 				  u32 *value);

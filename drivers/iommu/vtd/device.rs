@@ -121,7 +121,11 @@ impl Device {
     /// Switches ATS on where firmware and hardware allow it. A function that a driver uses already
     /// keeps its requests as they are.
     fn enable_ats(unit: &Unit, pdev: &Function<'_>) -> Option<DeviceTlb> {
-        if !unit.ecap().device_tlb() || !pdev.ats_supported() || !unit.ats_allowed(pdev) {
+        if !unit.ecap().device_tlb()
+            || !pdev.ats_supported()
+            || !pdev.ats_page_aligned()
+            || !unit.ats_allowed(pdev)
+        {
             return None;
         }
         if pdev.prepare_ats().is_err() || pdev.is_bound() || pdev.enable_ats().is_err() {

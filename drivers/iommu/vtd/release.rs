@@ -42,7 +42,11 @@ impl Registrations {
     /// `EBUSY` after a line for each such device, or for a unit that is in use otherwise; `ENOMEM`.
     pub(crate) fn release(&self) -> Result {
         let mut list = self.list.lock();
-        let dependants: usize = list.iter().map(|r| report_dependants(r.unit())).sum();
+        let mut dependants: usize = list.iter().map(|r| report_dependants(r.unit())).sum();
+        for unit in list.iter().map(|r| r.unit()).filter(|u| u.stays_on()) {
+            pr_warn!("{}: its graphics device hangs when translation is off\n", unit.name());
+            dependants += 1;
+        }
         let unregister = |registration: &mut UnitRegistration| {
             registration.unregister().inspect_err(|_| {
                 pr_warn!(

@@ -25,6 +25,7 @@ use linux::ratelimit::RateLimit;
 use linux::{mmio, numa, Show};
 use siov_types::{Bdf, DomainId, Pasid, PAGE_SIZE};
 use siov_vtd::capability::register_span;
+use siov_vtd::errata;
 use siov_vtd::invalidate::{Descriptor, Drain};
 use siov_vtd::queue::{QueueErrors, Sources};
 use siov_vtd::regs::{GlobalCommand, GlobalStatus, Reg32, Reg64, RootTableAddress};
@@ -55,6 +56,8 @@ pub(crate) struct Unit {
     settled: AtomicBool,
     /// Whether the queue has failed for good.
     broken: AtomicBool,
+    /// Whether translation must never be switched off, by an erratum of its graphics device.
+    stays_on: AtomicBool,
     #[pin]
     queue: Queue,
     #[pin]
@@ -124,6 +127,7 @@ impl Unit {
                 stage,
                 settled: AtomicBool::new(false),
                 broken: AtomicBool::new(false),
+                stays_on: AtomicBool::new(false),
                 queue <- queue,
                 root <- root,
                 boot <- boot,
@@ -193,8 +197,16 @@ impl Unit {
     /// Makes the unit translate, with everything passing through: first the tables, then the queue,
     /// then translation, so that DMA that is under way is never blocked.
     pub(crate) fn start(&self) -> Result<(), Failure> {
+        let (mut hangs, mut others) = (false, false);
         for pdev in pci::devices() {
             if self.firmware.unit_of(&pdev) == Some(self.description.index()) {
+                let (vendor, device) = pdev.id();
+                let base_class = (pdev.class() >> 16) as u8;
+                if errata::hangs_untranslated(vendor, device, base_class) {
+                    hangs = true;
+                } else {
+                    others = true;
+                }
                 let entry = self.boot.context_entry();
                 pdev.for_each_alias(|alias| {
                     self.root.reserve(alias)?;
@@ -203,14 +215,26 @@ impl Unit {
                 })?;
             }
         }
+        let stays_on = hangs && !others && !self.drain().is_empty();
+        self.stays_on.store(stays_on, Ordering::Relaxed);
         self.enable()
+    }
+
+    /// Whether the unit cannot be switched off.
+    pub(crate) fn stays_on(&self) -> bool {
+        self.stays_on.load(Ordering::Relaxed)
     }
 
     /// Switches the unit on with the tables there are; also after sleep.
     pub(crate) fn enable(&self) -> Result<(), Failure> {
+        let on = self.regs.status();
+        if on.contains(GlobalStatus::TES) {
+            // It stays on, and the machine did not lose power.
+            return Ok(());
+        }
         self.faults.clear();
         self.regs.disable_protected_memory()?;
-        if self.regs.status().contains(GlobalStatus::QIES) {
+        if on.contains(GlobalStatus::QIES) {
             self.queue.disable()?;
         }
         self.queue.enable()?;
@@ -227,13 +251,22 @@ impl Unit {
     }
 
     /// Switches the unit off: requests pass untranslated, as before the driver was loaded.
+    ///
+    /// A unit that cannot be switched off stays as it is.
     pub(crate) fn disable(&self) -> Result<(), Failure> {
+        if self.stays_on() {
+            return Ok(());
+        }
         self.stop_translating()?;
         self.queue.disable()
     }
 
-    /// Lets requests pass untranslated; invalidations work as before.
+    /// Lets requests pass untranslated; invalidations work as before. A unit that cannot be switched
+    /// off stays as it is.
     pub(crate) fn stop_translating(&self) -> Result<(), Failure> {
+        if self.stays_on() {
+            return Ok(());
+        }
         self.regs.command(GlobalCommand::TE, false)
     }
 

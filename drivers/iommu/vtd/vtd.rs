@@ -237,6 +237,10 @@ impl Started {
 
 impl Drop for Enabled {
     fn drop(&mut self) {
+        if self.0.stays_on() {
+            // It goes on using its tables.
+            core::mem::forget(self.0.clone());
+        }
         if let Err(failure) = self.0.disable() {
             pr_emerg!("{}: disabling failed: {}\n", self.0.name(), failure);
         }

@@ -33,6 +33,7 @@ mod bits;
 pub mod capability;
 pub mod context;
 pub mod dmar;
+pub mod errata;
 pub mod fault;
 pub mod invalidate;
 mod layout;

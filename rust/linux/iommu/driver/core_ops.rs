@@ -195,6 +195,13 @@ impl Function<'_> {
         unsafe { bindings::pci_disable_ats(self.0.as_raw()) };
     }
 
+    /// Whether the function asks for translations of whole pages only, as invalidations of pages
+    /// need; a VF's is that of its PF (PCIe spec, 10.5.1.2).
+    pub fn ats_page_aligned(&self) -> bool {
+        // SAFETY: The function stays in the system, and a VF with it holds a reference to its PF.
+        unsafe { bindings::siov_helper_pci_ats_page_aligned(self.0.as_raw()) }
+    }
+
     /// Number of invalidation requests the function's ATS can hold, 1 to 32; a VF's is that of its
     /// PF (PCIe spec, 10.5.1.2).
     pub fn ats_queue_depth(&self) -> u8 {
