@@ -109,6 +109,13 @@ impl<D: Requester> DeviceList<D> {
         Some((entry.number, entry.device.clone()))
     }
 
+    /// Calls `f` with the list locked and interrupts off, in any context. What
+    /// [`Self::for_each_locked`] calls runs before it or after it.
+    pub(crate) fn locked<R>(&self, f: impl FnOnce() -> R) -> R {
+        let _list = self.list.lock();
+        f()
+    }
+
     /// Calls `f` for each device with the list locked and interrupts off, in any context.
     pub(crate) fn for_each_locked(&self, mut f: impl FnMut(&D)) {
         for entry in &self.list.lock().entries {

@@ -430,7 +430,7 @@ impl Unit {
             if *alias != device.bdf() && self.owner(*alias, device).is_some() {
                 continue;
             }
-            replaced |= self.root.set(*alias, device.context_entry());
+            replaced |= self.set_entry(*alias, device);
         }
         if replaced || self.cap.caching_mode() {
             self.invalidate_context(device);
@@ -454,7 +454,7 @@ impl Unit {
             match self.owner(*alias, device) {
                 // Another function below the same bridge.
                 Some(other) => {
-                    self.root.set(*alias, other.context_entry());
+                    self.set_entry(*alias, &other);
                 }
                 _ if device.is_given_back() => {
                     self.root.set(*alias, self.boot.context_entry());
@@ -463,6 +463,13 @@ impl Unit {
             }
         }
         self.invalidate_context(device);
+    }
+
+    /// Points `alias` to the table of `device`; says whether there was an entry. Not while
+    /// [`Self::block_device_tlbs`] changes what the entry is to say.
+    fn set_entry(&self, alias: Bdf, device: &Device) -> bool {
+        self.devices
+            .locked(|| self.root.set(alias, device.context_entry()))
     }
 
     /// Another function that has requester id `alias`.
