@@ -17,7 +17,9 @@
 
 #![deny(unsafe_code)]
 
+use kernel::device;
 use kernel::prelude::*;
+use kernel::sync::aref::ARef;
 use kernel::sync::Arc;
 use linux::pci::driver::{self as pci_driver, Function, Loss};
 use linux::ratelimit::RateLimit;
@@ -69,6 +71,7 @@ struct Device {
     _parent: ParentRegistration<SiovTestdevMdev>,
     _faults: pci_driver::Interrupt<Faults>,
     hardware: Arc<Hardware>,
+    dev: ARef<device::Device>,
     _aux: Option<Enabled>,
 }
 
@@ -118,6 +121,7 @@ impl pci_driver::Driver for Driver {
                 _parent: parent,
                 _faults: faults,
                 hardware,
+                dev: (&**dev).into(),
                 _aux: aux,
             },
             GFP_KERNEL,
@@ -130,6 +134,8 @@ impl pci_driver::Driver for Driver {
     }
 
     fn restore(device: Pin<&Device>) -> Result {
-        device.hardware.restore()
+        device.hardware.restore().inspect_err(|e| {
+            dev_err!(device.dev, "not restored (error {})\n", e.to_errno());
+        })
     }
 }

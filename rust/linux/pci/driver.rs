@@ -78,7 +78,7 @@ pub trait Driver: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// When it does not work any more. They are logged.
+    /// When it does not work any more. The driver logs that.
     fn restore(_data: Pin<&Self::Data>) -> Result {
         Ok(())
     }

@@ -10,7 +10,7 @@
 //! `Documentation/PCI/pci-error-recovery.rst`.
 
 use super::driver::{Driver, Matched};
-use super::{Device, DeviceExt};
+use super::Device;
 use crate::bindings;
 use crate::callback::{Call, FromC};
 use crate::object::Object;
@@ -65,13 +65,7 @@ impl<T: Driver> BoundTo<'_, T> {
     }
 
     fn restore(&self) -> Result {
-        T::restore(self.data()).inspect_err(|e| {
-            dev_err!(
-                self.dev().as_dev(),
-                "not restored (error {})\n",
-                e.to_errno()
-            );
-        })
+        T::restore(self.data())
     }
 }
 
@@ -193,6 +187,7 @@ impl<T: Driver> Recovery<T> {
     }
 
     fn done(dev: BoundTo<'_, T>) {
+        // The driver has said so; nobody else can be told.
         let _ = dev.restore();
     }
 
