@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What may be wrong with a DMAR table, told so that an operator can tell firmware's maker.
+//! What makes a DMAR table useless, in words for firmware's maker.
 
 use core::fmt;
 
-use siov_types::{PhysAddr, Segment};
+use siov_types::{Bdf, PhysAddr};
 
+use super::scope::ScopeKind;
 use super::structure::StructureKind;
 
 /// What is wrong, and where.
@@ -36,7 +37,7 @@ pub enum ErrorKind {
         /// How many bytes there are.
         available: usize,
     },
-    /// The host address width is no width that a processor has.
+    /// The host address width is less than that of an address of a page.
     HostAddressWidth {
         /// In bits.
         bits: u16,
@@ -64,7 +65,7 @@ pub enum ErrorKind {
         /// How many bytes the table has left.
         left: usize,
     },
-    /// A device scope is shorter than its header and one path element.
+    /// A device scope is shorter than its header.
     ScopeTooShort {
         /// What it says; 0 when not even the header fits.
         length: u8,
@@ -76,17 +77,12 @@ pub enum ErrorKind {
         /// How many bytes the structure has left.
         left: usize,
     },
-    /// The path of a device scope is no whole number of elements.
-    ScopePathOdd {
-        /// What the device scope says its length is.
-        length: u8,
-    },
-    /// An element of the path of a device scope is no PCI device and function.
-    ScopePathElement {
-        /// Device number, 31 at most in PCI.
-        device: u8,
-        /// Function number, 7 at most in PCI.
-        function: u8,
+    /// A device scope names a function that is not of its kind.
+    ScopeMismatch {
+        /// Its kind.
+        kind: ScopeKind,
+        /// The function.
+        bdf: Bdf,
     },
     /// The registers of a remapping unit are at 0, not at a page boundary, or wrap around the end
     /// of the address space.
@@ -101,22 +97,8 @@ pub enum ErrorKind {
         /// Offset of the structure of the earlier one.
         other: usize,
     },
-    /// Two remapping units claim all remaining devices of a segment.
-    IncludeAllTwice {
-        /// The segment.
-        segment: Segment,
-        /// Offset of the structure of the earlier one.
-        other: usize,
-    },
     /// More remapping units than any machine has.
     TooManyUnits,
-    /// A reserved memory region that ends before it starts, or is not made of pages.
-    ReservedMemory {
-        /// Its first byte.
-        base: PhysAddr,
-        /// Its last byte.
-        limit: PhysAddr,
-    },
     /// The name of an ACPI namespace device has no end.
     NameUnterminated,
 }
@@ -162,23 +144,16 @@ impl fmt::Display for Error {
             ),
             ErrorKind::ScopeTooShort { length } => write!(
                 f,
-                "device scope at offset {at:#x}: length {length} is below the 8-byte minimum"
+                "device scope at offset {at:#x}: length {length} is below the 6-byte minimum"
             ),
             ErrorKind::ScopeTruncated { length, left } => write!(
                 f,
                 "device scope at offset {at:#x}: \
                  length {length} exceeds the {left} bytes left in its structure"
             ),
-            ErrorKind::ScopePathOdd { length } => write!(
-                f,
-                "device scope at offset {at:#x}: \
-                 length {length} does not hold whole path elements"
-            ),
-            ErrorKind::ScopePathElement { device, function } => write!(
-                f,
-                "device scope at offset {at:#x}: \
-                 device {device:#x} function {function:#x} is not possible in a path"
-            ),
+            ErrorKind::ScopeMismatch { kind, bdf } => {
+                write!(f, "device scope at offset {at:#x}: {bdf} is not {kind}")
+            }
             ErrorKind::RegisterBase { base } => write!(
                 f,
                 "remapping unit at offset {at:#x}: registers cannot be at {base}"
@@ -188,22 +163,12 @@ impl fmt::Display for Error {
                 "remapping unit at offset {at:#x}: \
                  registers at {base} overlap those of the unit at offset {other:#x}"
             ),
-            ErrorKind::IncludeAllTwice { segment, other } => write!(
-                f,
-                "remapping unit at offset {at:#x}: INCLUDE_PCI_ALL for segment {:04x} \
-                 is taken by the unit at offset {other:#x}",
-                segment.0
-            ),
             ErrorKind::TooManyUnits => {
                 write!(
                     f,
                     "remapping unit at offset {at:#x}: more units than supported"
                 )
             }
-            ErrorKind::ReservedMemory { base, limit } => write!(
-                f,
-                "reserved memory at offset {at:#x}: {base} to {limit} is not a range of pages"
-            ),
             ErrorKind::NameUnterminated => write!(
                 f,
                 "ACPI namespace device at offset {at:#x}: the name has no end"

@@ -7,8 +7,9 @@
 
 use siov_types::{Bdf, Segment};
 
+use super::error::{Error, ErrorKind};
 use super::scope::{DeviceScope, ScopeKind, Scopes};
-use super::structure::{RemappingUnit, ReservedMemory, Structure};
+use super::structure::{NamespaceDevice, RemappingUnit, ReservedMemory, Structure};
 use super::table::Dmar;
 
 /// The buses below a bridge, its secondary to its subordinate bus number.
@@ -42,8 +43,33 @@ pub enum RootPort {
     Conventional,
 }
 
+/// What a function is, as a device scope distinguishes it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FunctionKind {
+    /// A device.
+    Endpoint,
+    /// A bridge: its header is that of a bridge.
+    Bridge,
+    /// A device that calls itself a bridge, as those do that connect two machines.
+    NonTransparentBridge,
+}
+
+impl FunctionKind {
+    /// Whether such a function may be named by a scope of this kind.
+    pub(super) const fn suits(self, scope: ScopeKind) -> bool {
+        match scope {
+            ScopeKind::Endpoint => !matches!(self, Self::Bridge),
+            ScopeKind::SubHierarchy => !matches!(self, Self::Endpoint),
+            _ => true,
+        }
+    }
+}
+
 /// The PCI hierarchy as the kernel has found it.
 pub trait PciTopology {
+    /// What a function is; `None` when it is not there.
+    fn kind_of(&self, segment: Segment, bdf: Bdf) -> Option<FunctionKind>;
+
     /// The buses below a function; `None` when it is no bridge, or not there.
     fn buses_below(&self, segment: Segment, bdf: Bdf) -> Option<BusRange>;
 
@@ -72,16 +98,22 @@ enum Fit {
 }
 
 impl DeviceScope<'_> {
+    /// The PCI function that it names.
+    pub(super) fn function(self, segment: Segment, topology: &impl PciTopology) -> Option<Bdf> {
+        match self.kind {
+            ScopeKind::Endpoint | ScopeKind::SubHierarchy => {
+                self.resolve(|bridge| Some(topology.buses_below(segment, bridge)?.first))
+            }
+            _ => None,
+        }
+    }
+
     fn fit(self, segment: Segment, bdf: Bdf, topology: &impl PciTopology) -> Option<Fit> {
-        let below_it = match self.kind {
-            ScopeKind::Endpoint => false,
-            ScopeKind::SubHierarchy => true,
-            _ => return None,
-        };
-        let named = self.resolve(|bridge| Some(topology.buses_below(segment, bridge)?.first))?;
+        let named = self.function(segment, topology)?;
         if named == bdf {
             return Some(Fit::Exact);
         }
+        let below_it = self.kind == ScopeKind::SubHierarchy;
         let buses = topology.buses_below(segment, named)?;
         (below_it && buses.contains(bdf.bus())).then_some(Fit::Below(buses.extent()))
     }
@@ -105,12 +137,66 @@ impl<'a> Dmar<'a> {
         bdf: Bdf,
         topology: &impl PciTopology,
     ) -> Option<RemappingUnit<'a>> {
-        let of_segment = || self.units().filter(|unit| unit.segment == segment);
+        let of_segment = || self.descriptions().filter(|unit| unit.segment == segment);
         of_segment()
             .filter_map(|unit| Some((unit.scopes.fit(segment, bdf, topology)?, unit)))
             .min_by_key(|(fit, _)| *fit)
             .map(|(_, unit)| unit)
             .or_else(|| of_segment().find(|unit| unit.include_all))
+            .map(|unit| self.first_description(unit))
+    }
+
+    /// The devices of the ACPI namespace whose requests a unit translates, with the requester id of
+    /// each.
+    pub fn namespace_devices_of(
+        self,
+        unit: RemappingUnit<'a>,
+    ) -> impl Iterator<Item = (Bdf, NamespaceDevice<'a>)> + use<'a> {
+        self.descriptions()
+            .filter(move |other| other.is(&unit))
+            .flat_map(|description| description.scopes)
+            .filter_map(move |scope| {
+                let number = scope.enumeration_id;
+                let device = self.namespace_devices().find(|d| d.number == number)?;
+                Some((scope.requester_id()?, device))
+            })
+    }
+
+    /// Checks that what device scopes name is of the kind that they say, where it is there.
+    ///
+    /// # Errors
+    ///
+    /// The first scope that names a bridge as a device, or a device as a bridge: it is not known
+    /// which unit translates what is below, if anything is. The kernel's own driver refuses the
+    /// table, too.
+    pub fn check_scopes(self, topology: &impl PciTopology) -> Result<(), Error> {
+        for structure in self.structures() {
+            let (segment, scopes) = match structure {
+                // Nobody looks at what it names.
+                Structure::Unit(unit) if unit.include_all => continue,
+                other => match other.scopes() {
+                    Some(found) => found,
+                    None => continue,
+                },
+            };
+            for scope in scopes {
+                let found = scope.function(segment, topology);
+                let Some((bdf, function)) =
+                    found.and_then(|bdf| Some((bdf, topology.kind_of(segment, bdf)?)))
+                else {
+                    continue;
+                };
+                if !function.suits(scope.kind) {
+                    let kind = ErrorKind::ScopeMismatch {
+                        kind: scope.kind,
+                        bdf,
+                    };
+                    let offset = scope.offset;
+                    return Err(Error { offset, kind });
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The reserved memory that has to stay mapped for a function.

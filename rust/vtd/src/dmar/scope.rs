@@ -2,9 +2,12 @@
 
 //! Device scopes: which devices a structure is about (VT-d spec, 8.3.1).
 
+use core::fmt;
+
 use siov_types::Bdf;
 
 use super::error::{Error, ErrorKind};
+use super::remark::RemarkKind;
 
 /// Bytes of a device scope before its path.
 const HEADER: usize = 6;
@@ -43,9 +46,44 @@ impl ScopeKind {
     }
 }
 
+/// As a message says it: "an endpoint".
+impl fmt::Display for ScopeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Endpoint => "an endpoint",
+            Self::SubHierarchy => "a bridge",
+            Self::IoApic => "an I/O APIC",
+            Self::Hpet => "an HPET",
+            Self::Namespace => "an ACPI device",
+            Self::Unknown(raw) => return write!(f, "unknown type {raw:#x}"),
+        })
+    }
+}
+
+/// An element of a path, as firmware has written it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PathElement {
+    /// Device number, 31 at most in PCI.
+    pub device: u8,
+    /// Function number, 7 at most in PCI.
+    pub function: u8,
+}
+
+impl PathElement {
+    /// The two numbers in one; `None` when there can be no such function.
+    pub const fn devfn(self) -> Option<u8> {
+        if self.device > 0x1f || self.function > 7 {
+            return None;
+        }
+        Some((self.device << 3) | self.function)
+    }
+}
+
 /// A device scope.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DeviceScope<'a> {
+    /// Offset of the scope in the table.
+    pub offset: usize,
     /// What it identifies.
     pub kind: ScopeKind,
     /// Id of an I/O APIC, HPET or namespace device.
@@ -57,37 +95,61 @@ pub struct DeviceScope<'a> {
 }
 
 impl<'a> DeviceScope<'a> {
-    /// Devfn of each function on the way from the start bus to the device: bridges, then the
-    /// device.
-    pub fn path(self) -> impl Iterator<Item = u8> + use<'a> {
-        self.elements()
-            .map(|(device, function)| ((device & 0x1f) << 3) | (function & 7))
-    }
-
-    fn elements(self) -> impl Iterator<Item = (u8, u8)> + use<'a> {
+    /// The functions on the way from the start bus to the device: bridges, then the device. A byte
+    /// that is left over is no element.
+    pub fn path(self) -> impl Iterator<Item = PathElement> + use<'a> {
         self.path
             .chunks_exact(ELEMENT)
             .filter_map(|pair| match *pair {
-                [device, function] => Some((device, function)),
+                [device, function] => Some(PathElement { device, function }),
                 _ => None,
             })
     }
 
     /// The function that the path leads to, where `first_bus_below` tells the bus below a bridge;
-    /// `None` when a function on the way is no bridge, or not there.
+    /// `None` without a path, and when a function on the way is not possible, no bridge, or not
+    /// there.
     pub fn resolve(self, mut first_bus_below: impl FnMut(Bdf) -> Option<u8>) -> Option<Bdf> {
         let mut found = None;
-        for devfn in self.path() {
+        for element in self.path() {
             let bus = match found {
                 None => self.start_bus,
                 Some(bridge) => first_bus_below(bridge)?,
             };
-            found = Some(Bdf::new(bus, devfn));
+            found = Some(Bdf::new(bus, element.devfn()?));
         }
         found
     }
 
+    /// The requester id of a device of the ACPI namespace, which the path has in place of a way to
+    /// it; `None` for other kinds, without a path, and when it is not possible.
+    pub fn requester_id(self) -> Option<Bdf> {
+        if self.kind != ScopeKind::Namespace {
+            return None;
+        }
+        Some(Bdf::new(self.start_bus, self.path().next()?.devfn()?))
+    }
+
+    /// What is wrong with it, and does not matter to other scopes.
+    pub(super) fn remark(self) -> Option<RemarkKind<'a>> {
+        let kind = self.kind;
+        if let ScopeKind::Unknown(_) = kind {
+            // What such a scope holds is not known.
+            return Some(RemarkKind::ScopeUnknown { kind });
+        }
+        if self.path.is_empty() {
+            return Some(RemarkKind::ScopeWithoutPath { kind });
+        }
+        if let Some(element) = self.path().find(|element| element.devfn().is_none()) {
+            return Some(RemarkKind::ScopePathElement { kind, element });
+        }
+        (self.path.len() % ELEMENT != 0).then_some(RemarkKind::ScopePathOdd { kind })
+    }
+
     /// Splits the first device scope off `bytes`, which lie at `offset` in the table.
+    ///
+    /// The scope has to have its fixed fields, and to lie in `bytes`: where the next one begins is
+    /// not known otherwise.
     fn split_first(bytes: &'a [u8], offset: usize) -> Result<(Self, &'a [u8]), Error> {
         let error = |kind| Error { offset, kind };
         let left = bytes.len();
@@ -95,53 +157,51 @@ impl<'a> DeviceScope<'a> {
         else {
             return Err(error(ErrorKind::ScopeTooShort { length: 0 }));
         };
-        if usize::from(length) < HEADER + ELEMENT {
+        if usize::from(length) < HEADER {
             return Err(error(ErrorKind::ScopeTooShort { length }));
         }
         let Some((this, rest)) = bytes.split_at_checked(usize::from(length)) else {
             return Err(error(ErrorKind::ScopeTruncated { length, left }));
         };
         let scope = Self {
+            offset,
             kind: ScopeKind::from_raw(kind),
             enumeration_id,
             start_bus,
             path: this.get(HEADER..).unwrap_or(&[]),
         };
-        // Nobody knows what a scope of an unknown kind holds.
-        if !matches!(scope.kind, ScopeKind::Unknown(_)) {
-            if scope.path.len() % ELEMENT != 0 {
-                return Err(error(ErrorKind::ScopePathOdd { length }));
-            }
-            for (device, function) in scope.elements() {
-                if device > 0x1f || function > 7 {
-                    return Err(error(ErrorKind::ScopePathElement { device, function }));
-                }
-            }
-        }
         Ok((scope, rest))
     }
 }
 
 /// The device scopes of a structure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Scopes<'a>(&'a [u8]);
+pub struct Scopes<'a> {
+    bytes: &'a [u8],
+    /// Offset of the first one in the table.
+    offset: usize,
+}
 
 impl<'a> Scopes<'a> {
+    /// No scopes.
+    pub(super) const EMPTY: Self = Self {
+        bytes: &[],
+        offset: 0,
+    };
+
     /// Checks the device scopes in `bytes`, which lie at `offset` in the table.
-    pub(super) fn parse(bytes: &'a [u8], mut offset: usize) -> Result<Self, Error> {
-        let mut left = bytes;
-        while !left.is_empty() {
-            let (_, rest) = DeviceScope::split_first(left, offset)?;
+    pub(super) fn parse(bytes: &'a [u8], offset: usize) -> Result<Self, Error> {
+        let mut left = ScopeIter { bytes, offset };
+        while !left.bytes.is_empty() {
             // A scope is never empty, so this ends.
-            offset = offset.saturating_add(left.len() - rest.len());
-            left = rest;
+            left.advance()?;
         }
-        Ok(Self(bytes))
+        Ok(Self { bytes, offset })
     }
 
     /// The bytes of the table that hold them.
     pub fn as_bytes(self) -> &'a [u8] {
-        self.0
+        self.bytes
     }
 }
 
@@ -150,22 +210,33 @@ impl<'a> IntoIterator for Scopes<'a> {
     type IntoIter = ScopeIter<'a>;
 
     fn into_iter(self) -> ScopeIter<'a> {
-        ScopeIter(self.0)
+        let Self { bytes, offset } = self;
+        ScopeIter { bytes, offset }
     }
 }
 
 /// Iterator over device scopes, in the order of the table.
 #[derive(Clone, Debug)]
-pub struct ScopeIter<'a>(&'a [u8]);
+pub struct ScopeIter<'a> {
+    bytes: &'a [u8],
+    offset: usize,
+}
+
+impl<'a> ScopeIter<'a> {
+    fn advance(&mut self) -> Result<DeviceScope<'a>, Error> {
+        let (scope, rest) = DeviceScope::split_first(self.bytes, self.offset)?;
+        self.offset = self.offset.saturating_add(self.bytes.len() - rest.len());
+        self.bytes = rest;
+        Ok(scope)
+    }
+}
 
 impl<'a> Iterator for ScopeIter<'a> {
     type Item = DeviceScope<'a>;
 
     fn next(&mut self) -> Option<DeviceScope<'a>> {
         // Checked in `Scopes::parse`: the only error left is that there is nothing more.
-        let (scope, rest) = DeviceScope::split_first(self.0, 0).ok()?;
-        self.0 = rest;
-        Some(scope)
+        self.advance().ok()
     }
 }
 
@@ -184,7 +255,8 @@ mod tests {
             .next()
             .unwrap();
         assert_eq!(scope.kind, ScopeKind::Endpoint);
-        assert_eq!(scope.path().collect::<Vec<_>>(), [0xe0, 0x00, 0x13]);
+        let devfns: Vec<_> = scope.path().map(PathElement::devfn).collect();
+        assert_eq!(devfns, [Some(0xe0), Some(0x00), Some(0x13)]);
         let mut asked = Vec::new();
         let found = scope.resolve(|bridge| {
             asked.push(bridge);
@@ -198,7 +270,7 @@ mod tests {
     #[test]
     fn lengths() {
         let kind = |bytes| Scopes::parse(bytes, 0x40).map_err(|e| (e.offset, e.kind));
-        assert_eq!(kind(&[]), Ok(Scopes(&[])));
+        assert!(kind(&[]).is_ok());
         for (bytes, error) in [
             (&[1, 8, 0, 0, 0][..], ErrorKind::ScopeTooShort { length: 0 }),
             (
@@ -206,32 +278,14 @@ mod tests {
                 ErrorKind::ScopeTooShort { length: 0 },
             ),
             (
-                &[1, 6, 0, 0, 0, 0, 0, 0],
-                ErrorKind::ScopeTooShort { length: 6 },
-            ),
-            (
-                &[1, 9, 0, 0, 0, 0, 0, 0, 0],
-                ErrorKind::ScopePathOdd { length: 9 },
+                &[1, 5, 0, 0, 0, 0, 0, 0],
+                ErrorKind::ScopeTooShort { length: 5 },
             ),
             (
                 &[1, 10, 0, 0, 0, 0, 0, 0],
                 ErrorKind::ScopeTruncated {
                     length: 10,
                     left: 8,
-                },
-            ),
-            (
-                &[1, 8, 0, 0, 0, 0, 0x20, 0],
-                ErrorKind::ScopePathElement {
-                    device: 0x20,
-                    function: 0,
-                },
-            ),
-            (
-                &[3, 8, 0, 0, 0, 0, 0x1f, 8],
-                ErrorKind::ScopePathElement {
-                    device: 0x1f,
-                    function: 8,
                 },
             ),
         ] {
@@ -252,5 +306,75 @@ mod tests {
             (scopes[1].kind, scopes[1].enumeration_id),
             (ScopeKind::Namespace, 7)
         );
+    }
+
+    #[test]
+    fn remarks() {
+        use RemarkKind::{ScopePathElement, ScopePathOdd, ScopeUnknown, ScopeWithoutPath};
+
+        let element = |device, function| PathElement { device, function };
+        let (endpoint, apic) = (ScopeKind::Endpoint, ScopeKind::IoApic);
+        for (bytes, remark, leads) in [
+            (&[1, 8, 0, 0, 0, 0, 0x1f, 7][..], None, true),
+            (
+                &[1, 6, 0, 0, 0, 0],
+                Some(ScopeWithoutPath { kind: endpoint }),
+                false,
+            ),
+            (
+                &[1, 7, 0, 0, 0, 0, 3],
+                Some(ScopePathOdd { kind: endpoint }),
+                false,
+            ),
+            (
+                &[1, 9, 0, 0, 0, 0, 3, 0, 0],
+                Some(ScopePathOdd { kind: endpoint }),
+                true,
+            ),
+            (
+                &[1, 8, 0, 0, 0, 0, 0x20, 0],
+                Some(ScopePathElement {
+                    kind: endpoint,
+                    element: element(0x20, 0),
+                }),
+                false,
+            ),
+            (
+                &[3, 10, 0, 0, 0, 0, 1, 0, 0x1f, 8],
+                Some(ScopePathElement {
+                    kind: apic,
+                    element: element(0x1f, 8),
+                }),
+                false,
+            ),
+            (
+                &[9, 8, 0, 0, 0, 0, 0xff, 0xff],
+                Some(ScopeUnknown {
+                    kind: ScopeKind::Unknown(9),
+                }),
+                false,
+            ),
+        ] {
+            let scopes = Scopes::parse(bytes, 0x40).unwrap();
+            let scope = scopes.into_iter().next().unwrap();
+            assert_eq!(scope.remark(), remark, "{bytes:x?}");
+            assert_eq!(scope.resolve(|_| Some(1)).is_some(), leads, "{bytes:x?}");
+            assert_eq!(scope.offset, 0x40);
+        }
+    }
+
+    #[test]
+    fn requester_ids() {
+        let id = |bytes| {
+            let scope = Scopes::parse(bytes, 0).unwrap().into_iter().next().unwrap();
+            scope.requester_id()
+        };
+        assert_eq!(
+            id(&[5, 8, 0, 0, 1, 0xf0, 0x1f, 7]),
+            Some(Bdf::new(0xf0, 0xff))
+        );
+        assert_eq!(id(&[5, 6, 0, 0, 1, 0]), None);
+        assert_eq!(id(&[5, 8, 0, 0, 1, 0, 0x20, 0]), None);
+        assert_eq!(id(&[1, 8, 0, 0, 1, 0, 1, 0]), None);
     }
 }

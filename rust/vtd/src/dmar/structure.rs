@@ -7,6 +7,7 @@ use core::fmt;
 use siov_types::{PhysAddr, Segment, PAGE_SIZE};
 
 use super::error::{Error, ErrorKind};
+use super::remark::RemarkKind;
 use super::scope::Scopes;
 
 /// Bytes of type and length, which every structure starts with.
@@ -53,23 +54,22 @@ impl StructureKind {
             Self::Drhd => RemappingUnit::FIXED,
             Self::Rmrr => ReservedMemory::FIXED,
             Self::Rhsa => Proximity::FIXED,
-            Self::Atsr | Self::Andd | Self::Satc | Self::Sidp => SHORT,
-            Self::Unknown(_) => HEADER,
+            Self::Atsr | Self::Andd | Self::Satc => SHORT,
+            Self::Sidp | Self::Unknown(_) => HEADER,
         }
     }
 }
 
-/// As an error message says it: "a DRHD".
 impl fmt::Display for StructureKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Drhd => "a DRHD",
-            Self::Rmrr => "an RMRR",
-            Self::Atsr => "an ATSR",
-            Self::Rhsa => "an RHSA",
-            Self::Andd => "an ANDD",
-            Self::Satc => "a SATC",
-            Self::Sidp => "a SIDP",
+            Self::Drhd => "DRHD",
+            Self::Rmrr => "RMRR",
+            Self::Atsr => "ATSR",
+            Self::Rhsa => "RHSA",
+            Self::Andd => "ANDD",
+            Self::Satc => "SATC",
+            Self::Sidp => "SIDP",
             Self::Unknown(raw) => return write!(f, "type {raw:#x}"),
         })
     }
@@ -98,6 +98,11 @@ pub struct RemappingUnit<'a> {
 impl RemappingUnit<'_> {
     const FIXED: usize = 16;
 
+    /// Whether `other` is the same unit, described once more.
+    pub(super) fn is(&self, other: &RemappingUnit<'_>) -> bool {
+        self.segment == other.segment && self.register_base == other.register_base
+    }
+
     /// Last byte of the register space.
     pub(super) fn register_last(&self) -> Option<PhysAddr> {
         self.register_base.checked_add(self.register_size - 1)
@@ -110,9 +115,9 @@ impl RemappingUnit<'_> {
 pub struct ReservedMemory<'a> {
     /// The segment of the devices.
     pub segment: Segment,
-    /// First byte, aligned to 4 KiB.
+    /// First byte, which firmware should have aligned to 4 KiB.
     pub base: PhysAddr,
-    /// Last byte, just before a multiple of 4 KiB.
+    /// Last byte, which should be just before a multiple of 4 KiB.
     pub limit: PhysAddr,
     /// The devices.
     pub scopes: Scopes<'a>,
@@ -120,6 +125,31 @@ pub struct ReservedMemory<'a> {
 
 impl ReservedMemory<'_> {
     const FIXED: usize = 24;
+
+    /// The same in whole pages; `None` when it is empty.
+    pub fn in_pages(self) -> Option<Self> {
+        if self.limit <= self.base {
+            return None;
+        }
+        let within = PAGE_SIZE - 1;
+        Some(Self {
+            base: PhysAddr::new(self.base.raw() & !within),
+            limit: PhysAddr::new(self.limit.raw() | within),
+            ..self
+        })
+    }
+
+    /// What is wrong with its range.
+    pub(super) fn remark(self) -> Option<RemarkKind<'static>> {
+        let Self { base, limit, .. } = self;
+        match self.in_pages() {
+            None => Some(RemarkKind::ReservedMemoryEmpty { base, limit }),
+            Some(pages) if pages != self => {
+                Some(RemarkKind::ReservedMemoryMisaligned { base, limit })
+            }
+            Some(_) => None,
+        }
+    }
 }
 
 /// ATSR: root ports below which ATS may be used (VT-d spec, 8.5).
@@ -129,7 +159,7 @@ pub struct RootPortAts<'a> {
     pub segment: Segment,
     /// ALL_PORTS: all root ports of the segment.
     pub all_ports: bool,
-    /// The root ports, unless all.
+    /// The root ports; empty with `all_ports`, where nobody looks at them.
     pub scopes: Scopes<'a>,
 }
 
@@ -166,15 +196,6 @@ pub struct AtsCache<'a> {
     pub scopes: Scopes<'a>,
 }
 
-/// SIDP: properties of devices of the SoC (VT-d spec, 8.9). None of them matters to this crate.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct DeviceProperties<'a> {
-    /// The segment of the devices.
-    pub segment: Segment,
-    /// The devices.
-    pub scopes: Scopes<'a>,
-}
-
 /// A remapping structure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Structure<'a> {
@@ -190,8 +211,9 @@ pub enum Structure<'a> {
     NamespaceDevice(NamespaceDevice<'a>),
     /// SATC.
     AtsCache(AtsCache<'a>),
-    /// SIDP.
-    DeviceProperties(DeviceProperties<'a>),
+    /// SIDP: properties of devices of the SoC (VT-d spec, 8.9). None of them matters to this
+    /// crate, and none is looked at.
+    DeviceProperties,
     /// Of a kind that later revisions define. The specification has software skip it.
     Unknown {
         /// Type field.
@@ -235,9 +257,9 @@ impl<'a> Structure<'a> {
             StructureKind::Rmrr => Self::parse_reserved_memory(this, offset),
             StructureKind::Rhsa => Ok(Self::parse_proximity(this)),
             StructureKind::Andd => Self::parse_namespace_device(this, offset),
-            StructureKind::Atsr | StructureKind::Satc | StructureKind::Sidp => {
-                Self::parse_flagged_scopes(kind, this, offset)
-            }
+            StructureKind::Atsr => Self::parse_root_ports(this, offset),
+            StructureKind::Satc => Self::parse_ats_cache(this, offset),
+            StructureKind::Sidp => Ok(Some(Self::DeviceProperties)),
             StructureKind::Unknown(kind) => Ok(Some(Self::Unknown { kind, offset })),
         }
     }
@@ -273,11 +295,6 @@ impl<'a> Structure<'a> {
         let range = u128::from_le_bytes(range);
         let base = PhysAddr::new(range as u64);
         let limit = PhysAddr::new((range >> 64) as u64);
-        let pages = base.is_aligned(PAGE_SIZE) && limit.raw() % PAGE_SIZE == PAGE_SIZE - 1;
-        if !pages || limit < base {
-            let kind = ErrorKind::ReservedMemory { base, limit };
-            return Err(Error { offset, kind });
-        }
         Ok(Some(Self::ReservedMemory(ReservedMemory {
             segment: Segment(u16::from_le_bytes([s0, s1])),
             base,
@@ -312,33 +329,66 @@ impl<'a> Structure<'a> {
         }
     }
 
-    fn parse_flagged_scopes(
-        kind: StructureKind,
-        this: &'a [u8],
-        offset: usize,
-    ) -> Result<Option<Self>, Error> {
+    fn parse_root_ports(this: &'a [u8], offset: usize) -> Result<Option<Self>, Error> {
         let Some((fixed, scopes)) = this.split_first_chunk::<SHORT>() else {
             return Ok(None);
         };
-        let [_, _, _, _, flags, _, s0, s1] = *fixed;
-        let segment = Segment(u16::from_le_bytes([s0, s1]));
-        let scopes = Scopes::parse(scopes, offset.saturating_add(SHORT))?;
-        let flag = flags & 1 != 0;
-        Ok(match kind {
-            StructureKind::Atsr => Some(Self::RootPortAts(RootPortAts {
-                segment,
-                all_ports: flag,
-                scopes,
-            })),
-            StructureKind::Satc => Some(Self::AtsCache(AtsCache {
-                segment,
-                required: flag,
-                scopes,
-            })),
-            StructureKind::Sidp => {
-                Some(Self::DeviceProperties(DeviceProperties { segment, scopes }))
-            }
-            _ => None,
-        })
+        let (segment, all_ports) = flagged(*fixed);
+        let scopes = if all_ports {
+            Scopes::EMPTY
+        } else {
+            Scopes::parse(scopes, offset.saturating_add(SHORT))?
+        };
+        Ok(Some(Self::RootPortAts(RootPortAts {
+            segment,
+            all_ports,
+            scopes,
+        })))
     }
+
+    fn parse_ats_cache(this: &'a [u8], offset: usize) -> Result<Option<Self>, Error> {
+        let Some((fixed, scopes)) = this.split_first_chunk::<SHORT>() else {
+            return Ok(None);
+        };
+        let (segment, required) = flagged(*fixed);
+        Ok(Some(Self::AtsCache(AtsCache {
+            segment,
+            required,
+            scopes: Scopes::parse(scopes, offset.saturating_add(SHORT))?,
+        })))
+    }
+
+    /// Its kind.
+    pub(super) const fn kind(self) -> StructureKind {
+        match self {
+            Self::Unit(_) => StructureKind::Drhd,
+            Self::ReservedMemory(_) => StructureKind::Rmrr,
+            Self::RootPortAts(_) => StructureKind::Atsr,
+            Self::Proximity(_) => StructureKind::Rhsa,
+            Self::NamespaceDevice(_) => StructureKind::Andd,
+            Self::AtsCache(_) => StructureKind::Satc,
+            Self::DeviceProperties => StructureKind::Sidp,
+            Self::Unknown { kind, .. } => StructureKind::Unknown(kind),
+        }
+    }
+
+    /// The segment that its device scopes are about, and the scopes; `None` for kinds without.
+    pub(super) const fn scopes(self) -> Option<(Segment, Scopes<'a>)> {
+        match self {
+            Self::Unit(unit) => Some((unit.segment, unit.scopes)),
+            Self::ReservedMemory(region) => Some((region.segment, region.scopes)),
+            Self::RootPortAts(ports) => Some((ports.segment, ports.scopes)),
+            Self::AtsCache(cache) => Some((cache.segment, cache.scopes)),
+            Self::Proximity(_)
+            | Self::NamespaceDevice(_)
+            | Self::DeviceProperties
+            | Self::Unknown { .. } => None,
+        }
+    }
+}
+
+/// Segment and lowest flag of an ATSR or SATC.
+const fn flagged(fixed: [u8; SHORT]) -> (Segment, bool) {
+    let [_, _, _, _, flags, _, s0, s1] = fixed;
+    (Segment(u16::from_le_bytes([s0, s1])), flags & 1 != 0)
 }

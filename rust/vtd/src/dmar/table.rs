@@ -6,13 +6,14 @@ use bitflags::bitflags;
 use siov_types::PhysAddr;
 
 use super::error::{Error, ErrorKind};
-use super::structure::{Proximity, RemappingUnit, ReservedMemory, Structure};
+use super::structure::{NamespaceDevice, Proximity, RemappingUnit, ReservedMemory, Structure};
 
 /// Bytes before the first remapping structure: the header of ACPI tables, and three fields.
 const HEADER: usize = 48;
 
-/// More remapping units than this are refused, as Linux does (`DMAR_UNITS_SUPPORTED`): units are
-/// compared with each other.
+/// More remapping units than this are refused, as the kernel's own driver does
+/// (`DMAR_UNITS_SUPPORTED`): units are compared with each other. One that is described twice counts
+/// twice here.
 const MAX_UNITS: usize = 1024;
 
 bitflags! {
@@ -25,13 +26,16 @@ bitflags! {
         const X2APIC_OPT_OUT = 1 << 1;
         /// Firmware asks for DMA to be restricted to reserved memory until a driver maps more.
         const DMA_CTRL_PLATFORM_OPT_IN = 1 << 2;
+        /// Firmware asks for requests not to be translated (Linux: `DMAR_REMAP_OPT_OUT`).
+        const REMAP_OPT_OUT = 1 << 3;
     }
 }
 
 /// A DMAR table that has been checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Dmar<'a> {
-    host_address_width: u8,
+    /// As the table has it: one less than the width.
+    width: u8,
     flags: DmarFlags,
     structures: &'a [u8],
 }
@@ -41,9 +45,10 @@ impl<'a> Dmar<'a> {
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong. Nothing of such a table should be used: what firmware got
-    /// wrong in one place it may have in others, and a device behind the wrong unit is not
-    /// isolated.
+    /// The first thing that is wrong and makes it impossible to know what the table says: what has
+    /// no place, or ends where it must not. The kernel's own driver refuses such a table, too,
+    /// reads what is not in it, or does not come to an end. What it uses in spite of mistakes is
+    /// used here as well ([`Self::for_each_remark`]).
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
         let this = Self::split(bytes)?;
         this.check()?;
@@ -62,22 +67,23 @@ impl<'a> Dmar<'a> {
             return Err(error(ErrorKind::TableTooShort { length }));
         };
         let [.., width, flags, _, _, _, _, _, _, _, _, _, _] = *header;
-        // The field holds one less than the width. No page fits below 12 bits.
-        let bits = u16::from(width) + 1;
-        if !(12..=64).contains(&bits) {
-            return Err(error(ErrorKind::HostAddressWidth { bits }));
-        }
-        Ok(Self {
-            host_address_width: width.saturating_add(1),
+        let this = Self {
+            width,
             flags: DmarFlags::from_bits_truncate(flags),
             structures,
-        })
+        };
+        // No page fits below 12 bits.
+        let bits = this.width_in_bits();
+        if bits < 12 {
+            return Err(error(ErrorKind::HostAddressWidth { bits }));
+        }
+        Ok(this)
     }
 
     /// The table in `bytes`, for which [`Self::parse`] has succeeded; an empty one for others.
     pub(super) fn from_checked(bytes: &'a [u8]) -> Self {
         Self::split(bytes).unwrap_or(Self {
-            host_address_width: 0,
+            width: 0,
             flags: DmarFlags::empty(),
             structures: &[],
         })
@@ -109,53 +115,51 @@ impl<'a> Dmar<'a> {
 
     fn check(self) -> Result<(), Error> {
         let mut units = 0;
-        let mut left = self.structures;
-        let mut offset = HEADER;
-        while !left.is_empty() {
-            let (structure, rest) = Structure::split_first(left, offset)?;
-            if let Structure::Unit(unit) = structure {
+        let mut walk = self.walk();
+        while !walk.is_at_end() {
+            let offset = walk.offset;
+            if let Structure::Unit(unit) = walk.advance()? {
                 if units == MAX_UNITS {
                     let kind = ErrorKind::TooManyUnits;
                     return Err(Error { offset, kind });
                 }
-                self.check_against_earlier(unit, units)?;
+                self.check_registers(unit, units)?;
                 units += 1;
             }
-            // A structure is never empty, so this ends.
-            offset = offset.saturating_add(left.len() - rest.len());
-            left = rest;
         }
         Ok(())
     }
 
-    fn check_against_earlier(self, unit: RemappingUnit<'_>, earlier: usize) -> Result<(), Error> {
-        for other in self.units().take(earlier) {
-            let kind = if unit.register_base <= other.register_last().unwrap_or_default()
+    /// Whether the registers of `unit`, which is the one after `earlier` others, are its own.
+    fn check_registers(self, unit: RemappingUnit<'_>, earlier: usize) -> Result<(), Error> {
+        let others = || self.descriptions().take(earlier);
+        if others().any(|other| other.is(&unit)) {
+            return Ok(());
+        }
+        let overlaps = |other: &RemappingUnit<'_>| {
+            unit.register_base <= other.register_last().unwrap_or_default()
                 && other.register_base <= unit.register_last().unwrap_or_default()
-            {
-                ErrorKind::RegisterOverlap {
+        };
+        match others().find(overlaps) {
+            None => Ok(()),
+            Some(other) => Err(Error {
+                offset: unit.offset,
+                kind: ErrorKind::RegisterOverlap {
                     base: unit.register_base,
                     other: other.offset,
-                }
-            } else if unit.include_all && other.include_all && unit.segment == other.segment {
-                ErrorKind::IncludeAllTwice {
-                    segment: unit.segment,
-                    other: other.offset,
-                }
-            } else {
-                continue;
-            };
-            return Err(Error {
-                offset: unit.offset,
-                kind,
-            });
+                },
+            }),
         }
-        Ok(())
     }
 
-    /// Number of bits of a physical address that DMA can reach.
-    pub const fn host_address_width(self) -> u8 {
-        self.host_address_width
+    /// Number of bits of a physical address that DMA can reach, as firmware says.
+    pub(super) fn width_in_bits(self) -> u16 {
+        u16::from(self.width) + 1
+    }
+
+    /// Number of bits of a physical address that DMA can reach, 64 at most.
+    pub fn host_address_width(self) -> u8 {
+        self.width.saturating_add(1).min(64)
     }
 
     /// Flags of the table.
@@ -163,31 +167,52 @@ impl<'a> Dmar<'a> {
         self.flags
     }
 
-    /// All remapping structures, in the order of the table.
-    pub fn structures(self) -> impl Iterator<Item = Structure<'a>> + use<'a> {
-        let mut left = self.structures;
-        let mut offset = HEADER;
-        core::iter::from_fn(move || {
-            // Checked in `parse`: the only error left is that there is nothing more.
-            let (structure, rest) = Structure::split_first(left, offset).ok()?;
-            offset = offset.saturating_add(left.len() - rest.len());
-            left = rest;
-            Some(structure)
-        })
+    pub(super) fn walk(self) -> Walk<'a> {
+        Walk {
+            left: self.structures,
+            offset: HEADER,
+        }
     }
 
-    /// The remapping units.
-    pub fn units(self) -> impl Iterator<Item = RemappingUnit<'a>> + use<'a> {
+    /// All remapping structures, in the order of the table.
+    pub fn structures(self) -> impl Iterator<Item = Structure<'a>> + use<'a> {
+        let mut walk = self.walk();
+        // Checked in `parse`: the only error left is that there is nothing more.
+        core::iter::from_fn(move || walk.advance().ok())
+    }
+
+    /// The descriptions of remapping units. There may be several of one unit.
+    pub(super) fn descriptions(self) -> impl Iterator<Item = RemappingUnit<'a>> + use<'a> {
         self.structures().filter_map(|s| match s {
             Structure::Unit(unit) => Some(unit),
             _ => None,
         })
     }
 
-    /// The reserved memory of all devices.
+    /// The first description of the unit that `unit` describes.
+    pub(super) fn first_description(self, unit: RemappingUnit<'a>) -> RemappingUnit<'a> {
+        let first = self.descriptions().find(|other| other.is(&unit));
+        first.unwrap_or(unit)
+    }
+
+    /// The remapping units, each once, with the first description of each.
+    pub fn units(self) -> impl Iterator<Item = RemappingUnit<'a>> + use<'a> {
+        self.descriptions()
+            .filter(move |unit| self.first_description(*unit).offset == unit.offset)
+    }
+
+    /// The reserved memory of all devices, in whole pages. What is empty is left out.
     pub fn reserved_memory(self) -> impl Iterator<Item = ReservedMemory<'a>> + use<'a> {
         self.structures().filter_map(|s| match s {
-            Structure::ReservedMemory(region) => Some(region),
+            Structure::ReservedMemory(region) => region.in_pages(),
+            _ => None,
+        })
+    }
+
+    /// The declarations of devices of the ACPI namespace.
+    pub fn namespace_devices(self) -> impl Iterator<Item = NamespaceDevice<'a>> + use<'a> {
+        self.structures().filter_map(|s| match s {
+            Structure::NamespaceDevice(device) => Some(device),
             _ => None,
         })
     }
@@ -201,5 +226,37 @@ impl<'a> Dmar<'a> {
             }) if base == register_base => Some(domain),
             _ => None,
         })
+    }
+}
+
+/// A walk through the structures.
+pub(super) struct Walk<'a> {
+    left: &'a [u8],
+    /// Offset in the table of the structure that comes next.
+    pub(super) offset: usize,
+}
+
+impl<'a> Walk<'a> {
+    /// Whether there is nothing more, or nothing but zeros: a structure has a length.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.left.iter().all(|byte| *byte == 0)
+    }
+
+    /// Whether there are zeros left.
+    pub(super) fn is_at_zeros(&self) -> bool {
+        self.is_at_end() && !self.left.is_empty()
+    }
+
+    /// Takes the next structure.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, or that there is none.
+    pub(super) fn advance(&mut self) -> Result<Structure<'a>, Error> {
+        let (structure, rest) = Structure::split_first(self.left, self.offset)?;
+        // A structure is never empty, so this ends.
+        self.offset = self.offset.saturating_add(self.left.len() - rest.len());
+        self.left = rest;
+        Ok(structure)
     }
 }

@@ -6,8 +6,11 @@
 
 mod build;
 mod check;
+mod kernel;
 mod matching;
 mod parse;
 #[path = "../../src/proptest_config.rs"]
 mod proptest_config;
 mod random;
+mod real;
+mod remarks;

@@ -3,25 +3,34 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use siov_types::{Bdf, Segment};
-use siov_vtd::dmar::{Ats, BusRange, Dmar, PciTopology, RootPort};
+use siov_types::{Bdf, PhysAddr, Segment};
+use siov_vtd::dmar::{
+    Ats, BusRange, Dmar, ErrorKind, FunctionKind, PciTopology, RootPort, ScopeKind,
+};
 
 use crate::build::*;
 use crate::proptest_config::cases;
 
 /// A PCI hierarchy, as a list of its bridges.
 #[derive(Clone, Debug, Default)]
-struct Tree {
+pub struct Tree {
     /// The buses below each bridge.
     bridges: BTreeMap<(u16, u16), BusRange>,
     /// Bridges to conventional PCI.
     conventional: Vec<(u16, u16)>,
+    /// What else there is; only tests that ask for kinds need it.
+    others: BTreeMap<(u16, u16), FunctionKind>,
 }
 
 impl Tree {
     fn bridge(mut self, segment: u16, bdf: Bdf, first: u8, last: u8) -> Self {
         self.bridges
             .insert((segment, bdf.raw()), BusRange { first, last });
+        self
+    }
+
+    pub fn other(mut self, segment: u16, bdf: Bdf, kind: FunctionKind) -> Self {
+        self.others.insert((segment, bdf.raw()), kind);
         self
     }
 
@@ -43,6 +52,12 @@ impl Tree {
 }
 
 impl PciTopology for Tree {
+    fn kind_of(&self, segment: Segment, bdf: Bdf) -> Option<FunctionKind> {
+        let at = (segment.0, bdf.raw());
+        let bridge = self.bridges.get(&at).map(|_| FunctionKind::Bridge);
+        bridge.or_else(|| self.others.get(&at).copied())
+    }
+
     fn buses_below(&self, segment: Segment, bdf: Bdf) -> Option<BusRange> {
         self.bridges.get(&(segment.0, bdf.raw())).copied()
     }
@@ -61,14 +76,14 @@ impl PciTopology for Tree {
     }
 }
 
-fn bdf(bus: u8, device: u8, function: u8) -> Bdf {
+pub fn bdf(bus: u8, device: u8, function: u8) -> Bdf {
     Bdf::new(bus, (device << 3) | function)
 }
 
 /// Root port 00:1c.0 with a switch below: upstream port 01:00.0, downstream ports 02:00.0 and
 /// 02:01.0, an endpoint on bus 3 and one on bus 4. Root port 00:1d.0 with bus 0x10, where a bridge
 /// leads to conventional PCI on bus 0x11. The same numbers again in segment 1, without bridges.
-fn machine() -> Tree {
+pub fn machine() -> Tree {
     let mut tree = Tree::default()
         .bridge(0, bdf(0, 0x1c, 0), 1, 4)
         .bridge(0, bdf(1, 0, 0), 2, 4)
@@ -118,6 +133,159 @@ fn the_closest_claim_wins() {
     // The same numbers elsewhere.
     assert_eq!(unit(1, bdf(0, 2, 0)), Some(0x5000));
     assert_eq!(unit(2, bdf(0, 2, 0)), None);
+}
+
+/// The kernel's own driver ignores the second description.
+#[test]
+fn a_unit_that_is_described_twice_has_what_both_say() {
+    let bytes = table(&[
+        drhd(0, 0, 0x1000, &[endpoint(0, &[(2, 0)])]),
+        drhd(0, 0, 0x2000, &[bridge(0, &[(0x1c, 0)])]),
+        drhd(0, 0, 0x1000, &[endpoint(0, &[(3, 0)])]),
+        drhd(1, 0, 0x2000, &[]),
+    ]);
+    let dmar = Dmar::parse(&bytes).unwrap();
+    let tree = machine();
+    let bases: Vec<_> = dmar.units().map(|u| u.register_base.raw()).collect();
+    assert_eq!(bases, [0x1000, 0x2000]);
+    for (bdf, base, offset) in [
+        (bdf(0, 2, 0), 0x1000, 0x30),
+        (bdf(0, 3, 0), 0x1000, 0x30),
+        (bdf(4, 0, 0), 0x2000, 0x48),
+        (bdf(0, 4, 0), 0x2000, 0x48),
+    ] {
+        let unit = dmar.unit_for(Segment(0), bdf, &tree).unwrap();
+        assert_eq!(unit.register_base, PhysAddr::new(base), "{bdf}");
+        assert_eq!(unit.offset, offset, "{bdf}");
+    }
+}
+
+#[test]
+fn of_two_units_with_all_the_first_has_all() {
+    let bytes = table(&[
+        drhd(1, 0, 0x1000, &[]),
+        drhd(1, 0, 0x2000, &[endpoint(0, &[(2, 0)])]),
+    ]);
+    let dmar = Dmar::parse(&bytes).unwrap();
+    let unit = |bdf| dmar.unit_for(Segment(0), bdf, &machine());
+    assert_eq!(unit(bdf(0, 3, 0)).unwrap().offset, 0x30);
+    assert_eq!(unit(bdf(0, 2, 0)).unwrap().offset, 0x40);
+}
+
+#[test]
+fn scopes_that_lead_nowhere_claim_nothing() {
+    let bytes = table(&[
+        drhd(
+            0,
+            0,
+            0x1000,
+            &[
+                endpoint(0, &[]),
+                endpoint(0, &[(0x22, 0)]),
+                endpoint(0, &[(2, 8)]),
+            ],
+        ),
+        rmrr(0, 0x5000, 0x5fff, &[endpoint(0, &[(0x22, 0)])]),
+    ]);
+    let dmar = Dmar::parse(&bytes).unwrap();
+    let tree = machine();
+    for raw in 0..=u16::MAX {
+        let bdf = Bdf::from_raw(raw);
+        assert_eq!(dmar.unit_for(Segment(0), bdf, &tree), None, "{bdf}");
+        let regions = dmar.reserved_memory_of(Segment(0), bdf, &tree);
+        assert_eq!(regions.count(), 0, "{bdf}");
+    }
+}
+
+#[test]
+fn scopes_name_what_they_say() {
+    let other = FunctionKind::NonTransparentBridge;
+    let tree = machine()
+        .other(0, bdf(0, 2, 0), FunctionKind::Endpoint)
+        .other(0, bdf(0, 3, 0), other);
+    let check = |structure| {
+        let bytes = table(&[structure]);
+        Dmar::parse(&bytes).unwrap().check_scopes(&tree)
+    };
+    let (port, device) = ([(0x1c, 0)], [(2, 0)]);
+    for scopes in [
+        [endpoint(0, &device), bridge(0, &port)],
+        // A bridge between machines may be called either way; what is not there as well.
+        [endpoint(0, &[(3, 0)]), bridge(0, &[(3, 0)])],
+        [endpoint(0, &[(9, 0)]), bridge(0, &[(9, 0)])],
+        [scope(3, 0, 0, &port), scope(4, 0, 0, &device)],
+    ] {
+        assert_eq!(check(drhd(0, 0, 0x1000, &scopes)), Ok(()));
+    }
+    for (wrong, kind, named) in [
+        (endpoint(0, &port), ScopeKind::Endpoint, bdf(0, 0x1c, 0)),
+        (bridge(0, &device), ScopeKind::SubHierarchy, bdf(0, 2, 0)),
+    ] {
+        let scopes = [bridge(0, &port), wrong];
+        for (structure, offset) in [
+            (drhd(0, 0, 0x1000, &scopes), 0x48),
+            (rmrr(0, 0x1000, 0x1fff, &scopes), 0x50),
+            (flagged(2, 0, 0, &scopes), 0x40),
+            (flagged(5, 0, 0, &scopes), 0x40),
+        ] {
+            let error = check(structure).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::ScopeMismatch { kind, bdf: named });
+            assert_eq!(error.offset, offset);
+        }
+        // Elsewhere, and where nobody looks.
+        assert_eq!(check(drhd(0, 1, 0x1000, &scopes)), Ok(()));
+        assert_eq!(check(drhd(1, 0, 0x1000, &scopes)), Ok(()));
+        assert_eq!(check(flagged(2, 1, 0, &scopes)), Ok(()));
+        assert_eq!(check(flagged(6, 0, 0, &scopes)), Ok(()));
+    }
+    let bytes = table(&[drhd(0, 0, 0x1000, &[endpoint(0, &port)])]);
+    assert_eq!(
+        Dmar::parse(&bytes)
+            .unwrap()
+            .check_scopes(&tree)
+            .unwrap_err()
+            .to_string(),
+        "DMAR: device scope at offset 0x40: 00:1c.0 is not an endpoint"
+    );
+}
+
+#[test]
+fn devices_of_the_acpi_namespace() {
+    let bytes = table(&[
+        drhd(
+            0,
+            0,
+            0x1000,
+            &[
+                scope(5, 1, 0xf0, &[(0x15, 1)]),
+                // Not declared, without a requester id, and not of the namespace.
+                scope(5, 9, 0xf0, &[(0x15, 2)]),
+                scope(5, 2, 0xf0, &[]),
+                scope(5, 2, 0xf0, &[(0x20, 0)]),
+                scope(1, 2, 0xf0, &[(0x15, 3)]),
+            ],
+        ),
+        drhd(1, 0, 0x2000, &[scope(5, 3, 0, &[(0x1e, 0)])]),
+        drhd(0, 0, 0x1000, &[scope(5, 2, 0xf0, &[(0x15, 7)])]),
+        andd(1, b"\\_SB.I2C0\0"),
+        andd(2, b"\\_SB.I2C1\0"),
+        andd(3, b"\\_SB.DMA\0"),
+    ]);
+    let dmar = Dmar::parse(&bytes).unwrap();
+    let of: Vec<Vec<_>> = dmar
+        .units()
+        .map(|unit| {
+            dmar.namespace_devices_of(unit)
+                .map(|(id, device)| (id, device.name))
+                .collect()
+        })
+        .collect();
+    let first: [(Bdf, &[u8]); 2] = [
+        (bdf(0xf0, 0x15, 1), b"\\_SB.I2C0"),
+        (bdf(0xf0, 0x15, 7), b"\\_SB.I2C1"),
+    ];
+    let second: [(Bdf, &[u8]); 1] = [(bdf(0, 0x1e, 0), b"\\_SB.DMA")];
+    assert_eq!(of, [first.to_vec(), second.to_vec()]);
 }
 
 #[test]

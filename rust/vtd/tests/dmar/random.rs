@@ -10,12 +10,13 @@ use crate::check::read_all;
 use crate::proptest_config::cases;
 
 /// Structures in bytes that are right in themselves.
-fn structures() -> impl Strategy<Value = Vec<u8>> {
+pub fn structures() -> impl Strategy<Value = Vec<u8>> {
     let path = prop::collection::vec((0u8..32, 0u8..8), 1..4);
     let scope = (1u8..7, any::<u8>(), any::<u8>(), path)
         .prop_map(|(kind, id, bus, path)| scope(kind, id, bus, &path));
     let scopes = prop::collection::vec(scope, 0..4);
-    let page = (1u64..1 << 20).prop_map(|n| n << 12);
+    // Some of them are the same.
+    let page = prop_oneof![1u64..1 << 20, 1u64..4].prop_map(|n| n << 12);
     prop_oneof![
         (0u8..2, 0u16..3, page.clone(), scopes.clone()).prop_map(|(f, s, b, c)| drhd(f, s, b, &c)),
         (0u16..3, page.clone(), 1u64..1 << 16, scopes.clone()).prop_map(|(s, b, n, c)| rmrr(
@@ -41,7 +42,7 @@ fn structures() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-fn tables() -> impl Strategy<Value = Vec<u8>> {
+pub fn tables() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(structures(), 0..8).prop_map(|s| table(&s))
 }
 
