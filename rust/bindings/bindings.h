@@ -5,6 +5,7 @@
  */
 #include <linux/acpi.h>
 #include <linux/dmar.h>
+#include <linux/dmi.h>
 #include <linux/generic_pt/iommu.h>
 #include <linux/iommu.h>
 #include <linux/iommu-aux.h>
@@ -15,6 +16,7 @@
 #include <linux/reboot.h>
 #include <linux/syscore_ops.h>
 #include <asm/cacheflush.h>
+#include <asm/e820/api.h>
 #include <asm/hw_irq.h>
 #include <asm/irqdomain.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tables that firmware leaves behind.
+//! Tables that firmware leaves behind, and the namespace.
 
 use crate::bindings;
 use core::ops::Deref;
@@ -73,4 +73,22 @@ impl Deref for Table {
     fn deref(&self) -> &[u8] {
         &self.0
     }
+}
+
+/// Whether the namespace has an object of this name, which is a path from its root.
+///
+/// # Errors
+///
+/// `ENOMEM`, and `EINVAL` for a name with a zero in it.
+pub fn has_object(name: &[u8]) -> Result<bool> {
+    let mut path = KVec::with_capacity(name.len() + 1, GFP_KERNEL)?;
+    path.extend_from_slice(name, GFP_KERNEL)?;
+    path.push(0, GFP_KERNEL)?;
+    let path = CStr::from_bytes_with_nul(&path).map_err(|_| EINVAL)?;
+    let mut handle = core::ptr::null_mut();
+    // ACPI_ROOT_OBJECT.
+    let root = core::ptr::without_provenance_mut(usize::MAX);
+    // SAFETY: The path is a C string, and `handle` is valid for writes.
+    let status = unsafe { bindings::acpi_get_handle(root, path.as_char_ptr(), &raw mut handle) };
+    Ok(status == 0)
 }

@@ -10,6 +10,7 @@ pub mod count;
 pub mod device;
 pub mod error;
 pub mod ffi;
+pub mod firmware;
 pub mod instance;
 pub mod iommu;
 pub mod irq;

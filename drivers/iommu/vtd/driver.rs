@@ -28,7 +28,7 @@ const MSI_WINDOW: (Iova, u64) = (Iova::new(0xfee0_0000), 0x10_0000);
 const CLASS_DISPLAY: u32 = 0x03;
 const CLASS_USB: u32 = 0x0c03;
 
-/// All units of the machine.
+/// All units of the machine that translate.
 pub(crate) struct Vtd {
     pub(crate) firmware: Arc<Firmware>,
     pub(crate) units: KVec<UnitRef>,
@@ -74,7 +74,9 @@ impl driver::Driver for Vtd {
     fn probe(&self, pdev: &Function<'_>) -> Result<Probed<Self>> {
         let requester = pdev.real_dma_device().unwrap_or(pdev);
         let index = self.firmware.unit_of(requester).ok_or(ENODEV)?;
-        let unit = self.units.get(index).ok_or(ENODEV)?;
+        // Not of those that were left alone.
+        let unit = self.units.iter().find(|unit| unit.index() == index);
+        let unit = unit.ok_or(ENODEV)?;
         if !unit.is_registered() {
             return Err(ENODEV);
         }
@@ -127,7 +129,8 @@ impl driver::Driver for Vtd {
         let requester = pdev.real_dma_device().unwrap_or(pdev);
         device.unit().firmware().for_each_reserved(requester, |memory| {
             let start = Iova::new(memory.base.raw());
-            let len = memory.limit.raw() - memory.base.raw() + 1;
+            // One less for a region that is all there is.
+            let len = (memory.limit.raw() - memory.base.raw()).saturating_add(1);
             report(list.push(start, len, Prot::READ | Prot::WRITE, kind));
         });
         let (start, len) = MSI_WINDOW;

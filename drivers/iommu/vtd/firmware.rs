@@ -4,37 +4,62 @@
 
 use crate::sys::UnitDescription;
 use kernel::prelude::*;
-use linux::acpi;
+use kernel::sync::aref::ARef;
+use linux::firmware::{self, has_memory, MemoryKind};
 use linux::pci::{self, DeviceExt, PathToRoot};
-use linux::Show;
-use siov_types::{Bdf, Segment};
-use siov_vtd::dmar::{self, Ats, BusRange, CheckedDmar, Dmar, ReservedMemory, RootPort};
+use linux::{acpi, Show};
+use siov_types::{Bdf, PhysAddr, Segment};
+use siov_vtd::dmar::{
+    self, Ats, BusRange, CheckedDmar, Dmar, DmarFlags, FunctionKind, MemoryUse, NamespaceDevice,
+    RemappingUnit, ReservedMemory, RootPort,
+};
 
-/// The DMAR table, found to be well-formed.
+/// The DMAR table, found to be of use.
 pub(crate) struct Firmware {
     table: CheckedDmar<acpi::Table>,
 }
 
 impl Firmware {
     /// Reads and checks the table, and logs what is wrong with it.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` without a table, or if firmware does not want requests to be translated; `EINVAL`
+    /// for a table of no use; `ENOMEM`.
     pub(crate) fn new() -> Result<Self> {
         let table = acpi::Table::get(b"DMAR").inspect_err(|_| {
             pr_err!(
                 "no DMAR table: this machine has no VT-d, or it is switched off in its firmware setup\n"
             );
         })?;
-        let table = CheckedDmar::new(table).map_err(|e| {
+        let malformed = |e: dmar::Error| {
             pr_err!(
-                "the firmware's DMAR table is malformed, not loading: {}\n",
-                Show(e)
+                "the firmware's DMAR table is malformed, not loading: {}; {}\n",
+                Show(e),
+                Show(firmware::Identity)
             );
             EINVAL
-        })?;
-        for structure in table.dmar().structures() {
+        };
+        let table = CheckedDmar::new(table).map_err(malformed)?;
+        let dmar = table.dmar();
+        dmar.check_scopes(&Hierarchy).map_err(malformed)?;
+        if dmar.flags().contains(DmarFlags::REMAP_OPT_OUT) {
+            pr_err!("the firmware wants no DMA translation (REMAP_OPT_OUT), not loading\n");
+            return Err(ENODEV);
+        }
+        for structure in dmar.structures() {
             if let dmar::Structure::Unknown { kind, offset } = structure {
                 pr_info!("DMAR: structure of unknown type {kind} at offset {offset:#x} skipped\n");
             }
         }
+        dmar.for_each_remark(&Hierarchy, &MemoryMap, |remark| {
+            pr_warn!(
+                "[Firmware Bug]: DMAR: {}; {}\n",
+                Show(remark),
+                Show(firmware::Identity)
+            );
+            firmware::taint();
+        });
         Ok(Self { table })
     }
 
@@ -49,6 +74,41 @@ impl Firmware {
     /// `ENOMEM`.
     pub(crate) fn units(&self) -> Result<KVec<UnitDescription>> {
         UnitDescription::all(&self.table)
+    }
+
+    /// The unit with this index.
+    fn unit(&self, index: usize) -> Option<RemappingUnit<'_>> {
+        self.dmar().units().nth(index)
+    }
+
+    /// Calls `f` for each device of the ACPI namespace behind a unit, with its requester id.
+    ///
+    /// # Errors
+    ///
+    /// The first of `f`.
+    pub(crate) fn for_each_namespace_device(
+        &self,
+        unit: usize,
+        mut f: impl FnMut(Bdf, NamespaceDevice<'_>) -> Result,
+    ) -> Result {
+        let Some(unit) = self.unit(unit) else {
+            return Ok(());
+        };
+        for (bdf, device) in self.dmar().namespace_devices_of(unit) {
+            f(bdf, device)?;
+        }
+        Ok(())
+    }
+
+    /// The function that has a requester id behind a unit, if there is one.
+    pub(crate) fn function_at(&self, unit: usize, bdf: Bdf) -> Option<ARef<pci::Device>> {
+        pci::find(self.unit(unit)?.segment, bdf)
+    }
+
+    /// Number of functions behind a unit.
+    pub(crate) fn functions_of(&self, unit: usize) -> usize {
+        let is_behind = |pdev: &ARef<pci::Device>| self.unit_of(pdev) == Some(unit);
+        pci::devices().filter(is_behind).count()
     }
 
     /// Index of the unit that translates the requests of `pdev`.
@@ -95,6 +155,18 @@ fn listed(pdev: &pci::Device) -> Bdf {
 struct Hierarchy;
 
 impl dmar::PciTopology for Hierarchy {
+    fn kind_of(&self, segment: Segment, bdf: Bdf) -> Option<FunctionKind> {
+        const CLASS_BRIDGE: u32 = 0x06;
+        let pdev = pci::find(segment, bdf)?;
+        Some(if pdev.is_bridge() {
+            FunctionKind::Bridge
+        } else if pdev.class() >> 16 == CLASS_BRIDGE {
+            FunctionKind::NonTransparentBridge
+        } else {
+            FunctionKind::Endpoint
+        })
+    }
+
     fn buses_below(&self, segment: Segment, bdf: Bdf) -> Option<BusRange> {
         let buses = pci::buses_below(segment, bdf)?;
         Some(BusRange {
@@ -108,6 +180,22 @@ impl dmar::PciTopology for Hierarchy {
             Some(PathToRoot::Integrated) => RootPort::Integrated,
             Some(PathToRoot::Port(port)) => RootPort::Port(port),
             Some(PathToRoot::Conventional) | None => RootPort::Conventional,
+        }
+    }
+}
+
+/// The machine's memory map.
+struct MemoryMap;
+
+impl dmar::MemoryMap for MemoryMap {
+    fn use_of(&self, first: PhysAddr, last: PhysAddr) -> MemoryUse {
+        let range = first..=last;
+        if has_memory(&range, MemoryKind::Usable) {
+            MemoryUse::Usable
+        } else if has_memory(&range, MemoryKind::Reserved) || has_memory(&range, MemoryKind::Nvs) {
+            MemoryUse::Reserved
+        } else {
+            MemoryUse::Unlisted
         }
     }
 }

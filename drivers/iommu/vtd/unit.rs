@@ -22,9 +22,10 @@ use kernel::sync::{new_mutex, Arc, Mutex};
 use linux::iommu::driver::{self, Stage, TableMemory};
 use linux::pci::{self, DeviceExt};
 use linux::ratelimit::RateLimit;
-use linux::{mmio, numa, Show};
+use linux::{acpi, mmio, numa, Show};
 use siov_types::{Bdf, DomainId, Pasid, PAGE_SIZE};
 use siov_vtd::capability::register_span;
+use siov_vtd::dmar;
 use siov_vtd::errata;
 use siov_vtd::invalidate::{Descriptor, Drain};
 use siov_vtd::queue::{QueueErrors, Sources};
@@ -217,12 +218,39 @@ impl Unit {
         }
         let stays_on = hangs && !others && !self.drain().is_empty();
         self.stays_on.store(stays_on, Ordering::Relaxed);
+        self.let_namespace_devices_pass()?;
         self.enable()
     }
 
     /// Whether the unit cannot be switched off.
     pub(crate) fn stays_on(&self) -> bool {
         self.stays_on.load(Ordering::Relaxed)
+    }
+
+    /// Devices that firmware names by their ACPI objects are no PCI functions, and have no IOMMU of
+    /// the core's: their requests pass through as long as the unit translates.
+    fn let_namespace_devices_pass(&self) -> Result<(), Failure> {
+        let (name, index) = (&*self.name, self.description.index());
+        self.firmware
+            .for_each_namespace_device(index, |bdf, device| {
+                let (object, bdf) = (Show(dmar::Name(device.name)), Show(bdf));
+                if let Some(pdev) = self.firmware.function_at(index, bdf.0) {
+                    let pdev = Show(pci::Name(&pdev));
+                    pr_warn!("{name}: ACPI device {object}: its DMA is that of {pdev}\n");
+                    return Ok(());
+                }
+                if !acpi::has_object(device.name)? {
+                    pr_warn!(
+                        "{name}: ACPI device {object} does not exist: DMA of {bdf} is blocked\n"
+                    );
+                    return Ok(());
+                }
+                self.root.reserve(bdf.0)?;
+                self.root.set(bdf.0, self.boot.context_entry());
+                pr_info!("{name}: ACPI device {object}: DMA of {bdf} passes untranslated\n");
+                Ok(())
+            })?;
+        Ok(())
     }
 
     /// Switches the unit on with the tables there are; also after sleep.
@@ -273,6 +301,11 @@ impl Unit {
     /// Name, as in `/sys/class/iommu`.
     pub(crate) fn name(&self) -> &CStr {
         &self.name
+    }
+
+    /// Position in the DMAR table.
+    pub(crate) fn index(&self) -> usize {
+        self.description.index()
     }
 
     /// What firmware says.

@@ -53,11 +53,12 @@ mod sys;
 mod unit;
 
 use crate::driver::Vtd;
+use crate::error::Failure;
 use crate::fault_event::FaultInterrupt;
 use crate::firmware::Firmware;
 use crate::release::Registrations;
 use crate::stage::StageChoice;
-use crate::sys::UnitRegistration;
+use crate::sys::{UnitDescription, UnitRegistration};
 use crate::unit::{Unit, UnitRef};
 
 module! {
@@ -97,25 +98,7 @@ impl kernel::Module for Module {
             })?;
         let firmware = Arc::new(Firmware::new()?, GFP_KERNEL)?;
 
-        let mut units = KVec::new();
-        for description in firmware.units()? {
-            let name = CString::try_from_fmt(fmt!("dmar{}", description.index()))?;
-            let unit = Unit::take_over(firmware.clone(), description, name, stage);
-            let unit = unit.map_err(|failure| {
-                pr_err!(
-                    "dmar{} at {}: {}\n",
-                    description.index(),
-                    Show(description.base()),
-                    failure
-                );
-                Error::from(failure)
-            })?;
-            units.push(unit, GFP_KERNEL)?;
-        }
-        if units.is_empty() {
-            pr_err!("the DMAR table lists no remapping unit\n");
-            return Err(ENODEV);
-        }
+        let units = take_over(&firmware, stage)?;
 
         let started = Arc::new(Started::new(&units)?, GFP_KERNEL)?;
         let power = syscore::Registration::new(Power(started.clone()))?;
@@ -144,6 +127,61 @@ impl kernel::Module for Module {
             _units: started,
         })
     }
+}
+
+/// Takes over all units that this driver can drive.
+///
+/// A unit that lacks what is needed is left alone, switched off. That is safe: what is behind it has
+/// no IOMMU group, so VFIO does not hand it out, and its DMA goes where its drivers direct it, as
+/// before. What is behind the other units is not affected. Other failures are those of the machine.
+///
+/// # Errors
+///
+/// Those of the first unit that fails; `ENODEV` if there is none, or none that can be driven.
+fn take_over(firmware: &Arc<Firmware>, stage: StageChoice) -> Result<KVec<UnitRef>> {
+    let mut units = KVec::new();
+    let mut lacking = KVec::new();
+    for description in firmware.units()? {
+        let index = description.index();
+        let name = CString::try_from_fmt(fmt!("dmar{index}"))?;
+        match Unit::take_over(firmware.clone(), description, name, stage) {
+            Ok(unit) => units.push(unit, GFP_KERNEL)?,
+            Err(failure @ Failure::Lacks(_)) => {
+                lacking.push((description, failure), GFP_KERNEL)?;
+            }
+            Err(failure) => return Err(refuse(&description, failure)),
+        }
+    }
+    if units.is_empty() {
+        if lacking.is_empty() {
+            pr_err!("the DMAR table lists no remapping unit\n");
+        }
+        for (description, failure) in lacking {
+            refuse(&description, failure);
+        }
+        return Err(ENODEV);
+    }
+    for (description, failure) in lacking {
+        pr_warn!(
+            "dmar{} at {} left alone, DMA of {} functions is not translated: {}\n",
+            description.index(),
+            Show(description.base()),
+            firmware.functions_of(description.index()),
+            failure
+        );
+    }
+    Ok(units)
+}
+
+/// Logs why a unit cannot be driven.
+fn refuse(description: &UnitDescription, failure: Failure) -> Error {
+    pr_err!(
+        "dmar{} at {}: {}\n",
+        description.index(),
+        Show(description.base()),
+        failure
+    );
+    failure.into()
 }
 
 /// PCIe ports temporarily unbound from their driver; they are bound again when this is dropped.
