@@ -150,13 +150,19 @@ pub enum RemarkKind<'a> {
     },
 }
 
-/// Name of an ACPI object, as firmware has written it.
+/// Name of an ACPI object, as firmware has written it, as a path. Prints in visible characters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Name<'a>(pub &'a [u8]);
 
 impl fmt::Display for Name<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.escape_ascii())
+        for byte in self.0 {
+            match byte {
+                b' '..=b'~' => write!(f, "{}", char::from(*byte))?,
+                _ => write!(f, "\\x{byte:02x}")?,
+            }
+        }
+        Ok(())
     }
 }
 

@@ -15,8 +15,9 @@ use crate::random::tables;
 enum Verdict {
     /// Uses it, perhaps after a warning.
     Uses,
-    /// Uses it only without translation: it looks for ACPI devices in the whole table, and does not
-    /// get beyond a structure without a length.
+    /// Uses its structures, and does not come to an end when it looks for ACPI devices behind them.
+    /// This happens at boot, even if the driver is switched off. Nothing is wrong with using such a
+    /// table on a kernel without that driver.
     LoopsInZeros,
     Refuses,
     /// Does not come to an end.

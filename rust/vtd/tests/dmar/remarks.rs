@@ -141,7 +141,7 @@ fn one_line_for_each_mistake() {
         ),
         (
             andd(3, b"\\_SB.\xff\0"),
-            "ANDD at offset 0x40: no DRHD names ACPI device 3 (\\\\_SB.\\xff), \
+            "ANDD at offset 0x40: no DRHD names ACPI device 3 (\\_SB.\\xff), \
              its DMA may be blocked",
         ),
         (
