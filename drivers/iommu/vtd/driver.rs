@@ -127,12 +127,15 @@ impl driver::Driver for Vtd {
             }
         };
         let requester = pdev.real_dma_device().unwrap_or(pdev);
-        device.unit().firmware().for_each_reserved(requester, |memory| {
-            let start = Iova::new(memory.base.raw());
-            // One less for a region that is all there is.
-            let len = (memory.limit.raw() - memory.base.raw()).saturating_add(1);
-            report(list.push(start, len, Prot::READ | Prot::WRITE, kind));
-        });
+        device
+            .unit()
+            .firmware()
+            .for_each_reserved(requester, |memory| {
+                let start = Iova::new(memory.base.raw());
+                // One less for a region that is all there is.
+                let len = (memory.limit.raw() - memory.base.raw()).saturating_add(1);
+                report(list.push(start, len, Prot::READ | Prot::WRITE, kind));
+            });
         let (start, len) = MSI_WINDOW;
         report(list.push(start, len, Prot::empty(), ReservedKind::Msi));
     }

@@ -44,7 +44,10 @@ impl Registrations {
         let mut list = self.list.lock();
         let mut dependants: usize = list.iter().map(|r| report_dependants(r.unit())).sum();
         for unit in list.iter().map(|r| r.unit()).filter(|u| u.stays_on()) {
-            pr_warn!("{}: its graphics device hangs when translation is off\n", unit.name());
+            pr_warn!(
+                "{}: its graphics device hangs when translation is off\n",
+                unit.name()
+            );
             dependants += 1;
         }
         let unregister = |registration: &mut UnitRegistration| {

@@ -93,7 +93,10 @@ impl Unit {
             return Err(Failure::AlreadyEnabled(status));
         }
         if status.contains(GlobalStatus::QIES) {
-            pr_info!("{}: queued invalidation left on by the previous kernel\n", &*name);
+            pr_info!(
+                "{}: queued invalidation left on by the previous kernel\n",
+                &*name
+            );
         }
         let widest = Self::check(cap, ecap)?;
 

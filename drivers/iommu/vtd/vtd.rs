@@ -294,7 +294,11 @@ impl syscore::SystemCore for Power {
             if let Err(failure) = unit.disable() {
                 pr_err!("{}: suspend failed: {}\n", unit.name(), failure);
                 // The system stays awake, and calls `resume` only of those that did suspend.
-                self.0 .0.iter().take(index + 1).for_each(StartedUnit::resume);
+                self.0
+                     .0
+                    .iter()
+                    .take(index + 1)
+                    .for_each(StartedUnit::resume);
                 return Err(failure.into());
             }
         }

@@ -12,10 +12,9 @@ use kernel::pci::Device;
 
 /// Source validation, redirection of requests and completions upstream, upstream forwarding: what
 /// the PCI core sets (`pci_std_enable_acs()`), and what a group of its own takes.
-const ISOLATING: u16 = (bindings::PCI_ACS_SV
-    | bindings::PCI_ACS_RR
-    | bindings::PCI_ACS_CR
-    | bindings::PCI_ACS_UF) as u16;
+const ISOLATING: u16 =
+    (bindings::PCI_ACS_SV | bindings::PCI_ACS_RR | bindings::PCI_ACS_CR | bindings::PCI_ACS_UF)
+        as u16;
 
 /// The ACS capability of a function.
 pub struct AccessControl<'a> {
