@@ -6,9 +6,9 @@
 //! [`arch/x86/include/asm/e820/api.h`](srctree/arch/x86/include/asm/e820/api.h)
 
 use crate::bindings;
-use core::ffi::CStr;
 use core::fmt;
 use core::ops::RangeInclusive;
+use kernel::str::{CStr, CStrExt};
 use siov_types::PhysAddr;
 
 /// Whose firmware this is, as the kernel's messages about mistakes of firmware have it:
@@ -40,7 +40,7 @@ fn dmi(field: bindings::dmi_field) -> Option<&'static CStr> {
         return None;
     }
     // SAFETY: A C string that the kernel has made at boot, and keeps.
-    Some(unsafe { CStr::from_ptr(text.cast()) })
+    Some(unsafe { CStr::from_char_ptr(text) })
 }
 
 /// Marks the kernel as one that works around mistakes of its firmware (`TAINT_FIRMWARE_WORKAROUND`).
