@@ -157,5 +157,7 @@ struct iommu_ktest_aux_misuse {
 #define IOMMU_KTEST_AUX_MISUSE		_IOWR(0xb7, 21, struct iommu_ktest_aux_misuse)
 /* When this function's driver is unbound, leave its auxiliary domains to iommu_aux. */
 #define IOMMU_KTEST_AUX_LEAVE		_IOW(0xb7, 22, iommu_ktest_bdf)
+/* Marks this function as removed without notice, as the hotplug driver does without a link. */
+#define IOMMU_KTEST_DISCONNECT		_IOW(0xb7, 23, iommu_ktest_bdf)
 
 #endif

@@ -117,6 +117,9 @@ const DMA_MAP: Request<DmaArg> = unsafe { Request::read_write(10) };
 // this process.
 const DMA_UNMAP: Request<DmaArg> = unsafe { Request::write(11) };
 
+// SAFETY: `IOMMU_KTEST_DISCONNECT` takes a number, `__u32`.
+const DISCONNECT: Request<u32> = unsafe { Request::write(23) };
+
 const _: () = {
     assert!(size_of::<DomainArg>() == 32);
     assert!(size_of::<AttachArg>() == 16);
@@ -196,6 +199,18 @@ impl Ktest {
                 Err(error) if sysfs::errno(&error) == Some(Errno::ENODEV as i32) => Ok(false),
                 Err(error) => Err(error),
             }
+        })
+    }
+
+    /// Marks `function`, which the driver has, as removed without notice: from now on the kernel
+    /// does not reach its configuration space.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` when the driver is not bound to it.
+    pub fn disconnect(&self, function: &Function) -> Result {
+        self.device.call(DISCONNECT, &mut function.id(), || {
+            format!("disconnect {function}")
         })
     }
 

@@ -46,6 +46,17 @@ bool ktest_find_pair(struct ktest_file *file, u32 domain, iommu_ktest_bdf device
 	return pair->domain && pair->pdev;
 }
 
+/* What pci_dev_set_disconnected() does, which is the PCI core's own. */
+static int ktest_disconnect(iommu_ktest_bdf bdf)
+{
+	struct pci_dev *pdev = ktest_find(bdf);
+
+	if (!pdev)
+		return -ENODEV;
+	WRITE_ONCE(pdev->error_state, pci_channel_io_perm_failure);
+	return 0;
+}
+
 union ktest_arg {
 	struct iommu_ktest_domain domain;
 	struct iommu_ktest_attach attach;
@@ -88,6 +99,8 @@ static int ktest_request(struct ktest_file *file, unsigned int cmd, union ktest_
 		return ktest_dma_map(file, &arg->dma);
 	case IOMMU_KTEST_DMA_UNMAP:
 		return ktest_dma_unmap(file, &arg->dma);
+	case IOMMU_KTEST_DISCONNECT:
+		return ktest_disconnect(arg->number);
 	case IOMMU_KTEST_AUX_CAPABLE:
 		return ktest_aux_capable(&arg->aux_query);
 	case IOMMU_KTEST_AUX_ENABLE:
@@ -122,6 +135,7 @@ static bool ktest_only_uses(unsigned int cmd)
 	case IOMMU_KTEST_AUX_ATTACH:
 	case IOMMU_KTEST_AUX_DETACH:
 	case IOMMU_KTEST_AUX_ID:
+	case IOMMU_KTEST_DISCONNECT:
 		return true;
 	default:
 		return false;
