@@ -8,7 +8,7 @@ use crate::devices::Requester;
 use crate::pasid_table::PasidTable;
 use crate::space::Space;
 use crate::unit::{Unit, UnitRef};
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::{new_mutex, Arc, Mutex, SetOnce};
@@ -20,6 +20,7 @@ use linux::pci::{self, DeviceExt};
 use siov_types::{Bdf, Pasid};
 use siov_vtd::invalidate::{Descriptor, DeviceTlb, Scope};
 use siov_vtd::pasid::TranslationType;
+use siov_vtd::queue::MOST_BLAMED;
 use siov_vtd::{ContextEntry, ContextFlags, PasidEntry};
 
 /// An address space that requests of one PASID are in.
@@ -45,9 +46,14 @@ pub(crate) struct Device {
     table: PasidTable,
     /// With ATS on: how to address its TLB.
     tlb: Option<DeviceTlb>,
-    /// An invalidation of its TLB timed out: its translated requests are blocked, and its TLB is
-    /// not invalidated any more.
+    /// An invalidation of its TLB timed out or was lost: its context entry blocks its translated
+    /// requests.
     tlb_blocked: AtomicBool,
+    /// Its TLB is not invalidated any more, because it is blocked.
+    tlb_skipped: AtomicBool,
+    /// Time-outs that the unit gave no name to, and that were put down to this one, which has been
+    /// removed.
+    blamed: AtomicU32,
     /// PASIDs it may use; 0 when requests with PASID are off.
     max_pasids: u32,
     /// The paging domains that it is attached to, by rising PASID.
@@ -96,6 +102,8 @@ impl Device {
                 real_dma_device,
                 tlb,
                 tlb_blocked: AtomicBool::new(false),
+                tlb_skipped: AtomicBool::new(false),
+                blamed: AtomicU32::new(0),
                 max_pasids,
                 attached <- new_mutex!(KVec::new(), "vtd attached"),
                 faults: AtomicU64::new(0),
@@ -203,10 +211,27 @@ impl Device {
             .filter(|_| !self.tlb_blocked.load(Ordering::Relaxed))
     }
 
-    /// Blocks its translated requests from now on; false when it has no TLB, or was blocked before.
-    /// The caller stores its context entry.
+    /// Blocks its translated requests; false when it has no TLB, or was blocked before. The caller
+    /// stores its context entry, with the unit's devices locked, and calls [`Self::skip_tlb`] once
+    /// it has seen to the unit being informed.
     pub(crate) fn block_tlb(&self) -> bool {
         self.tlb.is_some() && !self.tlb_blocked.swap(true, Ordering::Relaxed)
+    }
+
+    /// From now on, its TLB need not be invalidated if it is blocked.
+    pub(crate) fn skip_tlb(&self) {
+        if self.tlb_blocked.load(Ordering::Relaxed) {
+            // Release: one who sees this sees that the unit has to be informed.
+            self.tlb_skipped.store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether a time-out that the unit gives no name to is put down to this function: it has a TLB
+    /// and has been removed, and there were not too many.
+    pub(crate) fn takes_blame(&self) -> bool {
+        self.tlb.is_some()
+            && self.pdev.is_disconnected()
+            && self.blamed.fetch_add(1, Ordering::Relaxed) < MOST_BLAMED
     }
 
     /// Number of paging domains that it is attached to.
@@ -239,9 +264,13 @@ impl Device {
         self.table.context_entry().with_flags(flags)
     }
 
-    /// The descriptor that invalidates `scope` of `pasid` in its TLB; `None` without a TLB.
+    /// The descriptor that invalidates `scope` of `pasid` in its TLB; `None` without a TLB, and
+    /// when the function has been removed: it would not answer.
     pub(crate) fn tlb_invalidation(&self, pasid: Pasid, scope: Scope) -> Option<Descriptor> {
-        let tlb = self.tlb()?;
+        let tlb = self.tlb?;
+        if self.tlb_skipped.load(Ordering::Acquire) || self.pdev.is_disconnected() {
+            return None;
+        }
         Some(if pasid == Pasid::NO_PASID {
             Descriptor::device_tlb(tlb, scope)
         } else {

@@ -18,8 +18,8 @@ use linux::sync::{RawSpinLock, RawSpinLockGuard};
 use linux::{poll, Show};
 use siov_types::PhysAddr;
 use siov_vtd::queue::{
-    Counters, Engine, Memory, Platform, QueueErrorRecord, QueueErrors, QueueEvent, QueueSize,
-    Registers as QueueRegisters, Ring, Sources, State, DELAY_US,
+    Counters, Devices, Engine, Memory, Platform, QueueErrorRecord, QueueEvent, QueueSize, Recovery,
+    Registers as QueueRegisters, Ring, State, DELAY_US,
 };
 use siov_vtd::regs::{FaultStatus, GlobalCommand, Reg32, Reg64};
 
@@ -35,7 +35,7 @@ pub(crate) struct Queue {
     regs: Arc<Registers>,
     state: State,
     descriptors: TablePages,
-    /// The first word is where waits report, the second where fences write.
+    /// The first word is where waits report.
     status: TablePages,
     status_address: PhysAddr,
     #[pin]
@@ -52,7 +52,7 @@ impl Queue {
     ) -> Result<impl PinInit<Self, Error>> {
         let size = QueueSize::from_order(ORDER).ok_or(EINVAL)?;
         let descriptors = TablePages::new(memory, size.bytes(), Gfp::KERNEL)?;
-        let status = TablePages::new(memory, size_of::<[u64; 2]>(), Gfp::KERNEL)?;
+        let status = TablePages::new(memory, size_of::<u64>(), Gfp::KERNEL)?;
         Ok(try_pin_init!(Self {
             regs,
             state: State::new(size),
@@ -88,15 +88,14 @@ impl Queue {
         *self.ring.lock().counters()
     }
 
-    /// Submits what `fill` adds and waits until the unit has carried it out: see
-    /// [`Engine::submit`].
+    /// Has the unit carry out what `fill` adds, and waits for it: see [`Engine::invalidate`].
     #[inline]
-    pub(crate) fn submit(
+    pub(crate) fn invalidate(
         &self,
+        devices: &impl Devices,
         fill: impl FnMut(&mut Submission<'_>),
-        block: impl FnMut(&Sources),
-    ) -> Result<(), QueueErrors> {
-        Engine::new(self).submit(fill, block)
+    ) -> Result<(), Recovery> {
+        Engine::new(self).invalidate(devices, fill)
     }
 }
 
@@ -162,7 +161,7 @@ impl Platform for Queue {
     }
 
     fn report(&self, event: QueueEvent) {
-        if !self.limit.allows() {
+        if matches!(event, QueueEvent::Ite { .. }) || !self.limit.allows() {
             return;
         }
         match event {
@@ -171,15 +170,8 @@ impl Platform for Queue {
                 Show(descriptor),
                 Show(reason)
             ),
-            QueueEvent::Ite {
-                source: Some(source),
-            } => pr_err!(
-                "device-TLB invalidation timed out (ITE): {}\n",
-                Show(source)
-            ),
-            QueueEvent::Ite { source: None } => {
-                pr_err!("device-TLB invalidation timed out (ITE): unknown function\n")
-            }
+            // The unit says so, as far as it is a failure.
+            QueueEvent::Ite { .. } => {}
             QueueEvent::Ice {
                 source: Some(source),
             } => pr_warn!(

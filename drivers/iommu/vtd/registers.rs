@@ -84,10 +84,15 @@ impl Registers {
         self.await_status(what, on)
     }
 
-    /// Waits for the write buffers of the chipset to drain.
+    /// Waits for the write buffers of the chipset to drain. Fails at once when they have not since
+    /// the last time.
     pub(crate) fn flush_write_buffer(&self) -> Result<(), Failure> {
         let _one_at_a_time = self.command.lock();
-        let command = self.status().persistent() | GlobalCommand::WBF;
+        let status = self.status();
+        if status.contains(GlobalStatus::WBFS) {
+            return Err(Failure::Command(GlobalCommand::WBF));
+        }
+        let command = status.persistent() | GlobalCommand::WBF;
         self.write32(Reg32::Gcmd, command.bits());
         // Unlike all others, this status bit is set while the command runs.
         self.await_status(GlobalCommand::WBF, false)

@@ -28,7 +28,7 @@ use siov_vtd::capability::register_span;
 use siov_vtd::dmar;
 use siov_vtd::errata;
 use siov_vtd::invalidate::{Descriptor, Drain};
-use siov_vtd::queue::{QueueErrors, Sources};
+use siov_vtd::queue::{Devices, Recovery, Sources};
 use siov_vtd::regs::{GlobalCommand, GlobalStatus, Reg32, Reg64, RootTableAddress};
 use siov_vtd::{AddressWidth, Capability, ExtendedCapability, PasidEntry};
 
@@ -72,6 +72,9 @@ pub(crate) struct Unit {
     /// Of what users of devices can provoke again and again.
     #[pin]
     limit: RateLimit,
+    /// Of a queue that stands still and moves again and again.
+    #[pin]
+    broken_limit: RateLimit,
     devices: Arc<DeviceList<Device>>,
     faults: Arc<Faults>,
 }
@@ -138,6 +141,7 @@ impl Unit {
                 domain_ids <- new_mutex!(ids, "vtd domain ids"),
                 domains: AtomicU32::new(0),
                 limit <- RateLimit::new(5, 10, c"vtd unit"),
+                broken_limit <- RateLimit::new(60, 4, c"vtd unit"),
                 devices,
                 faults,
             }? Error),
@@ -502,7 +506,7 @@ impl Unit {
     }
 
     /// Points `alias` to the table of `device`; says whether there was an entry. Not while
-    /// [`Self::block_device_tlbs`] changes what the entry is to say.
+    /// [`Devices::block`] changes what the entry is to say.
     fn set_entry(&self, alias: Bdf, device: &Device) -> bool {
         self.devices
             .locked(|| self.root.set(alias, device.context_entry()))
@@ -551,101 +555,52 @@ impl Unit {
         }
     }
 
-    /// Carries out the invalidations that `fill` adds, and waits for them. When the queue loses
-    /// them to errors, everything is invalidated instead.
+    /// Carries out the invalidations that `fill` adds, and waits for them, for a bounded time. When
+    /// the queue loses them to errors, everything is invalidated instead.
     #[inline]
     pub(crate) fn submit(&self, fill: impl FnMut(&mut Submission<'_>)) {
-        if let Err(errors) = self
-            .queue
-            .submit(fill, |sources| self.block_device_tlbs(sources))
-        {
-            self.handle_queue_error(errors);
+        if let Err(recovery) = self.queue.invalidate(self, fill) {
+            self.report_recovery(recovery);
         }
     }
 
-    /// Also when the invalidations were carried out in the end: context entries of functions that
-    /// timed out have changed, and what a stalled queue lost before is not known here.
     #[cold]
-    fn handle_queue_error(&self, errors: QueueErrors) {
+    fn report_recovery(&self, recovery: Recovery) {
         if !self.broken.load(Ordering::Relaxed) && self.limit.allows() {
             pr_err!(
                 "{}: {}; falling back to global invalidation\n",
                 &*self.name,
-                Show(errors)
+                Show(recovery.errors)
             );
         }
-        match self.invalidate_all() {
-            Ok(()) => self.broken.store(false, Ordering::Relaxed),
-            Err(failure) => self.fail(failure),
-        }
-    }
-
-    /// Devices may still hold translations whose invalidation timed out: from now on, their
-    /// translated requests are blocked. All devices with ATS when the unit does not say which.
-    fn block_device_tlbs(&self, sources: &Sources) {
-        const MOST_LINES: usize = 8;
-        let mut blocked: [Option<Bdf>; MOST_LINES] = [None; MOST_LINES];
-        let mut count = 0;
-        self.devices.for_each_locked(|device| {
-            if sources.may_contain(device.bdf()) && device.block_tlb() {
-                for alias in device.aliases() {
-                    self.root.set(*alias, device.context_entry());
-                }
-                if let Some(line) = blocked.get_mut(count) {
-                    *line = Some(device.bdf());
-                }
-                count += 1;
-            }
-        });
-        // Not with the list locked.
-        for bdf in blocked.iter().flatten() {
-            pr_err!(
-                "{}: {}: device-TLB invalidation timed out (ITE): ATS disabled until re-plug\n",
-                &*self.name,
-                Show(bdf)
-            );
-        }
-        if count > MOST_LINES {
-            pr_err!(
-                "{}: ATS disabled for {} devices in all\n",
-                &*self.name,
-                count
-            );
+        match recovery.failed {
+            None => self.broken.store(false, Ordering::Relaxed),
+            Some(errors) => self.fail(errors.into()),
         }
     }
 
     /// Invalidates all that the unit has cached.
-    ///
-    /// Once more, if context entries of functions that timed out have changed meanwhile, or if this
-    /// found that a queue which had stalled moves again: all others who lost invalidations to that
-    /// have given up.
     fn invalidate_all(&self) -> Result<(), Failure> {
-        let fill = |queue: &mut Submission<'_>| {
+        let recovery = self.queue.invalidate(self, |queue| {
             queue.push(Descriptor::context_cache_global());
             queue.fence();
             queue.push(Descriptor::pasid_cache_global());
             queue.fence();
             queue.push(Descriptor::iotlb_global(self.drain()));
-        };
-        // Each round but the last has found another error: there are not as many in a row.
-        const ROUNDS: usize = 32;
-        let mut result = Ok(());
-        for _ in 0..ROUNDS {
-            result = self
-                .queue
-                .submit(fill, |sources| self.block_device_tlbs(sources));
-            match result {
-                Err(errors) if errors.is_complete() || errors.has_resumed() => {}
-                _ => break,
-            }
+        });
+        match recovery {
+            Err(Recovery {
+                failed: Some(errors),
+                ..
+            }) => Err(errors.into()),
+            _ => Ok(()),
         }
-        result.map_err(Failure::from)
     }
 
     /// The unit does not carry out commands or invalidations any more.
     #[cold]
     fn fail(&self, failure: Failure) {
-        if !self.broken.swap(true, Ordering::Relaxed) {
+        if !self.broken.swap(true, Ordering::Relaxed) && self.broken_limit.allows() {
             pr_emerg!(
                 "{}: {}: IOTLB may be stale until the queue resumes: reboot if it does not\n",
                 &*self.name,
@@ -692,5 +647,77 @@ impl Unit {
                 ", non-coherent page walks"
             },
         );
+    }
+}
+
+impl Devices for Unit {
+    fn block(&self, sources: &Sources) -> bool {
+        const MOST_LINES: usize = 8;
+        let mut lines: [Option<(Bdf, bool)>; MOST_LINES] = [None; MOST_LINES];
+        let (mut failure, mut count) = (false, 0);
+        let unnamed = sources.iter().any(|source| source.is_none());
+        let mut was_removed = false;
+        if unnamed {
+            self.devices
+                .for_each_locked(|device| was_removed |= device.takes_blame());
+        }
+        self.devices.for_each_locked(|device| {
+            let named = sources.named().any(|source| source == device.bdf());
+            // The PCI core need not know it yet.
+            let removed =
+                device.pci().is_disconnected() || (named && !device.pci().is_present());
+            let hit = named || (unnamed && (removed || !was_removed));
+            failure |= hit && !removed;
+            if hit && device.block_tlb() {
+                for alias in device.aliases() {
+                    self.root.set(*alias, device.context_entry());
+                }
+                if let Some(line) = lines.get_mut(count) {
+                    *line = Some((device.bdf(), removed));
+                }
+                count += 1;
+            }
+        });
+        // Not with the list locked.
+        for (bdf, removed) in lines.iter().flatten() {
+            if *removed {
+                pr_info!(
+                    "{}: {}: removed, its TLB is not invalidated any more\n",
+                    &*self.name,
+                    Show(bdf)
+                );
+            } else {
+                pr_err!(
+                    "{}: {}: device-TLB invalidation failed: ATS disabled until re-plug\n",
+                    &*self.name,
+                    Show(bdf)
+                );
+            }
+        }
+        if count > MOST_LINES {
+            pr_err!(
+                "{}: ATS disabled for {} devices in all\n",
+                &*self.name,
+                count
+            );
+        }
+        failure
+    }
+
+    fn skip_blocked(&self) {
+        self.devices.for_each_locked(|device| device.skip_tlb());
+    }
+
+    fn has_tlb(&self, source: Bdf) -> bool {
+        let mut has_tlb = false;
+        self.devices.for_each_locked(|device| {
+            let usable = device.tlb().is_some() && !device.pci().is_disconnected();
+            has_tlb |= device.bdf() == source && usable;
+        });
+        has_tlb
+    }
+
+    fn drain(&self) -> Drain {
+        self.cap.drain()
     }
 }

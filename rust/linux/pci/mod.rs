@@ -137,6 +137,26 @@ pub trait DeviceExt: Object<bindings::pci_dev> {
         unsafe { bindings::siov_helper_pci_is_untrusted(self.as_raw()) }
     }
 
+    /// Whether the PCI core knows that the device has been removed without notice, or does not
+    /// answer and will not any more (`pci_dev_is_disconnected()`). May be called in any context.
+    #[inline]
+    fn is_disconnected(&self) -> bool {
+        // SAFETY: The device is valid, and the field lies in it.
+        let state = unsafe { &raw const (*self.as_raw()).error_state };
+        // SAFETY: The pointer is valid, as said; C code writes the field in one piece.
+        let state = unsafe { state.read_volatile() };
+        state == bindings::pci_channel_io_perm_failure
+    }
+
+    /// Whether the device answers at this moment: one that was just removed does not, before the
+    /// PCI core knows it. May be called in any context; takes as long as a completion time-out.
+    fn is_present(&self) -> bool {
+        // Not the identification, which reads as all ones for a virtual function. Reserved bits of
+        // this register read as zeros.
+        let command = || topology::read_dword(self.as_pci(), bindings::PCI_COMMAND);
+        !self.is_disconnected() && command().is_some_and(|value| value != u32::MAX)
+    }
+
     /// Whether the device has a driver at this moment.
     fn is_bound(&self) -> bool {
         crate::device::has_driver(self.as_dev())

@@ -45,6 +45,15 @@ fn read_byte(dev: &Device, at: u32) -> Option<u8> {
     (ret == 0).then_some(value)
 }
 
+/// Reads configuration space; `None` when the device is known not to answer. May be called in any
+/// context.
+pub(super) fn read_dword(dev: &Device, at: u32) -> Option<u32> {
+    let mut value = 0;
+    // SAFETY: The device is valid, and the value is ours.
+    let ret = unsafe { bindings::pci_read_config_dword(dev.as_raw(), at as i32, &raw mut value) };
+    (ret == 0).then_some(value)
+}
+
 /// The bridge above; `None` on a root bus.
 fn upstream_bridge(dev: &Device) -> Option<&Device> {
     // SAFETY: A device holds a reference to its bus, whose bridge does not change.

@@ -161,6 +161,7 @@ impl Submitter {
         let block = |sources: &Sources| {
             assert!(sources.may_contain(X));
             self.model.blocked.store(true, Ordering::Relaxed);
+            true
         };
         Engine::new(self).submit(fill, block)
     }
@@ -231,6 +232,7 @@ impl Platform for Submitter {
         looks: 1,
         delays_per_check: 1,
         delays: u32::MAX,
+        total: u32::MAX,
     };
 
     fn state(&self) -> &State {

@@ -47,6 +47,8 @@ pub const VIRTIO_VGA: Kind = Kind {
     name: "virtio-vga",
     vendor: 0x1af4,
     device: 0x1050,
+};
+
 /// QEMU's virtio RNG, without the old interface, as it has to be to have ATS.
 pub const VIRTIO_RNG_ATS: Kind = Kind {
     name: "virtio-rng-pci",

@@ -300,6 +300,28 @@ impl Descriptor {
         Self::build(Kind::PasidDeviceTlb, low, high)
     }
 
+    /// The function whose TLB a descriptor with this low word invalidates; `None` for all that are
+    /// no device-TLB invalidations.
+    pub const fn device_of(low: u64) -> Option<Bdf> {
+        let field = match Kind::from_encoding(Self::TYPE.get(low)) {
+            Some(Kind::DeviceTlb) => Self::DEV_SID,
+            Some(Kind::PasidDeviceTlb) => Self::PASID_DEV_SID,
+            _ => return None,
+        };
+        Some(Bdf::from_raw(field.get(low) as u16))
+    }
+
+    /// The device-TLB invalidation with this low word, of all that the device has cached of the
+    /// PASID, or for requests without one.
+    pub const fn device_tlb_all(low: u64) -> Self {
+        let (addr, size) = Self::ats_range(Scope::Domain);
+        let s = match Kind::from_encoding(Self::TYPE.get(low)) {
+            Some(Kind::PasidDeviceTlb) => Self::PASID_DEV_S,
+            _ => Self::DEV_S,
+        };
+        Self([low, addr | s.put(size), 0, 0])
+    }
+
     #[inline]
     const fn pfsid(device: DeviceTlb) -> u64 {
         let pf = device.physical_function.raw() as u64;

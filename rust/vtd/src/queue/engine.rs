@@ -9,9 +9,9 @@ use super::record::Stop;
 use super::ring::{Position, Ring, State};
 use super::{QueueErrors, QueueSize, Slot, Sources};
 use crate::atomic::{AtomicU64, Ordering};
-use crate::invalidate::{Descriptor, WaitFlags};
+use crate::invalidate::{Descriptor, Kind, WaitFlags};
 use crate::regs::FaultStatus;
-use siov_types::PhysAddr;
+use siov_types::Bdf;
 
 /// How often a submission is written when errors hit it.
 pub const TRIES: u32 = 3;
@@ -22,15 +22,24 @@ const FIRST: Position = Position::new(0).before(QueueSize::MAX.slots());
 
 /// What a submitter waits for.
 #[derive(Clone, Copy, Default)]
-struct Run {
+pub(super) struct Run {
     /// The descriptors, the wait included.
     span: Span,
+    /// Position after its last fence; that of the first descriptor without one.
+    fenced: Position,
     /// Number of the first error that may have hit it.
     errors: u32,
 }
 
+/// A run as far as it was written: its end, or what a queue that has stalled has found; and the
+/// delays that the call has passed so far.
+pub(super) type Written = (Result<Run, QueueErrors>, u32);
+
+/// What adds the descriptors of a submission.
+pub(super) type Fill<'f, 'a, P> = dyn FnMut(&mut Submission<'a, P>) + 'f;
+
 /// What a submitter that waits keeps, over all its tries.
-struct Watch<P> {
+struct Watch {
     tries: u32,
     /// What has hit the submission.
     found: QueueErrors,
@@ -41,10 +50,9 @@ struct Watch<P> {
     /// What timed out since this was taken: what hit any of the tries, and all that was found while
     /// waiting, whatever it hit: who was hit may have given up already.
     sources: Sources,
-    patience: Patience<P>,
 }
 
-impl<P: Platform> Watch<P> {
+impl Watch {
     fn new(run: Run) -> Self {
         Self {
             tries: 0,
@@ -52,13 +60,12 @@ impl<P: Platform> Watch<P> {
             from: run.span.from,
             seen: run.errors,
             sources: Sources::default(),
-            patience: Patience::new(),
         }
     }
 }
 
 /// The queue's algorithm on a platform.
-pub struct Engine<'a, P: Platform>(&'a P);
+pub struct Engine<'a, P: Platform>(pub(super) &'a P);
 
 impl<P: Platform> Clone for Engine<'_, P> {
     fn clone(&self) -> Self {
@@ -90,9 +97,10 @@ impl<'a, P: Platform> Engine<'a, P> {
     /// Submits what `fill` adds and waits until the unit has carried it out.
     ///
     /// When an error hits it, `fill` is called again; it must add the same, except for device-TLB
-    /// invalidations of functions that timed out. Those are passed to `block` before.
+    /// invalidations of functions that timed out, or have been removed. Those that timed out are
+    /// passed to `block` before, which returns whether that is a failure.
     ///
-    /// May be called in any context.
+    /// May be called in any context. Waits for [`CALL_MS`](super::CALL_MS) at most.
     ///
     /// # Errors
     ///
@@ -102,64 +110,83 @@ impl<'a, P: Platform> Engine<'a, P> {
     pub fn submit(
         self,
         mut fill: impl FnMut(&mut Submission<'a, P>),
-        mut block: impl FnMut(&Sources),
+        mut block: impl FnMut(&Sources) -> bool,
     ) -> Result<(), QueueErrors> {
-        let mut watch = None;
-        loop {
-            let run = {
-                let mut submission = Submission::new(self);
-                fill(&mut submission);
-                submission.finish()
-            };
-            if let (Ok(run), None) = (run, &watch) {
-                if self.reported().is_past(run.span.to) && self.state().errors() == run.errors {
-                    return Ok(());
-                }
-            }
-            if let Some(result) = self.finish(run, &mut watch, &mut block) {
-                return result;
-            }
+        let written = self.write(&mut fill, 0);
+        if self.is_done(&written) {
+            return Ok(());
         }
+        let (_, passed) = written;
+        self.finish(written, &mut Patience::new(passed), &mut fill, &mut block)
     }
 
-    /// Waits for a run. Returns what came of the submission, or `None` when it is to be repeated.
-    #[cold]
-    fn finish(
+    /// Writes one run.
+    #[inline(always)]
+    pub(super) fn write(
         self,
-        run: Result<Run, QueueErrors>,
-        watch: &mut Option<Watch<P>>,
-        block: &mut dyn FnMut(&Sources),
-    ) -> Option<Result<(), QueueErrors>> {
-        let first = run.unwrap_or_default();
-        let watch = watch.get_or_insert_with(|| Watch::new(first));
-        let hits = match run {
-            Ok(run) => self.wait(run, watch),
-            Err(errors) => {
-                watch.sources.merge(&errors.ite);
-                errors
+        mut fill: impl FnMut(&mut Submission<'a, P>),
+        passed: u32,
+    ) -> Written {
+        let mut submission = Submission::new(self, Mode::Live { passed });
+        fill(&mut submission);
+        submission.finish()
+    }
+
+    /// Whether the unit has carried the run out, without an error.
+    #[inline(always)]
+    pub(super) fn is_done(self, written: &Written) -> bool {
+        matches!(written, (Ok(run), _)
+            if self.reported().is_past(run.span.to) && self.state().errors() == run.errors)
+    }
+
+    /// Waits for a run, and repeats it when errors hit it.
+    #[cold]
+    pub(super) fn finish(
+        self,
+        written: Written,
+        patience: &mut Patience<P>,
+        fill: &mut Fill<'_, 'a, P>,
+        block: &mut dyn FnMut(&Sources) -> bool,
+    ) -> Result<(), QueueErrors> {
+        let (mut run, _) = written;
+        let mut watch = Watch::new(run.unwrap_or_default());
+        loop {
+            let hits = match run {
+                Ok(run) => self.wait(run, &mut watch, patience, fill),
+                Err(errors) => {
+                    watch.sources.merge(&errors.ite);
+                    errors
+                }
+            };
+            let sources = core::mem::take(&mut watch.sources);
+            if !sources.is_empty() && block(&sources) {
+                watch.found.ite.merge(&sources);
             }
-        };
-        let sources = core::mem::take(&mut watch.sources);
-        if !sources.is_empty() {
-            watch.found.ite.merge(&sources);
-            block(&sources);
-        }
-        watch.found.merge(&hits);
-        watch.found.complete = hits.is_empty();
-        watch.tries += 1;
-        let found = &watch.found;
-        if found.complete && found.is_empty() {
-            Some(Ok(()))
-        } else if found.complete || found.stalled || watch.tries == TRIES {
-            Some(Err(*found))
-        } else {
-            None
+            watch.found.merge_without_sources(&hits);
+            watch.found.complete = hits.is_empty();
+            watch.tries += 1;
+            let found = &watch.found;
+            if found.complete && found.is_empty() {
+                return Ok(());
+            }
+            if found.complete || found.stalled || watch.tries == TRIES {
+                return Err(*found);
+            }
+            let passed;
+            (run, passed) = self.write(&mut *fill, patience.passed());
+            *patience = Patience::new(passed);
         }
     }
 
     /// Waits until the unit has carried `run` out as far as errors let it. Returns those that hit
     /// it.
-    fn wait(self, run: Run, watch: &mut Watch<P>) -> QueueErrors {
+    fn wait(
+        self,
+        run: Run,
+        watch: &mut Watch,
+        patience: &mut Patience<P>,
+        fill: &mut Fill<'_, 'a, P>,
+    ) -> QueueErrors {
         let last = Span {
             from: run.span.to.before(1),
             to: run.span.to,
@@ -169,7 +196,6 @@ impl<'a, P: Platform> Engine<'a, P> {
             to: run.span.to,
         };
         let mut hits = QueueErrors::default();
-        watch.patience.renew();
         loop {
             // In this order: what a later run reports does not hide the error that hit this one.
             let reported = self.reported();
@@ -185,17 +211,58 @@ impl<'a, P: Platform> Engine<'a, P> {
                     return hits;
                 }
                 // The queue moves again.
-                watch.patience.renew();
+                patience.renew();
             } else if reported.is_past(run.span.to) {
                 return hits;
             } else {
-                let found = match watch.patience.next(self.0) {
+                let found = match patience.next(self.0) {
                     Next::Look => continue,
-                    Next::Check => self.check(&mut self.0.lock()),
-                    Next::GiveUp => self.stall(&mut self.0.lock(), run.span.to),
+                    Next::Check => {
+                        let found = self.check(&mut self.0.lock());
+                        if hits.is_empty() && self.waits_for_none(run, watch.seen, fill) {
+                            return hits;
+                        }
+                        found
+                    }
+                    Next::GiveUp => {
+                        let exhausted = patience.is_exhausted();
+                        self.stall(&mut self.0.lock(), run.span.to, exhausted)
+                    }
                 };
                 watch.sources.merge(&found);
             }
+        }
+    }
+
+    /// Whether all that `run` still waits for are TLBs that need not be invalidated any more,
+    /// because their devices have been removed. None of the errors up to number `seen` hit it.
+    ///
+    /// The unit will report that they timed out, and until then nothing that comes later.
+    fn waits_for_none(self, run: Run, seen: u32, fill: &mut Fill<'_, 'a, P>) -> bool {
+        let has_fence = run.fenced != run.span.from;
+        // In this order, as for the whole run.
+        if !has_fence || !self.reported().is_past(run.fenced) || self.state().errors() != seen {
+            return false;
+        }
+        // What would be added now.
+        let mut submission = Submission::new(self, Mode::Dry(Dry::default()));
+        fill(&mut submission);
+        matches!(submission.mode, Mode::Dry(dry) if !dry.device_tlbs && !dry.others)
+    }
+
+    /// Remembers the TLBs that `fill` invalidates: that was lost. Returns the functions that there
+    /// is no room for, and whether the queue stands still.
+    pub(super) fn lose(self, fill: &mut Fill<'_, 'a, P>) -> (Sources, bool) {
+        let dry = Dry {
+            lose: true,
+            ..Dry::default()
+        };
+        let mut submission = Submission::new(self, Mode::Dry(dry));
+        fill(&mut submission);
+        let stalled = submission.ring.stalled;
+        match submission.mode {
+            Mode::Dry(dry) => (dry.no_room, stalled),
+            _ => (Sources::default(), stalled),
         }
     }
 
@@ -232,7 +299,7 @@ impl<'a, P: Platform> Engine<'a, P> {
                 });
                 // The queue goes on from this slot once the flag is cleared: let it find something
                 // that it accepts.
-                self.store(slot, self.fence());
+                self.store(slot, self.no_operation(to));
                 self.restart(ring, FaultStatus::IQE);
             }
             Some(Stop::Ite { last }) => {
@@ -241,17 +308,36 @@ impl<'a, P: Platform> Engine<'a, P> {
                 // All up to here was fetched, waits included, and will never report.
                 let next = size.after(last, 1);
                 ring.passed = ring.tail.before(size.distance(next, tail));
-                let hit = Span {
-                    from: self.reported(),
-                    to: ring.passed.max(self.reported()),
-                };
-                self.log(ring, Cause::Ite(source), hit);
+                let from = self.reported();
+                let to = ring.passed.max(from);
+                let to = to.max(self.cancel(ring, source));
+                self.log(ring, Cause::Ite(source), Span { from, to });
                 sources.insert(source);
                 self.0.report(QueueEvent::Ite { source });
                 self.restart(ring, FaultStatus::ITE);
             }
         }
         sources
+    }
+
+    /// Takes device-TLB invalidations of `source`, of all functions when it is not known, out of
+    /// what the unit has not fetched. It has stopped, and each of them would time out as well, one
+    /// after the other. Returns the position after the last one.
+    fn cancel(self, ring: &Ring, source: Option<Bdf>) -> Position {
+        let size = self.state().size;
+        let mut end = ring.passed;
+        let mut position = ring.passed;
+        while position != ring.tail {
+            let slot = size.after(Slot::FIRST, position.raw() as u16);
+            position = position.next();
+            let [low, ..] = self.read(slot).raw();
+            let device = Descriptor::device_of(low);
+            if device.is_some() && (source.is_none() || device == source) {
+                self.store(slot, self.no_operation(position));
+                end = position;
+            }
+        }
+        end
     }
 
     /// Lets the unit go on after this error.
@@ -262,11 +348,13 @@ impl<'a, P: Platform> Engine<'a, P> {
     }
 
     /// Gives the queue up for the time being, if the unit has not come to `target` at last, and no
-    /// error is found that has stopped it. Returns what timed out.
-    fn stall(self, ring: &mut Ring, target: Position) -> Sources {
+    /// error is found that has stopped it, or the call may not wait any longer. Returns what timed
+    /// out.
+    fn stall(self, ring: &mut Ring, target: Position, exhausted: bool) -> Sources {
         let errors = ring.log.next();
         let sources = self.check(ring);
-        if ring.log.next() != errors || self.reported().is_past(target) {
+        let moves = ring.log.next() != errors && !exhausted;
+        if moves || self.reported().is_past(target) {
             return sources;
         }
         if !ring.stalled {
@@ -313,7 +401,7 @@ impl<'a, P: Platform> Engine<'a, P> {
     }
 
     #[inline(always)]
-    fn state(self) -> &'a State {
+    pub(super) fn state(self) -> &'a State {
         self.0.state()
     }
 
@@ -362,12 +450,33 @@ impl<'a, P: Platform> Engine<'a, P> {
         }))
     }
 
-    /// A wait that nobody waits for. It writes to memory that is never read, because older emulated
-    /// units refuse waits that neither write nor interrupt.
-    fn fence(self) -> Descriptor {
-        let unread = PhysAddr::new(self.0.status_address().raw() | size_of::<u64>() as u64);
-        Descriptor::wait_status(unread, 0, WaitFlags::FENCE)
+    /// What stands in a slot in place of a descriptor that must not be carried out: a wait that
+    /// reports that the unit has come past it, to `end`.
+    fn no_operation(self, end: Position) -> Descriptor {
+        Descriptor::wait_status(self.0.status_address(), end.raw(), WaitFlags::FENCE)
     }
+}
+
+/// What becomes of what is added to a [`Submission`].
+enum Mode {
+    /// It is written, by a call that has passed this many delays.
+    Live { passed: u32 },
+    /// Nothing: the queue has stalled, and has found this.
+    Dead { found: QueueErrors, passed: u32 },
+    /// Nothing: what it would be is looked at.
+    Dry(Dry),
+}
+
+#[derive(Clone, Copy, Default)]
+struct Dry {
+    /// Device-TLB invalidations are lost.
+    lose: bool,
+    /// Functions that there was no room for among those that are lost.
+    no_room: Sources,
+    /// There were device-TLB invalidations.
+    device_tlbs: bool,
+    /// There was something else after the last fence.
+    others: bool,
 }
 
 /// A run of descriptors being written. Holds the ring's lock.
@@ -377,34 +486,45 @@ pub struct Submission<'a, P: Platform> {
     /// Number of the first error that may hit the run.
     errors: u32,
     from: Position,
+    /// Position after the last fence.
+    fenced: Position,
     /// Position after the last descriptor, which the unit need not have been told of.
     tail: Position,
-    /// Slots that are free for certain.
+    /// Slots that are free for certain; 0 unless what is added is written.
     room: u32,
-    /// What a queue that has stalled has found.
-    dead: Option<QueueErrors>,
+    mode: Mode,
 }
 
 impl<'a, P: Platform> Submission<'a, P> {
     #[inline(always)]
-    fn new(engine: Engine<'a, P>) -> Self {
+    fn new(engine: Engine<'a, P>, mode: Mode) -> Self {
         let ring = engine.0.lock();
         Self {
             engine,
             errors: engine.state().errors(),
             from: ring.tail,
+            fenced: ring.tail,
             tail: ring.tail,
-            room: ring.room,
-            dead: None,
+            room: match mode {
+                Mode::Live { .. } => ring.room,
+                _ => 0,
+            },
+            mode,
             ring,
         }
+    }
+
+    /// Whether what is added is only looked at, to see what would be.
+    pub fn is_dry(&self) -> bool {
+        matches!(self.mode, Mode::Dry(_))
     }
 
     /// Adds one descriptor.
     #[inline(always)]
     pub fn push(&mut self, descriptor: Descriptor) {
+        let [low, ..] = descriptor.raw();
         // The last one is for the wait.
-        if self.room >= 2 || self.make_room(2) {
+        if self.room >= 2 || self.make_room(2, low) {
             self.append(descriptor);
         }
     }
@@ -412,7 +532,11 @@ impl<'a, P: Platform> Submission<'a, P> {
     /// What follows is carried out after what was added so far, not at the same time.
     #[inline(always)]
     pub fn fence(&mut self) {
-        self.push(self.engine.fence());
+        const LOW: u64 = Kind::Wait as u64;
+        if self.room >= 2 || self.make_room(2, LOW) {
+            self.append_wait(WaitFlags::FENCE);
+            self.fenced = self.tail;
+        }
     }
 
     #[inline(always)]
@@ -427,14 +551,20 @@ impl<'a, P: Platform> Submission<'a, P> {
         self.room -= 1;
     }
 
-    /// Ends what was added so far with a wait, and has the unit see it.
+    /// Adds a wait that reports how far the unit has come.
     #[inline(always)]
-    fn publish(&mut self) {
+    fn append_wait(&mut self, flags: WaitFlags) {
         self.append(Descriptor::wait_status(
             self.engine.0.status_address(),
             self.tail.next().raw(),
-            WaitFlags::empty(),
+            flags,
         ));
+    }
+
+    /// Ends what was added so far with a wait, and has the unit see it.
+    #[inline(always)]
+    fn publish(&mut self) {
+        self.append_wait(WaitFlags::empty());
         self.ring.tail = self.tail;
         self.ring.room = self.room;
         let tail = self.engine.slot(self.tail);
@@ -443,30 +573,50 @@ impl<'a, P: Platform> Submission<'a, P> {
 
     /// Ends the run.
     #[inline(always)]
-    fn finish(&mut self) -> Result<Run, QueueErrors> {
-        if self.room >= 1 || self.make_room(1) {
+    fn finish(mut self) -> Written {
+        if self.room >= 1 || self.make_room(1, 0) {
             self.publish();
-            return Ok(Run {
+            let run = Run {
                 span: Span {
                     from: self.from,
                     to: self.tail,
                 },
+                fenced: self.fenced,
                 errors: self.errors,
-            });
+            };
+            return (Ok(run), self.passed());
         }
-        Err(self.dead.unwrap_or_default())
+        match self.mode {
+            Mode::Dead { found, passed } => (Err(found), passed),
+            _ => (Err(QueueErrors::default()), 0),
+        }
+    }
+
+    #[inline(always)]
+    fn passed(&self) -> u32 {
+        match self.mode {
+            Mode::Live { passed } => passed,
+            _ => 0,
+        }
     }
 
     /// Has the unit work off what is in the ring, until there are `slots` free ones. Fails when the
-    /// queue has stalled.
+    /// queue has stalled, and when nothing is to be written. `low` is the low word of what is to be
+    /// added.
     #[cold]
-    fn make_room(&mut self, slots: u32) -> bool {
+    fn make_room(&mut self, slots: u32, low: u64) -> bool {
         let engine = self.engine;
-        if self.dead.is_some() {
-            return false;
-        }
+        let passed = match &mut self.mode {
+            Mode::Dead { .. } => return false,
+            Mode::Dry(dry) => {
+                dry.add(&mut self.ring, low);
+                return false;
+            }
+            Mode::Live { passed } => *passed,
+        };
         if self.ring.stalled {
-            self.dead = Some(engine.resume(&mut self.ring));
+            let found = engine.resume(&mut self.ring);
+            self.mode = Mode::Dead { found, passed };
             return false;
         }
         // The unit has come further since this was looked at. What is not published yet is in use.
@@ -478,18 +628,21 @@ impl<'a, P: Platform> Submission<'a, P> {
         if pending > 0 {
             self.publish();
         }
-        let mut patience = Patience::<P>::new();
+        let mut patience = Patience::<P>::new(passed);
         loop {
             self.room = engine.free(&mut self.ring);
             if self.room >= slots {
+                let passed = patience.passed();
+                self.mode = Mode::Live { passed };
                 return true;
             }
             let sources = match patience.next(engine.0) {
                 Next::Look => continue,
                 Next::Check => engine.check(&mut self.ring),
                 Next::GiveUp => {
+                    let exhausted = patience.is_exhausted();
                     patience.renew();
-                    engine.stall(&mut self.ring, self.tail)
+                    engine.stall(&mut self.ring, self.tail, exhausted)
                 }
             };
             // What is found here counts as having hit this run, at the descriptor that is to come.
@@ -503,12 +656,28 @@ impl<'a, P: Platform> Submission<'a, P> {
             if self.ring.stalled {
                 // Nothing is added any more.
                 self.room = 0;
-                self.dead = Some(QueueErrors {
+                let found = QueueErrors {
                     stalled: true,
                     ..self.ring.log.hits(self.errors, run)
-                });
+                };
+                let passed = patience.passed();
+                self.mode = Mode::Dead { found, passed };
                 return false;
             }
+        }
+    }
+}
+
+impl Dry {
+    /// Looks at the low word of a descriptor.
+    fn add(&mut self, ring: &mut Ring, low: u64) {
+        if let Some(source) = Descriptor::device_of(low) {
+            self.device_tlbs = true;
+            if self.lose && ring.lost.insert(low).is_err() {
+                self.no_room.insert(Some(source));
+            }
+        } else {
+            self.others = low != Kind::Wait as u64;
         }
     }
 }

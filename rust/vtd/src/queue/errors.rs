@@ -125,8 +125,13 @@ impl QueueErrors {
 
     /// Adds what `other` found.
     pub(super) fn merge(&mut self, other: &Self) {
-        self.iqe |= other.iqe;
         self.ite.merge(&other.ite);
+        self.merge_without_sources(other);
+    }
+
+    /// Adds what `other` found, but for which functions timed out.
+    pub(super) fn merge_without_sources(&mut self, other: &Self) {
+        self.iqe |= other.iqe;
         self.stalled |= other.stalled;
         self.resumed |= other.resumed;
     }

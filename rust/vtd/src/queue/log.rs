@@ -18,7 +18,7 @@ pub(super) struct Span {
 }
 
 impl Span {
-    fn is_empty(self) -> bool {
+    pub(super) fn is_empty(self) -> bool {
         self.from == self.to
     }
 

@@ -5,7 +5,6 @@
 use core::marker::PhantomData;
 
 use super::platform::Platform;
-use super::TRIES;
 
 /// How long to wait, in what [`Platform`] does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,6 +15,8 @@ pub struct Limits {
     pub delays_per_check: u32,
     /// Delays while the queue stands still until it is given up.
     pub delays: u32,
+    /// Delays of one call in all, whatever it finds, until the queue is given up.
+    pub total: u32,
 }
 
 /// How long the queue may stand still, in milliseconds, before it is given up for the time being.
@@ -23,11 +24,17 @@ pub struct Limits {
 /// Units answer within microseconds, and devices within milliseconds. A device-TLB invalidation may
 /// take up to 90 s before the unit reports a time-out (PCIe spec, 10.3.1), but nothing can wait
 /// that long with interrupts off: the kernel's detector of hard lockups takes a CPU for dead that
-/// has them off for 10 s (`watchdog_thresh`), and a submission may take [`TRIES`] times as long as
-/// this, all repetitions together, as may what its caller submits about an error. (Longer than that
-/// takes only one that does not fit into the ring, as long as the unit makes room for it.) This is
-/// what arm-smmu-v3 allows for its command queue.
+/// has them off for 10 s (`watchdog_thresh`), that of soft lockups one that does not schedule for
+/// 20 s. This is what arm-smmu-v3 allows for its command queue.
 pub const STALL_MS: u32 = 1_000;
+
+/// How long one call waits in all, in milliseconds: for its own descriptors, however often errors
+/// have them repeated, for room in the ring, and for what makes up for what was lost.
+///
+/// Twice [`STALL_MS`], so that a queue that stands still is told from one that errors hit again and
+/// again, and so that a call which waits for the ring's lock behind another one, which waits for
+/// room, stays below half of what the detector of hard lockups allows.
+pub const CALL_MS: u32 = 2 * STALL_MS;
 
 /// Microseconds that [`Platform::delay`] takes.
 pub const DELAY_US: u32 = 10;
@@ -41,11 +48,11 @@ impl Limits {
         looks: 1_000,
         delays_per_check: DELAYS_PER_MS,
         delays: STALL_MS * DELAYS_PER_MS,
+        total: CALL_MS * DELAYS_PER_MS,
     };
 }
 
-// Twice, for the caller's part, is well below what the detector allows.
-const _: () = assert!(2 * TRIES * STALL_MS <= 6_000);
+const _: () = assert!(2 * CALL_MS < 5_000);
 
 /// What a waiting submitter does next.
 pub(super) enum Next {
@@ -62,24 +69,35 @@ pub(super) struct Patience<P> {
     looks: u32,
     /// As long as the queue stands still.
     delays: u32,
-    /// In all.
+    /// In all, of the whole call.
     total: u32,
     platform: PhantomData<fn(&P)>,
 }
 
 impl<P: Platform> Patience<P> {
-    pub(super) fn new() -> Self {
+    /// Of a call that has passed this many delays.
+    pub(super) fn new(passed: u32) -> Self {
+        let total = P::LIMITS.total.saturating_sub(passed);
         Self {
             looks: P::LIMITS.looks,
-            delays: P::LIMITS.delays,
-            total: P::LIMITS.delays.saturating_mul(TRIES),
+            delays: P::LIMITS.delays.min(total),
+            total,
             platform: PhantomData,
         }
     }
 
+    /// How many delays the call has passed.
+    pub(super) fn passed(&self) -> u32 {
+        P::LIMITS.total.saturating_sub(self.total)
+    }
+
+    /// Whether the call may not wait any longer.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.total == 0
+    }
+
     /// The queue has moved.
     pub(super) fn renew(&mut self) {
-        self.looks = P::LIMITS.looks;
         self.delays = P::LIMITS.delays.min(self.total);
     }
 

@@ -38,7 +38,7 @@ pub trait Memory {
     /// Where waits report, in the lower half.
     fn status(&self) -> &AtomicU64;
 
-    /// The physical address of [`Self::status`]. The word after it is the unit's to write, too.
+    /// The physical address of [`Self::status`].
     fn status_address(&self) -> PhysAddr;
 }
 
@@ -55,8 +55,8 @@ pub trait Platform: Registers + Memory {
     /// What every submitter looks at without the lock.
     fn state(&self) -> &State;
 
-    /// Takes the ring's lock. It may be held for as long as a submission may take, see
-    /// [`STALL_MS`](super::STALL_MS).
+    /// Takes the ring's lock. It may be held for as long as a call may wait, see
+    /// [`CALL_MS`](super::CALL_MS).
     fn lock(&self) -> Self::Guard<'_>;
 
     /// Lets the processor rest between two looks at memory.

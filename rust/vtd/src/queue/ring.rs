@@ -3,6 +3,7 @@
 //! The state of the queue: what every submitter looks at, and what the lock protects.
 
 use super::log::Log;
+use super::lost::Lost;
 use super::QueueSize;
 use crate::atomic::{AtomicU32, Ordering};
 
@@ -63,6 +64,9 @@ pub struct State {
     pub(super) size: QueueSize,
     /// Number of errors. Changes under the lock, before the unit goes on after the error.
     pub(super) errors: AtomicU32,
+    /// Not 0: the number of the last time that context entries were changed so that they block, and
+    /// the unit may have others cached. Changes under the lock.
+    pub(super) unsettled: AtomicU32,
 }
 
 impl State {
@@ -71,6 +75,7 @@ impl State {
         Self {
             size,
             errors: AtomicU32::new(0),
+            unsettled: AtomicU32::new(0),
         }
     }
 
@@ -84,6 +89,14 @@ impl State {
         // Relaxed: one who sees that the unit went on after an error, by an acquiring load of what
         // it reported, sees the error's number.
         self.errors.load(Ordering::Relaxed)
+    }
+
+    /// Whether the unit has no context entry cached that lets translated requests of a function
+    /// through which is blocked in memory.
+    #[inline(always)]
+    pub(super) fn is_settled(&self) -> bool {
+        // Acquire: goes with the release of what says that a TLB need not be invalidated any more.
+        self.unsettled.load(Ordering::Acquire) == 0
     }
 }
 
@@ -114,6 +127,10 @@ pub struct Ring {
     /// The unit has stood still for too long, and has not caught up since.
     pub(super) stalled: bool,
     pub(super) log: Log,
+    /// Device-TLB invalidations that were lost.
+    pub(super) lost: Lost,
+    /// How often context entries were changed so that they block.
+    pub(super) blocks: u32,
     pub(super) counters: Counters,
 }
 
@@ -126,6 +143,8 @@ impl Ring {
             passed: Position::new(0),
             stalled: false,
             log: Log::default(),
+            lost: Lost::default(),
+            blocks: 0,
             counters: Counters::default(),
         }
     }

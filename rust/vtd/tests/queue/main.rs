@@ -6,7 +6,10 @@
 #![forbid(unsafe_code)]
 
 mod directed;
+mod gated;
 mod model;
+mod pages;
 mod random;
+mod removal;
 mod threads;
 mod unit;

@@ -33,19 +33,21 @@ struct Turns {
 }
 
 /// Passes the turn on as the script says.
-struct Script {
+pub struct Script {
     turns: Mutex<Turns>,
     changed: Condvar,
 }
 
 impl Script {
-    fn new(case: &Case) -> Self {
+    /// For this many submitters. The unit stands still while the number of points passed is in
+    /// `frozen`.
+    pub fn new(submitters: usize, script: &[u8], frozen: Range<u64>) -> Self {
         Self {
             turns: Mutex::new(Turns {
                 turn: 0,
-                running: vec![true; case.submitters.len()],
-                script: case.script.iter().rev().copied().collect(),
-                frozen: case.frozen.map_or(0..0, |(from, to)| from..to),
+                running: vec![true; submitters],
+                script: script.iter().rev().copied().collect(),
+                frozen,
                 points: 0,
                 panicked: false,
             }),
@@ -81,6 +83,13 @@ impl Script {
 /// Ends the part of a submitter, also when it panics.
 struct Part<'a>(&'a Script, usize);
 
+/// Runs `f`, which submits, as submitter number `me`.
+pub fn play<R>(script: &Script, me: usize, f: impl FnOnce() -> R) -> R {
+    let _part = Part(script, me);
+    script.start(me);
+    f()
+}
+
 impl Drop for Part<'_> {
     fn drop(&mut self) {
         self.0.stop(self.1);
@@ -95,6 +104,7 @@ impl Schedule for Script {
         delays_per_check: 2,
         // So long that a time-out comes, by all odds.
         delays: 160,
+        total: 480,
     };
 
     fn point(&self, model: &Model<Self>, at: Point) {
@@ -115,11 +125,22 @@ impl Schedule for Script {
             let waiting = matches!(at, Point::Relax | Point::Delay);
             let may_time_out = waiting && (fair || choice % 8 == 0);
             drop(turns);
-            model.step(choice / 8, may_time_out);
+            if at == Point::Written && choice % 8 == 2 {
+                // Faster than the submitter looks.
+                model.run(false);
+            } else {
+                model.step(choice / 8, may_time_out);
+            }
             turns = self.turns.lock().unwrap();
         }
         let others = turns.running.len();
-        let next = (usize::from(choice / 2) + me) % others;
+        let next = if fair {
+            // The next one that has not finished.
+            let mut after = (1..others).map(|step| (me + step) % others);
+            after.find(|other| turns.running[*other]).unwrap_or(me)
+        } else {
+            (usize::from(choice / 2) + me) % others
+        };
         if turns.running[next] && next != me {
             turns.turn = next;
             self.changed.notify_all();
@@ -179,7 +200,8 @@ fn case() -> impl Strategy<Value = Case> {
 
 /// Runs a case after this many descriptors, which each count and wait as one.
 fn run(case: &Case, before: u32) -> (Vec<Vec<Outcome>>, Model<Script>) {
-    let script = Script::new(case);
+    let frozen = case.frozen.map_or(0..0, |(from, to)| from..to);
+    let script = Script::new(case.submitters.len(), &case.script, frozen);
     let model = Model::new(QueueSize::of_model(case.shift), script);
     for _ in 0..before {
         assert_eq!(model.submit(&[]).result, Ok(()));
@@ -199,12 +221,12 @@ fn run(case: &Case, before: u32) -> (Vec<Vec<Outcome>>, Model<Script>) {
             .map(|(me, submissions)| {
                 let model = &model;
                 scope.spawn(move || {
-                    let _part = Part(&model.schedule, me);
-                    model.schedule.start(me);
-                    submissions
-                        .iter()
-                        .map(|what| model.submit(what))
-                        .collect::<Vec<_>>()
+                    play(&model.schedule, me, || {
+                        submissions
+                            .iter()
+                            .map(|what| model.submit(what))
+                            .collect::<Vec<_>>()
+                    })
                 })
             })
             .collect();

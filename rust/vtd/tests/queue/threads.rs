@@ -25,6 +25,7 @@ impl Schedule for Free {
         delays_per_check: 2,
         // So long that the unit's thread has had its turn on any machine.
         delays: 1_000_000,
+        total: 3_000_000,
     };
 
     fn point(&self, _: &Model<Self>, at: Point) {
@@ -32,16 +33,16 @@ impl Schedule for Free {
             Point::Relax => std::hint::spin_loop(),
             Point::Delay => thread::sleep(Duration::from_micros(20)),
             Point::Lock => thread::yield_now(),
-            Point::Register => {}
+            Point::Register | Point::Written => {}
         }
     }
 }
 
 /// Marsaglia's xorshift.
-struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
-    fn next(&mut self, below: u64) -> u64 {
+    pub fn next(&mut self, below: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

@@ -7,7 +7,7 @@ use siov_types::Bdf;
 use siov_vtd::invalidate::{Descriptor, Kind};
 use siov_vtd::queue::{QueueSize, Slot};
 use siov_vtd::regs::FaultStatus;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Where the status words lie in the unit's eyes.
@@ -32,11 +32,31 @@ pub fn nonsense(tag: Tag) -> Descriptor {
 }
 
 /// What was fetched and is not finished.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Op {
     Iotlb(Tag),
+    /// All that is cached of the IOTLB, fetched at this time.
+    IotlbGlobal(u64),
+    /// With the functions that were blocked in memory when it was fetched.
+    ContextCache(BTreeSet<Bdf>),
+    PasidCache,
     DeviceTlb(Tag, Bdf),
-    Wait { word: usize, data: u32, fence: bool },
+    /// All that the device has cached, fetched at this time.
+    DeviceTlbAll(u64, Bdf),
+    Wait {
+        word: usize,
+        data: u32,
+        fence: bool,
+    },
+}
+
+impl Op {
+    fn device(&self) -> Option<Bdf> {
+        match self {
+            Self::DeviceTlb(_, source) | Self::DeviceTlbAll(_, source) => Some(*source),
+            _ => None,
+        }
+    }
 }
 
 /// What the unit could do next.
@@ -47,6 +67,7 @@ enum Action {
     TimeOut(usize),
 }
 
+#[derive(Debug)]
 pub struct Unit {
     size: QueueSize,
     pub head: Slot,
@@ -70,10 +91,26 @@ pub struct Unit {
     pub frozen: bool,
     /// The number of fetches until one fails for once.
     pub fails_to_fetch_in: Option<u32>,
+    /// Refuses what it has refused, whatever stands there.
+    pub refuses_again: bool,
+    /// Refuses every device-TLB invalidation.
+    pub refuses_device_tlbs: bool,
     /// Device-TLB invalidations that timed out and were reported.
     pub timed_out: BTreeSet<Tag>,
     /// Time-outs that went unreported, because one was reported already.
     pub silent_time_outs: u32,
+    refusals: u32,
+    /// Descriptors that were fetched.
+    pub clock: u64,
+    /// When what dropped the whole IOTLB was fetched.
+    pub iotlb_dropped: u64,
+    /// When what dropped the whole of a device's TLB was fetched.
+    pub tlb_dropped: BTreeMap<Bdf, u64>,
+    /// Functions whose context entry, in memory, blocks translated requests.
+    pub blocked_in_memory: BTreeSet<Bdf>,
+    /// Functions whose translated requests are blocked for certain: the unit has no other entry of
+    /// theirs cached.
+    pub blocked: BTreeSet<Bdf>,
 }
 
 impl Unit {
@@ -93,8 +130,16 @@ impl Unit {
             stopped: false,
             frozen: false,
             fails_to_fetch_in: None,
+            refuses_again: false,
+            refuses_device_tlbs: false,
             timed_out: BTreeSet::new(),
             silent_time_outs: 0,
+            refusals: 0,
+            clock: 1,
+            iotlb_dropped: 0,
+            tlb_dropped: BTreeMap::new(),
+            blocked_in_memory: BTreeSet::new(),
+            blocked: BTreeSet::new(),
         }
     }
 
@@ -115,6 +160,11 @@ impl Unit {
             "{flags:?} is not there to be cleared"
         );
         self.status.remove(flags);
+        if self.refuses_again && flags.contains(FaultStatus::IQE) {
+            self.refusals += 1;
+            assert!(self.refusals < 10_000, "somebody waits without end");
+            self.refuse(2);
+        }
         self.stopped &= self.waits_for_tail || self.is_in_error();
         if flags.contains(FaultStatus::ITE) {
             self.record &= !(0xffff << 32);
@@ -144,10 +194,14 @@ impl Unit {
             actions.push(Action::Fetch);
         }
         for (index, op) in self.in_flight.iter().enumerate() {
+            if op
+                .device()
+                .is_some_and(|source| self.dead.contains(&source))
+            {
+                actions.push(Action::TimeOut(index));
+                continue;
+            }
             match op {
-                Op::DeviceTlb(_, source) if self.dead.contains(source) => {
-                    actions.push(Action::TimeOut(index));
-                }
                 // Waits complete in order, and after all that was fetched before them.
                 Op::Wait { .. } if index != 0 => {}
                 _ => actions.push(Action::Finish(index)),
@@ -175,6 +229,13 @@ impl Unit {
             Action::Finish(index) => match self.in_flight.remove(index) {
                 Op::Iotlb(tag) | Op::DeviceTlb(tag, _) => {
                     self.done.insert(tag);
+                }
+                Op::IotlbGlobal(time) => self.iotlb_dropped = self.iotlb_dropped.max(time),
+                Op::ContextCache(blocked) => self.blocked.extend(blocked),
+                Op::PasidCache => {}
+                Op::DeviceTlbAll(time, source) => {
+                    let dropped = self.tlb_dropped.entry(source).or_default();
+                    *dropped = time.max(*dropped);
                 }
                 Op::Wait { word, data, .. } => status[word].store(data.into(), Ordering::Release),
             },
@@ -208,8 +269,23 @@ impl Unit {
                 self.refuse(2);
                 return;
             }
+            Some(Kind::Iotlb) if tag == 0 => Op::IotlbGlobal(self.clock),
             Some(Kind::Iotlb) => Op::Iotlb(tag),
-            Some(Kind::DeviceTlb) => Op::DeviceTlb(tag, Bdf::from_raw((raw[0] >> 32) as u16)),
+            Some(Kind::ContextCache) => Op::ContextCache(self.blocked_in_memory.clone()),
+            Some(Kind::PasidCache) => Op::PasidCache,
+            Some(Kind::DeviceTlb) if self.refuses_device_tlbs => {
+                self.refuse(4);
+                return;
+            }
+            Some(Kind::DeviceTlb) => {
+                let source = Bdf::from_raw((raw[0] >> 32) as u16);
+                // The S bit: more than one page, and here that is all.
+                if raw[1] & 1 != 0 {
+                    Op::DeviceTlbAll(self.clock, source)
+                } else {
+                    Op::DeviceTlb(tag, source)
+                }
+            }
             Some(Kind::Wait) => Op::Wait {
                 word: ((raw[1] - STATUS) / 8) as usize,
                 data: (raw[0] >> 32) as u32,
@@ -220,7 +296,8 @@ impl Unit {
                 return;
             }
         };
-        if !matches!(op, Op::Wait { .. }) {
+        self.clock += 1;
+        if let Op::Iotlb(tag) | Op::DeviceTlb(tag, _) = op {
             assert!(
                 self.fetched.insert(tag),
                 "{tag} was fetched before: what is in the slot is of the last round"
@@ -237,14 +314,15 @@ impl Unit {
     }
 
     fn time_out(&mut self, index: usize) {
-        let Op::DeviceTlb(tag, source) = self.in_flight.remove(index) else {
-            unreachable!("only device-TLB invalidations time out");
-        };
+        let op = self.in_flight.remove(index);
+        let source = op.device().expect("only device-TLB invalidations time out");
         if self.status.contains(FaultStatus::ITE) {
             self.silent_time_outs += 1;
             return;
         }
-        self.timed_out.insert(tag);
+        if let Op::DeviceTlb(tag, _) = op {
+            self.timed_out.insert(tag);
+        }
         self.status.insert(FaultStatus::ITE);
         self.stopped = true;
         if self.names_sources {
