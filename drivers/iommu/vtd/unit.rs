@@ -664,8 +664,7 @@ impl Devices for Unit {
         self.devices.for_each_locked(|device| {
             let named = sources.named().any(|source| source == device.bdf());
             // The PCI core need not know it yet.
-            let removed =
-                device.pci().is_disconnected() || (named && !device.pci().is_present());
+            let removed = device.pci().is_disconnected() || (named && !device.pci().is_present());
             let hit = named || (unnamed && (removed || !was_removed));
             failure |= hit && !removed;
             if hit && device.block_tlb() {
