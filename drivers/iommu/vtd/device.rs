@@ -6,6 +6,7 @@
 
 use crate::devices::Requester;
 use crate::pasid_table::PasidTable;
+use crate::queue::Submission;
 use crate::space::Space;
 use crate::unit::{Unit, UnitRef};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -18,6 +19,7 @@ use linux::iommu::Group;
 use linux::numa;
 use linux::pci::{self, DeviceExt};
 use siov_types::{Bdf, Pasid};
+use siov_vtd::errata;
 use siov_vtd::invalidate::{Descriptor, DeviceTlb, Scope};
 use siov_vtd::pasid::TranslationType;
 use siov_vtd::queue::MOST_BLAMED;
@@ -46,6 +48,8 @@ pub(crate) struct Device {
     table: PasidTable,
     /// With ATS on: how to address its TLB.
     tlb: Option<DeviceTlb>,
+    /// An erratum of the function.
+    takes_two_invalidations: bool,
     /// An invalidation of its TLB timed out or was lost: its context entry blocks its translated
     /// requests.
     tlb_blocked: AtomicBool,
@@ -101,6 +105,10 @@ impl Device {
                 aliases,
                 real_dma_device,
                 tlb,
+                takes_two_invalidations: {
+                    let (vendor, device) = pdev.id();
+                    errata::takes_two_invalidations(vendor, device)
+                },
                 tlb_blocked: AtomicBool::new(false),
                 tlb_skipped: AtomicBool::new(false),
                 blamed: AtomicU32::new(0),
@@ -262,6 +270,15 @@ impl Device {
         flags.set(ContextFlags::PASIDE, self.max_pasids != 0);
         flags.set(ContextFlags::DTE, self.tlb().is_some());
         self.table.context_entry().with_flags(flags)
+    }
+
+    /// Adds an invalidation of its TLB, after a fence.
+    pub(crate) fn push_tlb_invalidation(&self, queue: &mut Submission<'_>, descriptor: Descriptor) {
+        queue.push(descriptor);
+        if self.takes_two_invalidations {
+            queue.fence();
+            queue.push(descriptor);
+        }
     }
 
     /// The descriptor that invalidates `scope` of `pasid` in its TLB; `None` without a TLB, and
@@ -429,7 +446,7 @@ impl Device {
             });
             if let Some(descriptor) = self.tlb_invalidation(pasid, Scope::Domain) {
                 queue.fence();
-                queue.push(descriptor);
+                self.push_tlb_invalidation(queue, descriptor);
             }
         });
     }

@@ -350,7 +350,7 @@ impl DeviceTag {
             Scope::Pages(siov_vtd::invalidate::Pages::enclosing(r))
         });
         if let Some(descriptor) = self.device.tlb_invalidation(self.pasid, scope) {
-            queue.push(descriptor);
+            self.device.push_tlb_invalidation(queue, descriptor);
         }
     }
 }
