@@ -27,6 +27,8 @@ common_option() {
 
 # To be called once all options are known.
 load_versions() {
+	local CHOSEN=${SIOV_CHOSEN:-$(versions_file)}
+	[ -e "$CHOSEN" ] || CHOSEN=
 	# shellcheck source=scripts/versions
 	. "$SRC/scripts/versions" || usage_error "kernel '$KERNEL' is not in the matrix (${KERNELS[*]})"
 	if [ -n "$DEBUG" ]; then debug_kernel_check_variant; fi

@@ -11,8 +11,8 @@ hash_of() { printf '%s\0' "$@" | sha256sum | cut -c1-16; }
 hash_recipe() { declare -f "$@" | sha256sum | cut -c1-16; }
 
 cache_init() {
-	mkdir -p "$CACHE/locks" 2>/dev/null ||
-		die "$E_SPACE" "cannot create the cache directory $CACHE" "set SIOV_CACHE to a directory you can write to"
+	{ mkdir -p "$CACHE/locks" && [ -w "$CACHE" ] && [ -w "$CACHE/locks" ]; } 2>/dev/null ||
+		die "$E_SPACE" "cannot write to the cache directory $CACHE" "set SIOV_CACHE to a directory you can write to"
 	CACHE=$(cd "$CACHE" && pwd -P)
 }
 
@@ -115,7 +115,7 @@ cache_remove_unused() {
 # checkouts that are gone, and logs older than two weeks. What another run uses stays.
 cache_prune() {
 	local path name keep
-	for path in "$CACHE"/{root,tree,debug-kernel,vendor,kvm,initramfs,build,core}-* "$CACHE"/.partial-*; do
+	for path in "$CACHE"/{root,downloads,archive,tree,debug-kernel,vendor,kvm,initramfs,build,core}-* "$CACHE"/.partial-*; do
 		[ -d "$path" ] || continue
 		name=${path##*/}
 		name=${name#.partial-}

@@ -86,3 +86,10 @@ machine_cargo() {
 	cd "$SRC" || return
 	CARGO_HOME=$BUILD/cargo CARGO_TARGET_DIR=$BUILD/target/machine exec cargo "$@"
 }
+
+# Tests of the scripts themselves: [NAME...]
+scripts_test() {
+	# shellcheck source=tests/scripts/run.sh
+	. "$SRC/tests/scripts/run.sh"
+	script_tests "$@"
+}

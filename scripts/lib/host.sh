@@ -5,9 +5,18 @@
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
+# Make, the compilers and BINDS take apart what has such characters.
+host_check_path() {
+	case $2 in
+	*[[:space:]:\'\"\$\#%\\]*) die "$E_USAGE" "$1 is at $2: make cannot work in a path with a space, a colon or a quote" "$3" ;;
+	esac
+}
+
 # Checks that are cheap enough for every run.
 host_check() {
 	local machine tool
+	host_check_path "the checkout" "$SRC" "move it to another directory"
+	host_check_path "the cache" "$CACHE" "set SIOV_CACHE to another directory"
 	machine=$(uname -m)
 	[ "$machine" = x86_64 ] || die "$E_ARCH" "this machine is $machine; the kernels and the emulated IOMMU are x86_64" \
 		"run it on an x86_64 machine or virtual machine"
@@ -35,8 +44,17 @@ host_check_namespace() {
 		die "$E_TOOL" "root cannot create a mount namespace here: $reason" \
 			"a container needs CAP_SYS_ADMIN (docker run --privileged), a chroot must be a mount point (mount --bind)"
 	fi
-	die "$E_TOOL" "user namespaces with mapped IDs do not work for $(id -un): $reason" \
-		"run as root, or: apt-get install uidmap && usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $(id -un)"
+	die "$E_TOOL" "user namespaces with mapped IDs do not work for $(id -un): $reason" "run as root, or let root do: $(host_namespace_fix)"
+}
+
+# What keeps a user from namespaces: a switch of the kernel, newuidmap, or no range of IDs.
+host_namespace_fix() {
+	local name=kernel.unprivileged_userns_clone
+	if [ "$(sysctl -n "$name" 2>/dev/null)" = 0 ]; then echo "sysctl $name=1"; return; fi
+	name=kernel.apparmor_restrict_unprivileged_userns
+	if [ "$(sysctl -n "$name" 2>/dev/null)" = 1 ]; then echo "sysctl $name=0"; return; fi
+	if ! have newuidmap; then echo "apt-get install uidmap"; return; fi
+	echo "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $(id -un)"
 }
 
 # Runs a command in NS. The subshell's own death kills it.
@@ -52,15 +70,19 @@ host_check_making() {
 	fi
 }
 
-# mmdebstrap and the keys of the Debian archive, through apt when we may.
+# mmdebstrap, apt, which does its work, and the keys of the Debian archive; through apt when we may.
 host_packages() {
-	local missing=()
-	have mmdebstrap || missing+=(mmdebstrap)
-	[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing+=(debian-archive-keyring)
-	[ ${#missing[@]} = 0 ] && return
-	if ! have apt-get; then
-		die "$E_TOOL" "missing on this machine: ${missing[*]}" "install them with the system's package manager"
+	local missing=() tool
+	for tool in apt-get apt-cache apt-config dpkg; do
+		have "$tool" || missing+=("${tool%%-*}")
+	done
+	if [ ${#missing[@]} != 0 ]; then
+		die "$E_TOOL" "${missing[0]} is missing on this machine; the Debian root is made with it" \
+			"install apt, mmdebstrap and debian-archive-keyring with the system's package manager, or use a Debian container"
 	fi
+	have mmdebstrap || missing+=(mmdebstrap)
+	[ -e "$ARCHIVE_KEYS" ] || missing+=(debian-archive-keyring)
+	[ ${#missing[@]} = 0 ] && return
 	if [ "$EUID" != 0 ]; then
 		die "$E_TOOL" "missing on this machine: ${missing[*]}" "sudo apt-get install --no-install-recommends ${missing[*]}"
 	fi
@@ -73,44 +95,4 @@ host_apt_install() {
 		echo "apt-get could not install: $*"
 		exit "$E_TOOL"
 	}
-}
-
-# The archive's address as this machine's apt knows it: every Debian archive it uses, one per line.
-host_mirrors() {
-	local uri
-	apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' 2>/dev/null | sort -u |
-		while read -r uri; do
-			case $uri in
-			mirror+file:*) sed 's/[[:space:]].*//;/^#/d' "/${uri#mirror+file:/}" 2>/dev/null ;;
-			*) printf '%s\n' "$uri" ;;
-			esac
-		done
-}
-
-# Sets MIRROR to the first archive that serves all of SUITES.
-host_find_mirror() {
-	local uri suite probe tried=()
-	probe=$CACHE/.probe-$$
-	if [ -z "${SIOV_MIRROR:-}" ] && [ -z "$(host_mirrors)" ] && [ "$EUID" = 0 ] && have apt-get; then
-		step "package lists of this machine" apt-get update
-	fi
-	for uri in ${SIOV_MIRROR:-$(host_mirrors)}; do
-		uri=${uri%/}
-		tried+=("$uri")
-		for suite in "${SUITES[@]}"; do
-			rm -f "$probe"*
-			/usr/lib/apt/apt-helper -o Acquire::Retries=2 -o Acquire::http::Timeout=20 download-file \
-				"$uri/dists/$suite/InRelease" "$probe" >/dev/null 2>&1 || continue 2
-		done
-		rm -f "$probe"*
-		MIRROR=$uri
-		return
-	done
-	rm -f "$probe"*
-	if [ ${#tried[@]} = 0 ]; then
-		die "$E_MIRROR" "this machine's apt uses no Debian archive" \
-			"set SIOV_MIRROR to the URI of a mirror that has ${SUITES[*]}"
-	fi
-	die "$E_MIRROR" "no answer, or not all of ${SUITES[*]}, from: ${tried[*]}" \
-		"check the network, or set SIOV_MIRROR to the URI of another mirror"
 }

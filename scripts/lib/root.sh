@@ -33,7 +33,7 @@ in_root() {
 		TERM="${TERM:-dumb}" "${env[@]}" "$@"
 }
 
-root_key() { hash_of "${SUITES[*]}" "${PINS[*]}" "${EXACT[*]}" "${PACKAGES[*]}" "$(hash_recipe root_make root_preferences root_check_versions)"; }
+root_key() { hash_of "${SUITES[*]}" "${PINS[*]}" "${EXACT[*]}" "${PACKAGES[*]}" "$(hash_recipe root_make root_preferences archive_sources archive_options)"; }
 
 root_preferences() {
 	local pin pair
@@ -44,20 +44,24 @@ root_preferences() {
 	done
 }
 
-# The archive's Release file of a frozen mirror has expired, hence no check of Valid-Until; its
-# signature is checked as ever.
+# root_make DOWNLOADS DIR
 root_make() {
-	local out=$1 suite sources=() options preferences=$1/preferences packages
-	root_preferences >"$preferences"
-	for suite in "${SUITES[@]}"; do sources+=("deb $MIRROR $suite main"); done
+	local downloads=$1 out=$2 sources=() options packages line
+	root_preferences >"$out/preferences"
+	mapfile -t sources < <(archive_sources "$MIRROR")
 	packages=$(IFS=,; echo "${PACKAGES[*]}")
+	# Files go into the root by hooks that mmdebstrap runs itself: for a user, the tree is made
+	# by another one, who may not enter a home directory.
 	options=(
-		--variant=apt --include="$packages"
-		--aptopt='Acquire::Check-Valid-Until "false"' --aptopt='Acquire::Retries "3"' --aptopt='Acquire::Languages "none"'
-		--setup-hook="mkdir -p \"\$1\"/etc/apt/preferences.d && cp '$preferences' \"\$1\"/etc/apt/preferences.d/siov"
+		--variant=apt --include="$packages" --keyring="$ARCHIVE_KEYS"
+		--setup-hook='mkdir -p "$1"/etc/apt/preferences.d "$1"/var/cache/apt/archives'
+		--setup-hook="upload '$out/preferences' /etc/apt/preferences.d/siov"
+		--setup-hook="sync-in '$downloads' /var/cache/apt/archives"
 		--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*'
 		--dpkgopt='path-exclude=/usr/share/info/*' --dpkgopt='path-exclude=/usr/share/locale/*'
 	)
+	while read -r line; do options+=(--aptopt="$line"); done < <(archive_options)
+	archive_download "$downloads"
 	mkdir "$out/fs"
 	if [ "$EUID" = 0 ]; then
 		# In a namespace, so that an interrupted run leaves no mounts behind.
@@ -71,32 +75,22 @@ root_make() {
 	ns_run chroot "$out/fs" dpkg-query -W -f '${Package}=${Version}\n' >"$out/packages"
 	ns_run sh -c ': >"$1/etc/resolv.conf"' _ "$out/fs"
 	root_check_versions "$out/packages"
+	rm -rf "$downloads"
 }
 
+# The mirror has them, as versions_choose has seen, but apt may prefer another.
 root_check_versions() {
-	local pair found bad=0
-	for pair in "${EXACT[@]}"; do
-		grep -qxF "$pair" "$1" && continue
-		found=$(grep "^${pair%%=*}=" "$1" || echo nothing)
-		echo "pinned: $pair, the mirror gave: $found"
-		bad=1
-	done
-	[ "$bad" = 0 ] || root_moved_on
+	local missing
+	missing=$(versions_missing "$(cat "$1")")
+	[ -z "$missing" ] && return
+	printf 'not installed, although the mirror has it: %s\n' "${missing//$'\n'/ }"
+	echo "The preferences (PINS) of scripts/versions do not choose what it pins."
+	exit "$E_VERSION"
 }
 
-# mmdebstrap says too little about a package that the mirror no longer has.
 root_explain() {
 	echo "mmdebstrap failed"
-	if grep -qE 'Unable to locate package|has no installation candidate|Version .* was not found' "$STEP_LOG"; then
-		root_moved_on
-	fi
 	exit "$E_FAIL"
-}
-
-root_moved_on() {
-	echo "The mirror $MIRROR does not have the versions that scripts/versions pins."
-	echo "Set SIOV_MIRROR to a snapshot of the Debian archive that has them, or pin the new versions there."
-	exit "$E_VERSION"
 }
 
 # The packages, with versions, that a kernel tree is made from and built with. Trees depend on these
@@ -109,11 +103,13 @@ root_build_packages() {
 # Sets ROOT.
 root_ensure() {
 	local key
-	key=$(root_key)
-	if [ ! -d "$CACHE/root-$key" ]; then
+	if [ ! -d "$CACHE/root-$(root_key)" ]; then
 		host_packages
-		host_find_mirror
+		versions_choose
 	fi
-	cache_ensure root "$key" 8 "Debian root for kernel $KERNEL" root_make
+	key=$(root_key)
+	cache_lock_open "downloads-$key"
+	flock -s "$LOCK_FD"	# nobody prunes them
+	cache_ensure root "$key" 8 "Debian root for kernel $KERNEL" root_make "$CACHE/downloads-$key"
 	ROOT=$ENTRY/fs
 }

@@ -271,6 +271,7 @@ fn host_checks_and_micro_bench() {
     assert_eq!(ended.row("cargo test 1.95.0"), ["3", "0", "1"]);
     assert_eq!(ended.row("shellcheck"), ["1", "0", "0"]);
     assert_eq!(ended.row("micro-bench"), ["2", "0", "0"]);
+    assert_eq!(ended.row("scripts"), ["2", "0", "1"]);
 
     let ended = place.run_failing("shellcheck payloads", &["test", "host", "micro-bench"]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
