@@ -40,7 +40,7 @@ build_locked_by() {
 build_modules() {
 	local out=$BUILD/modules log=$BUILD/modules.log
 	mkdir -p "$out"
-	in_root -C "$SRC" make -C "$TREE" "${TOOLS[@]}" M="$SRC" MO="$out" SIOV_VENDOR="$VENDOR" \
+	in_root -C "$SRC" make -C "$TREE" "${TOOLS[@]}" M="$SRC" MO="$out" SIOV_VENDOR="$VENDOR" SIOV_COMMIT="$(build_commit)" \
 		KCFLAGS=-Werror KRUSTFLAGS=-Dwarnings -j"$(nproc)" modules 2>&1 | tee "$log"
 	kvm_link 2>&1 | tee -a "$log"
 	kvm_link_livepatch
@@ -49,7 +49,11 @@ build_modules() {
 		rm -rf "$out"
 		exit "$E_FAIL"
 	fi
+	layout_check
 }
+
+# What the modules say they were built from.
+build_commit() { git -C "$SRC" describe --always --dirty --abbrev=12 --exclude '*' 2>/dev/null || echo unknown; }
 
 # The kernel's own lints, in a build directory of their own.
 build_clippy() {

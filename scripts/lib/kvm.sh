@@ -56,9 +56,10 @@ kvm_link() {
 		cp -a "$KVM_BASE" "$out"
 		printf '%s\n' "$KVM_BASE" >"$out/base"
 	fi
-	in_root ld -r -o "$out/new.o" "$modules"/{virt/kvm/coalesced_io,rust/ring,rust/bindings/helpers_kvm}.o
+	in_root ld -r -o "$out/new.o" "$modules"/{virt/kvm/coalesced_io,rust/ring,rust/bindings/helpers_kvm,rust/version}.o
 	if [ -e "$modules/virt/kvm/kvm.ko" ] && cmp -s "$out/new.o" "$out/$object"; then return; fi
 	mv "$out/new.o" "$out/$object"
+	: >"$out/virt/kvm/.coalesced_io.o.cmd"	# modpost reads it, for the sources
 	kvm_make_in "$out" COALESCED_IO=coalesced_io
 	in_root strip --strip-debug -o "$modules/virt/kvm/kvm.ko" "$out/arch/x86/kvm/kvm.ko"
 }

@@ -15,4 +15,3 @@ EXPORT_SYMBOL_GPL(mdev_parent_device);
 EXPORT_SYMBOL_GPL(mdev_set_iommu_domain);
 EXPORT_SYMBOL_GPL(mdev_get_iommu_domain);
 
-MODULE_VERSION("0.1");

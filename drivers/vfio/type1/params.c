@@ -22,7 +22,6 @@ static unsigned int dma_entry_limit __read_mostly = U16_MAX;
 module_param(dma_entry_limit, uint, 0644);
 MODULE_PARM_DESC(dma_entry_limit, "Maximum number of user DMA mappings per container (65535).");
 
-MODULE_VERSION("0.2");
 
 bool siov_type1_allow_unsafe_interrupts(void)
 {
