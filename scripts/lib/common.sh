@@ -25,7 +25,7 @@ CACHE=${SIOV_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/siov-rs}
 KERNEL=${SIOV_KERNEL:-7.3}
 DEBUG=${SIOV_DEBUG:-}
 
-for part in log args cache host archive versions root crates tree kernel-check debug-kernel kvm setup build compile-fail kcfi docs micro-bench adi-guest install initramfs checks siov; do
+for part in log args cache host archive versions root crates tree kernel-check debug-kernel kvm setup build compile-fail kcfi docs micro-bench adi-guest enforcement install initramfs checks siov; do
 	# shellcheck source=/dev/null
 	. "$SRC/scripts/lib/$part.sh"
 done

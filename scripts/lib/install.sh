@@ -6,6 +6,8 @@
 # install_check finds.
 
 INSTALL_DIR=updates/siov-rs
+INSTALL_RULE=etc/udev/rules.d/61-siov-rs-mdevctl.rules
+SIGN=()			# key and certificate
 
 # What is for use, and not for tests alone.
 INSTALL_MODULES=(vtd iommu_aux mdev vfio_iommu_type1 siov_testdev kvm coalesced_io_livepatch)
@@ -32,22 +34,98 @@ install_modules() {
 	rm -rf "$new"
 	mkdir "$new"
 	in_root "$SRC/scripts/lib/copy-modules" "$new" "${files[@]}"
+	if [ ${#SIGN[@]} != 0 ]; then sign_modules "${SIGN[@]}" "$new"/*.ko; fi
 	rm -rf "$to"
 	mkdir -p "${to%/*}"
 	mv "$new" "$to"
-	install_kmod depmod -b "$base" "$KREL"
+	install_kmod depmod -b "${base:-/}" "$KREL"
 	install_check "$base" "$to"
+	install_rule "$base"
 }
 
+# What the scripts would find out too late, asked before anything is built. BASE has no slash at
+# its end.
+install_check_target() {
+	local base=$1 dir=$1/lib/modules/$KREL installed
+	if [ ! -d "$dir/kernel" ]; then
+		installed=$(find "$base/lib/modules" -mindepth 2 -maxdepth 2 -name kernel -printf '%P\n' 2>/dev/null | sed 's|/kernel$||' | sort | paste -sd ' ' || true)
+		die "$E_USAGE" "no kernel $KREL below ${base:-/}; there are: ${installed:-none}" \
+			"install the package linux-image-$KREL there, or choose the kernel with --kernel"
+	fi
+	install_check_writable "$dir"
+	install_check_writable "$base/${INSTALL_RULE%/*}"
+}
+
+install_check_writable() {
+	local path=$1
+	while [ ! -e "$path" ]; do path=${path%/*}; done
+	[ -w "$path" ] || die "$E_FAIL" "no right to write to $path" "run it as root, or choose another place with --root"
+}
+
+# install_check_kernel BASE: the kernel below BASE is the one that the tree was prepared for, not
+# another of its name: its modules are the same files.
+install_check_kernel() {
+	local stock=$ROOT$MODDIR to=$1/lib/modules/$KREL file compared=0
+	[ -d "$stock" ] || stock=$MODDIR
+	while read -r file; do
+		[ -e "$to/$file" ] || continue
+		compared=$((compared + 1))
+		cmp -s "$stock/$file" "$to/$file" && continue
+		echo "$to/$file is not that of Debian's $KREL $KERNEL_VERSION."
+		echo "The modules are built for that kernel: install its packages of this version."
+		exit "$E_VERSION"
+	done < <(cd "$stock" && find kernel/drivers/vfio kernel/drivers/iommu kernel/arch/x86/kvm kernel/virt -name '*.ko*' 2>/dev/null)
+	[ "$compared" != 0 ] && return
+	echo "$to has no module by which the kernel could be known (kernel/drivers/vfio)."
+	exit "$E_VERSION"
+}
+
+# install_check_running BTF: the types of the running kernel are those of the tree. A debug kernel
+# has none.
+install_check_running() {
+	if [ ! -r "$1" ] || [ ! -e "$TREE/vmlinux" ]; then return 0; fi
+	in_root "$SRC/scripts/lib/btf-layout" raw "$TREE/vmlinux" | cmp -s - "$1" && return
+	echo "The types of the running kernel ($1) are not those of Debian's $KREL $KERNEL_VERSION."
+	echo "If that package has just been upgraded, boot it first."
+	exit "$E_VERSION"
+}
+
+# Releases below BASE that have modules of ours.
+install_releases() {
+	local dir
+	for dir in "$1"/lib/modules/*/"$INSTALL_DIR" "$1"/lib/modules/.siov-rs-*; do
+		[ -d "$dir" ] || continue
+		dir=${dir#"$1"/lib/modules/}
+		dir=${dir%/"$INSTALL_DIR"}
+		printf '%s\n' "${dir#.siov-rs-}"
+	done | sort -u
+}
+
+# install_remove BASE RELEASE: of a kernel that has been removed, what depmod has made goes as well.
 install_remove() {
-	local base=$1 updates=$1/lib/modules/$KREL/updates
-	rm -rf "$base/lib/modules/$KREL/$INSTALL_DIR" "$base/lib/modules/.siov-rs-$KREL"
-	[ ! -d "$updates" ] || rmdir --ignore-fail-on-non-empty "$updates"
-	install_kmod depmod -b "$base" "$KREL"
+	local base=$1 dir=$1/lib/modules/$2 file
+	rm -rf "${dir:?}/$INSTALL_DIR" "$base/lib/modules/.siov-rs-$2"
+	if [ -d "$dir/updates" ]; then rmdir --ignore-fail-on-non-empty "$dir/updates"; fi
+	[ -d "$dir" ] || return 0
+	if [ -n "$(find "$dir" -name '*.ko*' -print -quit)" ] || [ -e "$dir/modules.builtin" ]; then
+		install_kmod depmod -b "${base:-/}" "$2"
+		return
+	fi
+	for file in alias alias.bin builtin.alias.bin builtin.bin dep dep.bin devname softdep symbols symbols.bin weakdep; do
+		rm -f "$dir/modules.$file"
+	done
+	rmdir --ignore-fail-on-non-empty "$dir"
+}
+
+# The rule of udev that starts defined devices when the machine boots.
+install_rule() {
+	mkdir -p "$1/${INSTALL_RULE%/*}"
+	cp "$SRC/scripts/udev/${INSTALL_RULE##*/}" "$1/$INSTALL_RULE.new"
+	mv "$1/$INSTALL_RULE.new" "$1/$INSTALL_RULE"
 }
 
 # install_which BASE NAME: the file that modprobe takes.
-install_which() { install_kmod modinfo -b "$1" -k "$KREL" -n "$2"; }
+install_which() { install_kmod modinfo -b "${1:-/}" -k "$KREL" -n "$2"; }
 
 install_check() {
 	local base=$1 to=$2 module name found
@@ -60,47 +138,4 @@ install_check() {
 			exit "$E_FAIL"
 		fi
 	done
-}
-
-# What scripts/install and scripts/uninstall do, below a directory with the shipped vfio modules.
-install_test() {
-	local base=$BUILD/install to stock name
-	to=$base/lib/modules/$KREL
-	rm -rf "$base"
-	mkdir -p "$to/kernel/drivers"
-	expose "$base"
-	mkdir -p "$to/kernel/arch/x86"
-	in_root cp -r "$MODDIR/kernel/drivers/vfio" "$to/kernel/drivers/"
-	in_root cp -r "$MODDIR/kernel/arch/x86/kvm" "$to/kernel/arch/x86/"
-	in_root cp "$MODDIR/modules.order" "$MODDIR/modules.builtin" "$MODDIR/modules.builtin.modinfo" "$to/"
-	install_kmod depmod -b "$base" "$KREL"
-	declare -A stock=()
-	for name in mdev vfio_iommu_type1 kvm; do stock[$name]=$(install_which "$base" "$name"); done
-
-	install_modules "$base" kvm
-	[ "$(install_which "$base" kvm)" = "${stock[kvm]}" ]
-	install_modules "$base"
-	for name in "${INSTALL_MODULES[@]}"; do
-		[ "$(install_which "$base" "$name")" = "$to/$INSTALL_DIR/$name.ko" ]
-	done
-	[ "$(find "$to/$INSTALL_DIR" -name '*.ko' | wc -l)" = ${#INSTALL_MODULES[@]} ]
-	cmp "$BUILD/modules/coalesced_io_livepatch.ko" "$to/$INSTALL_DIR/coalesced_io_livepatch.ko"
-	install_kmod modprobe -d "$base" -S "$KREL" --show-depends siov_testdev >"$base/depends"
-	grep -q "$INSTALL_DIR/mdev.ko" "$base/depends"
-	grep -q "$INSTALL_DIR/iommu_aux.ko" "$base/depends"
-	install_kmod modprobe -d "$base" -S "$KREL" --show-depends kvm_amd >"$base/depends"
-	grep -q "$INSTALL_DIR/kvm.ko" "$base/depends"
-	[ "$(install_kmod modprobe -d "$base" -S "$KREL" -R pci:v00001234d0000510Fsv0sd0bc00scFFi00)" = siov_testdev ]
-	# A second time changes nothing.
-	install_modules "$base"
-
-	install_remove "$base"
-	# Nor does this when nothing is installed.
-	install_remove "$base"
-	for name in "${!stock[@]}"; do
-		[ "$(install_which "$base" "$name")" = "${stock[$name]}" ]
-	done
-	[ ! -e "$to/updates" ]
-	[ "$(ls -A "$base/lib/modules")" = "$KREL" ]
-	rm -rf "$base"
 }

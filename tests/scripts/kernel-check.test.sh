@@ -66,3 +66,11 @@ test_what_the_bindings_see_is_compared() {
 	# Not an empty object: types that the drivers use are in it.
 	[[ $(in_root pahole -F dwarf -C pci_dev "$BUILD/modules/rust/bindings/layout.o" 2>/dev/null) = "struct pci_dev {"* ]]
 }
+
+test_the_running_kernel_is_compared_by_its_types() {
+	[ -e "$TREE/vmlinux" ] || skip "a debug kernel has no BTF"
+	in_root "$SRC/scripts/lib/btf-layout" raw "$TREE/vmlinux" >"$DIR/btf"
+	install_check_running "$DIR/btf"
+	printf 'x' | dd of="$DIR/btf" bs=1 seek=1000 conv=notrunc status=none
+	expect_exit "$E_VERSION" "boot it first" install_check_running "$DIR/btf"
+}

@@ -69,7 +69,6 @@ pub const CHECKS: &[Check] = &[
     check("clippy of kernel code", &["clippy-kernel"]),
     check("kCFI types", &["kcfi"]),
     check("clippy of bare-metal code", &["clippy-bare-metal"]).needs(&[Target::Payloads]),
-    check("install and uninstall", &["install-test"]).needs(&[Target::Modules]),
     check("scripts", &["scripts-test"]).needs(&[Target::Modules]).counts(Counts::Ktap),
     check("cargo clippy", &["cargo", "clippy", "--locked", "--workspace", "--all-targets",
         "--", "-D", "warnings"]).versioned(),
