@@ -8,6 +8,15 @@ use anyhow::Context;
 use nix::errno::Errno;
 use std::os::fd::{AsFd, AsRawFd};
 
+/// What the kernel says to `MADV_NOHUGEPAGE`. One without transparent huge pages, PREEMPT_RT's for
+/// example, does not know the advice, and gives nothing but base pages.
+fn base_pages(advised: nix::Result<()>) -> Result {
+    match advised {
+        Err(Errno::EINVAL) => Ok(()),
+        other => other.context("madvise"),
+    }
+}
+
 /// A mapping; unmapped when dropped.
 ///
 /// # Invariants
@@ -59,12 +68,11 @@ impl Mapping {
     }
 
     /// Says how the kernel backs all of it: `MADV_HUGEPAGE` or `MADV_NOHUGEPAGE`.
-    fn advise(&self, advice: i32) -> Result {
+    fn advise(&self, advice: i32) -> nix::Result<()> {
         let range = self.at(0, self.len).cast();
         // SAFETY: The whole mapping. Neither advice changes what is in it.
         let ret = unsafe { libc::madvise(range, self.len, advice) };
-        Errno::result(ret).context("madvise")?;
-        Ok(())
+        Errno::result(ret).map(drop)
     }
 
     /// Anonymous memory that is not present.
@@ -155,7 +163,7 @@ impl Mapping {
     pub fn memory(len: usize) -> Result<Self> {
         let mapping = Self::anonymous(len, 0)?;
         // Without this, a large one could get huge pages.
-        mapping.advise(libc::MADV_NOHUGEPAGE)?;
+        base_pages(mapping.advise(libc::MADV_NOHUGEPAGE))?;
         mapping.zero();
         Ok(mapping)
     }
@@ -179,7 +187,7 @@ impl Mapping {
     /// Those of mmap(2) and madvise(2).
     pub fn transparent_huge_pages(len: usize) -> Result<Self> {
         let mapping = Self::anonymous(len, 0)?;
-        mapping.advise(libc::MADV_HUGEPAGE)?;
+        mapping.advise(libc::MADV_HUGEPAGE).context("madvise")?;
         mapping.zero();
         Ok(mapping)
     }
@@ -331,5 +339,17 @@ impl Drop for Mapping {
         // SAFETY: The whole mapping, which is not used any more.
         let ret = unsafe { libc::munmap(self.at(0, self.len).cast(), self.len) };
         debug_assert_eq!(ret, 0, "{}", Errno::last());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_without_huge_pages_gives_base_pages() {
+        assert!(base_pages(Ok(())).is_ok());
+        assert!(base_pages(Err(Errno::EINVAL)).is_ok());
+        assert!(base_pages(Err(Errno::ENOMEM)).is_err());
     }
 }
