@@ -163,6 +163,11 @@ impl<'a, P: Platform> Engine<'a, P> {
                 for tlb in in_use.get().iter().flatten() {
                     submission.push(tlb.invalidation());
                 }
+                // There are devices that take two (erratum of QuickAssist); more do no harm.
+                submission.fence();
+                for tlb in in_use.get().iter().flatten() {
+                    submission.push(tlb.invalidation());
+                }
             };
             let mut block = |sources: &Sources| {
                 let failure = self.block(devices, sources);
