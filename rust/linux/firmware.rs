@@ -43,7 +43,8 @@ fn dmi(field: bindings::dmi_field) -> Option<&'static CStr> {
     Some(unsafe { CStr::from_char_ptr(text) })
 }
 
-/// Marks the kernel as one that works around mistakes of its firmware (`TAINT_FIRMWARE_WORKAROUND`).
+/// Marks the kernel as one that works around mistakes of its firmware
+/// (`TAINT_FIRMWARE_WORKAROUND`).
 pub fn taint() {
     let locks_are_checked = bindings::lockdep_ok_LOCKDEP_STILL_OK;
     // SAFETY: A flag that there is; may be called in any context.

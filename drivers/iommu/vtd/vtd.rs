@@ -131,9 +131,10 @@ impl kernel::Module for Module {
 
 /// Takes over all units that this driver can drive.
 ///
-/// A unit that lacks what is needed is left alone, switched off. That is safe: what is behind it has
-/// no IOMMU group, so VFIO does not hand it out, and its DMA goes where its drivers direct it, as
-/// before. What is behind the other units is not affected. Other failures are those of the machine.
+/// A unit that lacks what is needed is left alone, switched off. That is safe: what is behind it
+/// has no IOMMU group, so VFIO does not hand it out, and its DMA goes where its drivers direct it,
+/// as before. What is behind the other units is not affected. Other failures are those of the
+/// machine.
 ///
 /// # Errors
 ///
