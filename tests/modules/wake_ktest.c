@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * When a machine wakes from S3, its firmware restores where the extended configuration space and the
- * ACPI registers lie. SeaBIOS does not for QEMU's q35; this does, if it is loaded before those who
+ * When a machine wakes from S3, its firmware restores where the extended configuration space and
+ * the ACPI registers lie. SeaBIOS does not for QEMU's q35; this does, if it is loaded before those who
  * need them.
  */
 #include <linux/module.h>
@@ -13,9 +13,11 @@ static struct {
 	u8 reg;
 	u32 value;
 } saved[] = {
-	{ PCI_DEVFN(0, 0), 0x64 },	/* PCIEXBAR of the memory controller hub, the low half last */
+	/* PCIEXBAR of the memory controller hub, the low half last. */
+	{ PCI_DEVFN(0, 0), 0x64 },
 	{ PCI_DEVFN(0, 0), 0x60 },
-	{ PCI_DEVFN(31, 0), 0x40 },	/* PMBASE and ACPI_CNTL of the LPC bridge */
+	/* PMBASE and ACPI_CNTL of the LPC bridge. */
+	{ PCI_DEVFN(31, 0), 0x40 },
 	{ PCI_DEVFN(31, 0), 0x44 },
 };
 

@@ -2,8 +2,8 @@
 
 //! The fault recording registers of a unit (VT-d spec, chapter 7).
 //!
-//! Lock order: [`Faults::reading`] is taken in interrupt context, and held while registers are read.
-//! What they said is reported without it, in an RCU read-side critical section.
+//! Lock order: [`Faults::reading`] is taken in interrupt context, and held while registers are
+//! read. What they said is reported without it, in an RCU read-side critical section.
 
 use crate::registers::Registers;
 use core::sync::atomic::{AtomicU64, Ordering};

@@ -296,8 +296,8 @@ impl Unit {
         self.queue.disable()
     }
 
-    /// Lets requests pass untranslated; invalidations work as before. A unit that cannot be switched
-    /// off stays as it is.
+    /// Lets requests pass untranslated; invalidations work as before. A unit that cannot be
+    /// switched off stays as it is.
     pub(crate) fn stop_translating(&self) -> Result<(), Failure> {
         if self.stays_on() {
             return Ok(());

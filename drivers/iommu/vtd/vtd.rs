@@ -18,7 +18,8 @@
 //!
 //! Locks, outermost first: the IOMMU core's (probe, group); mutexes: `Space::entries`, then
 //! `Device::attached`, `PasidTable::leaves`, `Unit::domain_ids`; spinlocks, with interrupts off:
-//! `Space::tags`, then `DeviceList::list`, `RootTable::contexts`, `Queue::ring`; `Faults::reading` alone.
+//! `Space::tags`, then `DeviceList::list`, `RootTable::contexts`, `Queue::ring`; `Faults::reading`
+//! alone.
 
 #![deny(unsafe_code)]
 

@@ -3,8 +3,8 @@
 //! Access control services (PCIe spec, 6.12): what keeps requests between functions from bypassing
 //! the IOMMU.
 //!
-//! The PCI core sets them at boot and after each reset when an IOMMU driver has asked for it before
-//! PCI is enumerated, or when `pci=config_acs=` says so. A driver in a module comes too late to ask.
+//! The PCI core sets them at boot and after each reset when an IOMMU driver has asked for it
+//! before PCI is enumerated, or when `pci=config_acs=` says so. A driver in a module comes too late to ask.
 
 use crate::bindings;
 use crate::object::Object;

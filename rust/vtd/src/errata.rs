@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Functions that need something else than the specification says. Published by Intel as errata; the
-//! kernel's own driver has the same lists.
+//! Functions that need something else than the specification says. Published by Intel as errata;
+//! the kernel's own driver has the same lists.
 
 const INTEL: u16 = 0x8086;
 
-/// Whether an invalidation of the function's TLB counts only when it is sent twice, the second after
-/// the first is complete (QuickAssist 4940h to 4943h; Linux: `dev_needs_extra_dtlb_flush()`).
+/// Whether an invalidation of the function's TLB counts only when it is sent twice, the second
+/// after the first is complete (QuickAssist 4940h to 4943h; Linux: `dev_needs_extra_dtlb_flush()`).
 pub const fn takes_two_invalidations(vendor: u16, device: u16) -> bool {
     vendor == INTEL && device & 0xfffc == 0x4940
 }
 
-/// Whether the unit of such graphics, if it has nothing else and drains requests, does not come back
-/// from disabling translation (Linux: `quirk_igfx_skip_te_disable()`).
+/// Whether the unit of such graphics, if it has nothing else and drains requests, does not come
+/// back from disabling translation (Linux: `quirk_igfx_skip_te_disable()`).
 pub const fn hangs_untranslated(vendor: u16, device: u16, base_class: u8) -> bool {
     const DISPLAY: u8 = 3;
     vendor == INTEL
