@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * When a machine wakes from S3, its firmware restores where the extended configuration space and
- * the ACPI registers lie. SeaBIOS does not for QEMU's q35; this does, if it is loaded before those who
- * need them.
+ * the ACPI registers lie. SeaBIOS does not for QEMU's q35; this does, if it is loaded before those
+ * who need them.
  */
 #include <linux/module.h>
 #include <linux/pci.h>

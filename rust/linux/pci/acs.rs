@@ -4,7 +4,8 @@
 //! the IOMMU.
 //!
 //! The PCI core sets them at boot and after each reset when an IOMMU driver has asked for it
-//! before PCI is enumerated, or when `pci=config_acs=` says so. A driver in a module comes too late to ask.
+//! before PCI is enumerated, or when `pci=config_acs=` says so. A driver in a module comes too
+//! late to ask.
 
 use crate::bindings;
 use crate::object::Object;
