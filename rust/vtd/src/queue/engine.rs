@@ -35,9 +35,6 @@ pub(super) struct Run {
 /// delays that the call has passed so far.
 pub(super) type Written = (Result<Run, QueueErrors>, u32);
 
-/// What adds the descriptors of a submission.
-pub(super) type Fill<'f, 'a, P> = dyn FnMut(&mut Submission<'a, P>) + 'f;
-
 /// What a submitter that waits keeps, over all its tries.
 struct Watch {
     tries: u32,
@@ -145,7 +142,7 @@ impl<'a, P: Platform> Engine<'a, P> {
         self,
         written: Written,
         patience: &mut Patience<P>,
-        fill: &mut Fill<'_, 'a, P>,
+        fill: &mut impl FnMut(&mut Submission<'a, P>),
         block: &mut dyn FnMut(&Sources) -> bool,
     ) -> Result<(), QueueErrors> {
         let (mut run, _) = written;
@@ -185,7 +182,7 @@ impl<'a, P: Platform> Engine<'a, P> {
         run: Run,
         watch: &mut Watch,
         patience: &mut Patience<P>,
-        fill: &mut Fill<'_, 'a, P>,
+        fill: &mut impl FnMut(&mut Submission<'a, P>),
     ) -> QueueErrors {
         let last = Span {
             from: run.span.to.before(1),
@@ -238,7 +235,12 @@ impl<'a, P: Platform> Engine<'a, P> {
     /// because their devices have been removed. None of the errors up to number `seen` hit it.
     ///
     /// The unit will report that they timed out, and until then nothing that comes later.
-    fn waits_for_none(self, run: Run, seen: u32, fill: &mut Fill<'_, 'a, P>) -> bool {
+    fn waits_for_none(
+        self,
+        run: Run,
+        seen: u32,
+        fill: &mut impl FnMut(&mut Submission<'a, P>),
+    ) -> bool {
         let has_fence = run.fenced != run.span.from;
         // In this order, as for the whole run.
         if !has_fence || !self.reported().is_past(run.fenced) || self.state().errors() != seen {
@@ -252,7 +254,7 @@ impl<'a, P: Platform> Engine<'a, P> {
 
     /// Remembers the TLBs that `fill` invalidates: that was lost. Returns the functions that there
     /// is no room for, and whether the queue stands still.
-    pub(super) fn lose(self, fill: &mut Fill<'_, 'a, P>) -> (Sources, bool) {
+    pub(super) fn lose(self, fill: &mut impl FnMut(&mut Submission<'a, P>)) -> (Sources, bool) {
         let dry = Dry {
             lose: true,
             ..Dry::default()

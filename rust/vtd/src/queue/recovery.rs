@@ -5,7 +5,7 @@
 
 use core::cell::Cell;
 
-use super::engine::{Engine, Fill, Submission, Written};
+use super::engine::{Engine, Submission, Written};
 use super::lost::Batch;
 use super::patience::Patience;
 use super::platform::Platform;
@@ -80,7 +80,7 @@ impl<'a, P: Platform> Engine<'a, P> {
     fn recover(
         self,
         written: Written,
-        fill: &mut Fill<'_, 'a, P>,
+        fill: &mut impl FnMut(&mut Submission<'a, P>),
         devices: &dyn Devices,
     ) -> Result<(), Recovery> {
         let (_, passed) = written;

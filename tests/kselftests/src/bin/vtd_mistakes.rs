@@ -46,7 +46,7 @@ struct Hidden(Edu);
 impl Hidden {
     fn new(function: &Function) -> Result<Self> {
         const COMMAND: usize = 4;
-        const MEMORY_AND_MASTER: u8 = 1 << 1 | 1 << 2;
+        const MEMORY_AND_MASTER: u8 = (1 << 1) | (1 << 2);
         let resource = sysfs::read(function.path("resource"))?;
         let bar = resource.split_whitespace().next().context("no BAR")?;
         let bar = u64::from_str_radix(bar.trim_start_matches("0x"), 16)?;
