@@ -2,6 +2,7 @@
 
 //! Cases that take threads, each stopped where the case wants it.
 
+use crate::keep::keep;
 use crate::model::{Model, Point, Schedule};
 use crate::pages::{Domain, DEVICES};
 use siov_vtd::queue::{Limits, QueueSize};
@@ -66,9 +67,8 @@ fn domain(hook: Hook) -> &'static Domain<'static, Gated> {
         changed: Condvar::new(),
         domain: OnceLock::new(),
     };
-    let model: &'static Model<Gated> =
-        Box::leak(Box::new(Model::new(QueueSize::of_model(6), schedule)));
-    let domain: &'static Domain<'static, Gated> = Box::leak(Box::new(Domain::new(model, &DEVICES)));
+    let model: &'static Model<Gated> = keep(Model::new(QueueSize::of_model(6), schedule));
+    let domain: &'static Domain<'static, Gated> = keep(Domain::new(model, &DEVICES));
     assert!(model.schedule.domain.set(domain).is_ok());
     domain
 }

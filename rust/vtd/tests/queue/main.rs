@@ -7,6 +7,7 @@
 
 mod directed;
 mod gated;
+mod keep;
 mod model;
 mod pages;
 mod random;

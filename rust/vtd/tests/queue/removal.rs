@@ -4,6 +4,7 @@
 //! the number of delays.
 
 use crate::directed::{queue, Hooked, Hooks, LIMIT};
+use crate::keep::keep;
 use crate::model::Schedule;
 use crate::pages::{Domain, DEVICES};
 use siov_types::Bdf;
@@ -19,8 +20,8 @@ const STALL: u64 = Hooks::LIMITS.delays as u64;
 
 /// A domain of these devices, for good, so that hooks can have it.
 fn domain_of(devices: &'static [Bdf]) -> &'static Domain<'static, Hooks> {
-    let queue: &'static Rc<Hooked> = Box::leak(Box::new(queue(5)));
-    Box::leak(Box::new(Domain::new(queue, devices)))
+    let queue: &'static Rc<Hooked> = keep(queue(5));
+    keep(Domain::new(queue, devices))
 }
 
 fn domain() -> &'static Domain<'static, Hooks> {
