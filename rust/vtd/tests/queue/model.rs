@@ -112,13 +112,13 @@ impl<S: Schedule> Model<S> {
         self.blocked.lock().unwrap().clear();
     }
 
-    /// Adds what is not to be carried out.
-    fn look_at(&self, submission: &mut Submission<'_, Self>, item: Item) {
+    /// Adds what is not to be carried out, with these functions blocked.
+    fn look_at(submission: &mut Submission<'_, Self>, item: Item, blocked: &[Bdf]) {
         match item {
             Item::Iotlb => submission.push(iotlb(0)),
             Item::Nonsense => submission.push(nonsense(0)),
             Item::Fence => submission.fence(),
-            Item::DeviceTlb(source) if self.blocked.lock().unwrap().contains(&source) => {}
+            Item::DeviceTlb(source) if blocked.contains(&source) => {}
             Item::DeviceTlb(source) => submission.push(device_tlb(0, source)),
         }
     }
@@ -140,10 +140,13 @@ impl<S: Schedule> Model<S> {
                 }
             }
         };
+        // Functions that somebody else has blocked while this waited: nothing waits for their TLBs.
+        let mut excused = Vec::new();
         let fill = |submission: &mut Submission<'_, Self>| {
             if submission.is_dry() {
+                excused = self.blocked.lock().unwrap().iter().copied().collect();
                 for item in what {
-                    self.look_at(submission, *item);
+                    Self::look_at(submission, *item, &excused);
                 }
                 return;
             }
@@ -182,8 +185,10 @@ impl<S: Schedule> Model<S> {
         time_outs(&tries);
         let last = tries.last().expect("filled once").clone();
         let done = &self.unit().done;
-        let lost = |tag: &Tag, item: &Item| {
-            matches!(item, Item::Iotlb | Item::DeviceTlb(_)) && !done.contains(tag)
+        let lost = |tag: &Tag, item: &Item| match item {
+            Item::Iotlb => !done.contains(tag),
+            Item::DeviceTlb(source) => !done.contains(tag) && !excused.contains(source),
+            Item::Fence | Item::Nonsense => false,
         };
         let complete = match &result {
             Ok(()) => true,
