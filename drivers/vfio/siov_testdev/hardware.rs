@@ -8,7 +8,7 @@ use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::sync::{Arc, Mutex};
 use linux::mmio::{RegisterPages, Registers};
-use linux::pci::driver::Function;
+use linux::pci::driver::{Function, Loss};
 use linux::pci::DeviceExt;
 use linux::poll;
 use siov_testdev_regs::fault_region::Record;
@@ -67,7 +67,7 @@ impl Hardware {
             );
             return Err(ENODEV);
         }
-        privileged.write32(global::offset::CONTROL as usize, Control::RESET.bits());
+        reset(&privileged);
         let adis = privileged
             .read32(global::offset::ADI_COUNT as usize)
             .min(pci::MAX_ADIS);
@@ -139,21 +139,24 @@ impl Hardware {
         }
     }
 
-    /// The device is about to lose its state: no ADI is given a PASID any more. With `tell`, its
-    /// users are told at once.
-    pub(crate) fn quiesce(&self, tell: bool) {
+    /// The device is about to lose its state: no ADI is given a PASID any more. After an error its
+    /// users are told at once, since it may be that nothing follows; before sleep all work ends.
+    pub(crate) fn quiesce(&self, loss: Loss) {
         let mut users = self.users.lock();
         users.lost = true;
         for user in users.list.iter_mut().flatten() {
             user.lost = true;
-            if tell {
+            if loss == Loss::Error {
                 user.events.error();
             }
         }
+        if loss == Loss::Sleep {
+            reset(&self.privileged);
+        }
     }
 
-    /// The device is as after power-on: faults are reported, and its users are told that their ADIs
-    /// have to be reset.
+    /// Brings the device into the state after power-on, whatever state it is in. Faults are
+    /// reported, and its users are told that their ADIs have to be reset.
     ///
     /// # Errors
     ///
@@ -163,6 +166,7 @@ impl Hardware {
             return Err(EIO);
         }
         let mut users = self.users.lock();
+        reset(&self.privileged);
         self.report_faults();
         users.lost = false;
         for user in users.list.iter().flatten() {
@@ -194,6 +198,13 @@ impl Hardware {
         self.privileged
             .write32((pci::privileged_page(adi) + offset) as usize, value);
     }
+}
+
+/// Ends all work of the device at once, and brings it into the state after power-on.
+fn reset(privileged: &Registers) {
+    privileged.write32(global::offset::CONTROL as usize, Control::RESET.bits());
+    // Writes to a PCI function are posted: it has seen them when it answers.
+    privileged.read32(global::offset::ID as usize);
 }
 
 /// The right to have an ADI in software, until this is dropped.

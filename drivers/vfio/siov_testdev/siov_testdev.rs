@@ -129,8 +129,7 @@ impl pci_driver::Driver for Driver {
     }
 
     fn quiesce(device: Pin<&Device>, loss: Loss) {
-        // A reset ends all work of the device. After an error, it may be that nothing follows.
-        device.hardware.quiesce(loss == Loss::Error);
+        device.hardware.quiesce(loss);
     }
 
     fn restore(device: Pin<&Device>) -> Result {

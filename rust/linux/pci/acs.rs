@@ -58,18 +58,13 @@ impl<'a> AccessControl<'a> {
             .is_some_and(|(control, wanted)| control & wanted == wanted)
     }
 
-    /// Switches on what isolates; says whether some of it was off. In any context. A reset of the
-    /// function switches it off again.
-    pub fn isolate(&self) -> bool {
+    /// Switches on what isolates, in any context. A reset of the function switches it off again.
+    pub fn isolate(&self) {
         let Some((control, wanted)) = self.control() else {
-            return false;
+            return;
         };
-        if control & wanted == wanted {
-            return false;
-        }
         let at = self.at(bindings::PCI_ACS_CTRL);
         // SAFETY: The device is valid.
         unsafe { bindings::pci_write_config_word(self.dev.as_raw(), at, control | wanted) };
-        true
     }
 }

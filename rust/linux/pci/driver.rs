@@ -68,13 +68,15 @@ pub trait Driver: Send + Sync + 'static {
     /// Go to the driver core; the function is not bound then.
     fn probe(&self, function: &Function<'_>) -> Result<Pin<KBox<Self::Data>>>;
 
-    /// The function is about to lose its state, or has lost it. From now until [`Self::restore`],
-    /// it is not to be used. A driver that keeps no state in its functions needs neither of the
+    /// The function is about to lose its state, or may have lost it. From now until
+    /// [`Self::restore`], it is not to be used, and before sleep it has to end its DMA: an image of
+    /// memory may be taken. A driver that keeps no state in its functions needs neither of the
     /// two.
     fn quiesce(_data: Pin<&Self::Data>, _loss: Loss) {}
 
-    /// The function answers again, in the state in which it came, with its configuration space as
-    /// it was. Not called when it did not recover from an error.
+    /// The function answers again, with its configuration space as it was. Whether it has lost its
+    /// state is not known: an error need not lead to a reset, and sleep may be called off. Not
+    /// called when it did not recover from an error.
     ///
     /// # Errors
     ///

@@ -63,10 +63,6 @@ impl<T: Driver> BoundTo<'_, T> {
         // for the lock.
         unsafe { Pin::<KBox<T::Data>>::borrow(data) }
     }
-
-    fn restore(&self) -> Result {
-        T::restore(self.data())
-    }
 }
 
 /// No operation.
@@ -188,7 +184,7 @@ impl<T: Driver> Recovery<T> {
 
     fn done(dev: BoundTo<'_, T>) {
         // The driver has said so; nobody else can be told.
-        let _ = dev.restore();
+        let _ = T::restore(dev.data());
     }
 
     fn sleep(dev: BoundTo<'_, T>) -> i32 {
@@ -197,6 +193,6 @@ impl<T: Driver> Recovery<T> {
     }
 
     fn wake(dev: BoundTo<'_, T>) -> i32 {
-        dev.restore().map_or_else(Error::to_errno, |()| 0)
+        T::restore(dev.data()).map_or_else(Error::to_errno, |()| 0)
     }
 }

@@ -39,6 +39,7 @@ pub fn plan() -> ExitCode {
             )
             .case("the parent's port reports an error", error)
             .case("the machine sleeps", sleep)
+            .case("the machine begins to sleep and does not", called_off)
             .run()
     })
 }
@@ -59,11 +60,16 @@ fn told(error: &EventFd) -> Result {
 /// The ADI is dead, also for a user that switches bus mastering off and on, and a reset of it
 /// brings it back, with its faults.
 fn comes_back(user: &User, seed: u64) -> Result {
+    let dead = |when: &str| -> Result {
+        let status = user.adi.status();
+        ensure!(!status.contains(Status::READY), "it is {status:?} {when}");
+        Ok(())
+    };
+    dead("at first")?;
     for on in [false, true] {
         user.adi.device.set_bus_master(on)?;
     }
-    let status = user.adi.status();
-    ensure!(!status.contains(Status::READY), "it is {status:?}");
+    dead("with bus mastering on again")?;
     user.adi.device.reset()?;
     user.adi.device.set_bus_master(true)?;
     works(user, seed)?;
@@ -121,6 +127,16 @@ fn error(c: &mut Context) -> Result {
             .execute("human-monitor-command", json!({ "command-line": line }))?;
         log.wait_for(&["device recovery successful"])?;
         Ok(())
+    })
+}
+
+/// Devices are suspended and resumed, and do not lose power.
+fn called_off(c: &mut Context) -> Result {
+    survive(c, 50, |_| {
+        sysfs::write("/sys/power/pm_test", "devices")?;
+        let slept = sysfs::write("/sys/power/state", "mem");
+        sysfs::write("/sys/power/pm_test", "none")?;
+        slept
     })
 }
 
